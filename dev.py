@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Set up and run AceProxy from a checkout, with nothing but Python 3.11 or later on the machine.
+
+    python3 dev.py demo [ARGS]     set up, then `aceproxy demo` (built-in engine simulator, no engine needed)
+    python3 dev.py run ARGS...     set up, then `aceproxy ARGS...`
+    python3 dev.py check           set up, then everything that must be green: lint, types, boundaries, tests
+    python3 dev.py test [ARGS]     set up, then only the tests
+    python3 dev.py fix             set up, then let ruff format and repair what it can
+    python3 dev.py lock            compile the lock files anew from pyproject.toml
+
+The packages go to `.venv`, pinned and hash-checked by `locks/`. uv is used where it is installed and is fetched
+into `.tools` where it is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+TOOLS = ROOT / ".tools"
+BIN = "Scripts" if os.name == "nt" else "bin"
+RUNTIME_LOCK = ROOT / "locks" / "runtime.txt"
+DEV_LOCK = ROOT / "locks" / "dev.txt"
+
+
+def call(*command: str | Path) -> None:
+    """Run a command in the project's folder; leave with its status if it fails."""
+    done = subprocess.run([str(part) for part in command], cwd=ROOT, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def find_uv() -> Path:
+    """Return uv: the one on the PATH, or one fetched into `.tools`."""
+    found = shutil.which("uv")
+    if found:
+        return Path(found)
+    own = TOOLS / BIN / "uv"
+    if not own.exists() and not own.with_suffix(".exe").exists():
+        print("fetching uv ...", file=sys.stderr)
+        try:
+            venv.create(TOOLS, with_pip=True)
+        except subprocess.CalledProcessError:
+            shutil.rmtree(TOOLS, ignore_errors=True)
+            sys.exit(
+                "Python has no pip here. Install python3-venv (Debian, Ubuntu) or uv, then run this again."
+            )
+        call(TOOLS / BIN / "python", "-m", "pip", "install", "--quiet", "uv")
+    return own
+
+
+def set_up(lock: Path) -> Path:
+    """Bring `.venv` to the state that `lock` describes and return its folder of programs."""
+    stamp = VENV / ".lock-stamp"
+    pins = lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes()
+    wanted = lock.name + " " + hashlib.sha256(pins).hexdigest()
+    have = stamp.read_text() if stamp.exists() else ""
+    if have != wanted:
+        uv = find_uv()
+        python = VENV / BIN / "python"
+        if not (VENV / "pyvenv.cfg").exists():
+            call(uv, "venv", "--quiet", "--python", sys.executable, VENV)
+        call(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+        call(uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "--editable", ROOT)
+        stamp.write_text(wanted)
+    return VENV / BIN
+
+
+def set_up_to_run() -> Path:
+    """Set up for running; a checkout that is already set up for development serves as it is."""
+    stamp = VENV / ".lock-stamp"
+    if stamp.exists() and stamp.read_text().startswith(DEV_LOCK.name):
+        return set_up(DEV_LOCK)
+    return set_up(RUNTIME_LOCK)
+
+
+def check(bin_dir: Path) -> None:
+    """Run every check, cheapest first."""
+    call(bin_dir / "ruff", "format", "--check")
+    call(bin_dir / "ruff", "check")
+    call(bin_dir / "mypy")
+    call(bin_dir / "lint-imports")
+    call(bin_dir / "python", "-m", "pytest")
+
+
+def lock() -> None:
+    """Compile both lock files for every platform and Python that the project supports."""
+    uv = find_uv()
+    common = ["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--upgrade"]
+    common += ["--python-version", "3.11", "--no-annotate", "--emit-build-options"]
+    call(uv, *common, "pyproject.toml", "--output-file", RUNTIME_LOCK)
+    call(uv, *common, "pyproject.toml", "--group", "dev", "--output-file", DEV_LOCK)
+
+
+def main() -> None:
+    """Do what the first argument says."""
+    command, *rest = sys.argv[1:] or ["help"]
+    if command in ("demo", "run"):
+        program = set_up_to_run() / "aceproxy"
+        args = ["demo", *rest] if command == "demo" else rest
+        if os.name == "nt":
+            call(program, *args)
+        else:
+            os.execv(program, [str(program), *args])
+    elif command == "check":
+        check(set_up(DEV_LOCK))
+    elif command == "test":
+        call(set_up(DEV_LOCK) / "python", "-m", "pytest", *rest)
+    elif command == "fix":
+        bin_dir = set_up(DEV_LOCK)
+        call(bin_dir / "ruff", "check", "--fix")
+        call(bin_dir / "ruff", "format")
+    elif command == "lock":
+        lock()
+    else:
+        print(__doc__.strip())
+        sys.exit(0 if command in ("help", "-h", "--help") else 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Upstream: links, and talking to AceStream engines."""

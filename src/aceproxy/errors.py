@@ -1,0 +1,192 @@
+"""The reasons: one table of why a request was refused, a start failed, a stream closed or a client was ended.
+
+Every reason has a stable name (used in the API, the log, metrics and docs), the HTTP status it is answered with when
+no byte has been sent yet, whose fault it is, and a sentence a person understands. Nothing else in the program invents
+reasons; `docs/reasons.md` lists them all, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """Whose fault a reason is, as the operator sees it."""
+
+    CLIENT = "client"  # the player, or what was asked of us
+    PROXY = "proxy"  # this program, its limits or its operator
+    ENGINE = "engine"  # the engine process
+    SWARM = "swarm"  # the broadcast: its peers, its link
+    NONE = "none"  # a normal end
+
+
+class Reason(StrEnum):
+    """Stable names of everything that can go wrong or come to an end."""
+
+    # what was asked cannot be understood or is not allowed
+    NO_LINK = "no_link"
+    BAD_LINK = "bad_link"
+    TWO_LINKS = "two_links"
+    BAD_PARAMETER = "bad_parameter"
+    URL_HOST_REFUSED = "url_host_refused"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    STREAM_NOT_RUNNING = "stream_not_running"
+    CLIENT_NOT_FOUND = "client_not_found"
+    REQUEST_REFUSED = "request_refused"
+    # a start that fails
+    CONTENT_NOT_FOUND = "content_not_found"
+    ENGINE_UNREACHABLE = "engine_unreachable"
+    ENGINE_TIMEOUT = "engine_timeout"
+    ENGINE_REFUSED = "engine_refused"
+    ENGINE_ERROR = "engine_error"
+    ENGINE_OPTION_MISSING = "engine_option_missing"
+    ENGINE_REDIRECTED = "engine_redirected"
+    ENCRYPTED = "encrypted"
+    NO_PEERS = "no_peers"
+    START_TIMEOUT = "start_timeout"
+    NO_DATA = "no_data"
+    NOT_MPEGTS = "not_mpegts"
+    AT_CAPACITY = "at_capacity"
+    TOO_MANY_CLIENTS = "too_many_clients"
+    # an end after a start that succeeded
+    SOURCE_ENDED = "source_ended"
+    SOURCE_STALLED = "source_stalled"
+    SESSION_LOST = "session_lost"
+    LINGER_OVER = "linger_over"
+    GAVE_WAY = "gave_way"
+    STOPPED = "stopped"
+    SHUTDOWN = "shutdown"
+    INTERNAL = "internal"
+    # an end of one client only
+    CLIENT_LEFT = "client_left"
+    STALLED_CLIENT = "stalled_client"
+    KICKED = "kicked"
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRow:
+    """One row of the table.
+
+    `status` is an HTTP status code; `retry_after_s` (seconds, None where a retry would not help) becomes the
+    `Retry-After` header; `message` is a whole sentence for people.
+    """
+
+    status: int
+    fault: Fault
+    message: str
+    retry_after_s: int | None = None
+
+
+REASONS: dict[Reason, ReasonRow] = {
+    Reason.NO_LINK: ReasonRow(
+        400,
+        Fault.CLIENT,
+        "The request names no broadcast: give one of id, content_id, infohash, magnet or url.",
+    ),
+    Reason.BAD_LINK: ReasonRow(400, Fault.CLIENT, "The link is not one that AceStream knows."),
+    Reason.TWO_LINKS: ReasonRow(400, Fault.CLIENT, "The request names two different broadcasts; give one."),
+    Reason.BAD_PARAMETER: ReasonRow(
+        400, Fault.CLIENT, "A parameter of the request has a value that is not allowed."
+    ),
+    Reason.URL_HOST_REFUSED: ReasonRow(
+        403,
+        Fault.CLIENT,
+        "Links to this host are not allowed here; the operator can allow it with url_hosts.",
+    ),
+    Reason.NOT_FOUND: ReasonRow(404, Fault.CLIENT, "There is nothing at this address."),
+    Reason.METHOD_NOT_ALLOWED: ReasonRow(405, Fault.CLIENT, "This address does not take that method."),
+    Reason.STREAM_NOT_RUNNING: ReasonRow(404, Fault.CLIENT, "This stream is not running."),
+    Reason.CLIENT_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "The stream has no such client."),
+    Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
+    Reason.CONTENT_NOT_FOUND: ReasonRow(
+        404,
+        Fault.SWARM,
+        "The engine cannot find this broadcast: the link is wrong or outdated, or its lookup failed just now.",
+        30,
+    ),
+    Reason.ENGINE_UNREACHABLE: ReasonRow(
+        503, Fault.ENGINE, "No AceStream engine can be reached. Is it running, and is its address right?", 5
+    ),
+    Reason.ENGINE_TIMEOUT: ReasonRow(
+        504, Fault.ENGINE, "The engine took the request but did not answer in time; it may hang.", 10
+    ),
+    Reason.ENGINE_REFUSED: ReasonRow(
+        502, Fault.ENGINE, "The engine refuses access from this machine; start it with --bind-all."
+    ),
+    Reason.ENGINE_ERROR: ReasonRow(502, Fault.ENGINE, "The engine answered with an error.", 10),
+    Reason.ENGINE_OPTION_MISSING: ReasonRow(
+        502, Fault.ENGINE, "The engine demands an option or a newer version for this broadcast."
+    ),
+    Reason.ENGINE_REDIRECTED: ReasonRow(
+        502,
+        Fault.SWARM,
+        "The engine sends players of this broadcast to another server, which is not followed.",
+    ),
+    Reason.ENCRYPTED: ReasonRow(
+        502, Fault.SWARM, "The broadcast is encrypted and cannot be delivered as MPEG-TS."
+    ),
+    Reason.NO_PEERS: ReasonRow(
+        504, Fault.SWARM, "Nobody is sending this broadcast now: the engine found no peers in time.", 30
+    ),
+    Reason.START_TIMEOUT: ReasonRow(
+        504, Fault.SWARM, "The broadcast did not begin in time; it may have too few peers.", 10
+    ),
+    Reason.NO_DATA: ReasonRow(
+        504, Fault.ENGINE, "The engine opened the broadcast but sent no data in time.", 10
+    ),
+    Reason.NOT_MPEGTS: ReasonRow(
+        502, Fault.SWARM, "What the engine sends for this link is not an MPEG transport stream."
+    ),
+    Reason.AT_CAPACITY: ReasonRow(
+        503,
+        Fault.PROXY,
+        "All playbacks that the engines may run at once (engine_max_streams) are in use.",
+        15,
+    ),
+    Reason.TOO_MANY_CLIENTS: ReasonRow(
+        503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15
+    ),
+    Reason.SOURCE_ENDED: ReasonRow(
+        502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
+    ),
+    Reason.SOURCE_STALLED: ReasonRow(
+        504, Fault.SWARM, "The broadcast stopped arriving and could not be revived.", 10
+    ),
+    Reason.SESSION_LOST: ReasonRow(502, Fault.ENGINE, "The engine forgot this playback.", 5),
+    Reason.LINGER_OVER: ReasonRow(503, Fault.NONE, "The last client left and nobody came back in time.", 1),
+    Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),
+    Reason.STOPPED: ReasonRow(503, Fault.NONE, "The stream was stopped by the operator.", 1),
+    Reason.SHUTDOWN: ReasonRow(503, Fault.PROXY, "AceProxy is shutting down.", 5),
+    Reason.INTERNAL: ReasonRow(500, Fault.PROXY, "AceProxy made a mistake; the log has the details.", 5),
+    Reason.CLIENT_LEFT: ReasonRow(499, Fault.CLIENT, "The client closed the connection."),
+    Reason.STALLED_CLIENT: ReasonRow(408, Fault.CLIENT, "The client took no byte for too long."),
+    Reason.KICKED: ReasonRow(403, Fault.NONE, "The client was disconnected by the operator."),
+}
+
+
+class AceProxyError(Exception):
+    """A failure with a reason from the table.
+
+    `detail` is what makes this case special, in words for people (the engine's own text, the offending value); it may
+    hold outside text and must be treated as hostile where it is shown.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    @property
+    def row(self) -> ReasonRow:
+        """The reason's row in the table."""
+        return REASONS[self.reason]
+
+    @property
+    def message(self) -> str:
+        """The reason's sentence, followed by the detail where there is one."""
+        return f"{self.row.message} ({self.detail})" if self.detail else self.row.message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"

@@ -1,0 +1,1 @@
+"""The heart: one broadcast pulled once, kept once, sent to many clients."""

@@ -1,0 +1,1 @@
+"""Downstream: the HTTP face."""
