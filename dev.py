@@ -49,9 +49,7 @@ def find_uv() -> Path:
             venv.create(TOOLS, with_pip=True)
         except subprocess.CalledProcessError:
             shutil.rmtree(TOOLS, ignore_errors=True)
-            sys.exit(
-                "Python has no pip here. Install python3-venv (Debian, Ubuntu) or uv, then run this again."
-            )
+            sys.exit("Python has no pip here. Install python3-venv (Debian, Ubuntu) or uv, then run this again.")
         call(TOOLS / BIN / "python", "-m", "pip", "install", "--quiet", "uv")
     return own
 

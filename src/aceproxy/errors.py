@@ -87,9 +87,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.BAD_LINK: ReasonRow(400, Fault.CLIENT, "The link is not one that AceStream knows."),
     Reason.TWO_LINKS: ReasonRow(400, Fault.CLIENT, "The request names two different broadcasts; give one."),
-    Reason.BAD_PARAMETER: ReasonRow(
-        400, Fault.CLIENT, "A parameter of the request has a value that is not allowed."
-    ),
+    Reason.BAD_PARAMETER: ReasonRow(400, Fault.CLIENT, "A parameter of the request has a value that is not allowed."),
     Reason.URL_HOST_REFUSED: ReasonRow(
         403,
         Fault.CLIENT,
@@ -124,18 +122,14 @@ REASONS: dict[Reason, ReasonRow] = {
         Fault.SWARM,
         "The engine sends players of this broadcast to another server, which is not followed.",
     ),
-    Reason.ENCRYPTED: ReasonRow(
-        502, Fault.SWARM, "The broadcast is encrypted and cannot be delivered as MPEG-TS."
-    ),
+    Reason.ENCRYPTED: ReasonRow(502, Fault.SWARM, "The broadcast is encrypted and cannot be delivered as MPEG-TS."),
     Reason.NO_PEERS: ReasonRow(
         504, Fault.SWARM, "Nobody is sending this broadcast now: the engine found no peers in time.", 30
     ),
     Reason.START_TIMEOUT: ReasonRow(
         504, Fault.SWARM, "The broadcast did not begin in time; it may have too few peers.", 10
     ),
-    Reason.NO_DATA: ReasonRow(
-        504, Fault.ENGINE, "The engine opened the broadcast but sent no data in time.", 10
-    ),
+    Reason.NO_DATA: ReasonRow(504, Fault.ENGINE, "The engine opened the broadcast but sent no data in time.", 10),
     Reason.NOT_MPEGTS: ReasonRow(
         502, Fault.SWARM, "What the engine sends for this link is not an MPEG transport stream."
     ),
@@ -145,15 +139,11 @@ REASONS: dict[Reason, ReasonRow] = {
         "All playbacks that the engines may run at once (engine_max_streams) are in use.",
         15,
     ),
-    Reason.TOO_MANY_CLIENTS: ReasonRow(
-        503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15
-    ),
+    Reason.TOO_MANY_CLIENTS: ReasonRow(503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15),
     Reason.SOURCE_ENDED: ReasonRow(
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
     ),
-    Reason.SOURCE_STALLED: ReasonRow(
-        504, Fault.SWARM, "The broadcast stopped arriving and could not be revived.", 10
-    ),
+    Reason.SOURCE_STALLED: ReasonRow(504, Fault.SWARM, "The broadcast stopped arriving and could not be revived.", 10),
     Reason.SESSION_LOST: ReasonRow(502, Fault.ENGINE, "The engine forgot this playback.", 5),
     Reason.LINGER_OVER: ReasonRow(503, Fault.NONE, "The last client left and nobody came back in time.", 1),
     Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),
