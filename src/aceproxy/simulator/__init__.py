@@ -1,1 +1,14 @@
-"""An AceStream engine over real HTTP, with fault switches; it imports nothing of the rest."""
+"""An AceStream engine over real HTTP, with fault switches; it imports nothing of the rest.
+
+Start here: `Simulator` (the engine), `SimulatorConfig` (its choices), `FAULTS` (what can go wrong), `run_simulator` (as
+a process of its own). What it does is written down in `docs/simulator.md`.
+"""
+
+from aceproxy.simulator.command import run_simulator
+from aceproxy.simulator.config import SimulatorConfig
+from aceproxy.simulator.contents import Content
+from aceproxy.simulator.faults import FAULTS, Fault, FaultError
+from aceproxy.simulator.server import Simulator
+from aceproxy.simulator.sessions import Playback
+
+__all__ = ["FAULTS", "Content", "Fault", "FaultError", "Playback", "Simulator", "SimulatorConfig", "run_simulator"]

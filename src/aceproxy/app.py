@@ -1,0 +1,106 @@
+"""The composition root: builds every object, and starts and ends them in the right order.
+
+Start: log, engines, pump, hub, server. End: stop listening, end the clients, stop the playbacks on their engines,
+close the connections; all within `shutdown_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+
+from aceproxy import __version__
+from aceproxy.engine.api import EngineLimits, engine_session
+from aceproxy.engine.journal import Journal
+from aceproxy.engine.pool import EnginePool
+from aceproxy.engine.stopper import PlaybackStopper
+from aceproxy.logs import Logs
+from aceproxy.settings import Settings, split_address
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.pump import Pump, PumpLimits
+from aceproxy.streams.source import Upstream
+from aceproxy.web.api import ApiRoutes
+from aceproxy.web.pages import PageRoutes
+from aceproxy.web.server import Server
+from aceproxy.web.streaming import StreamRoutes
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """The whole program, but for the process around it. `async with App(settings, logs) as app` starts and ends it."""
+
+    def __init__(self, settings: Settings, logs: Logs) -> None:
+        self.settings = settings
+        self.logs = logs
+        self.addresses: list[tuple[str, int]] = []
+        self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self.addresses[0][1]
+
+    async def __aenter__(self) -> App:
+        """Start everything. Raises OSError if the address is taken; then nothing is left running."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything; see `close`."""
+        await self.close()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        raise_descriptor_limit()
+        limits = EngineLimits.from_settings(settings)
+        session = await self._stack.enter_async_context(engine_session(limits))
+        self.pool = EnginePool(settings, session)
+        journal = Journal(settings.state_dir / "playbacks.json") if settings.state_dir is not None else None
+        self.stopper = PlaybackStopper(session, limits, journal)
+        self.pump = Pump(PumpLimits(settings.pump_tick_s, settings.pump_batch_bytes, settings.client_stall_s))
+        self.hub = Hub(Upstream(settings, self.pool, self.stopper), self.pump)
+        self.pump.start()
+        self._stack.callback(self.pump.close)
+        self.pool.start()
+        self._stack.push_async_callback(self.pool.close)
+        self._stack.push_async_callback(self.stopper.drain, settings.stop_timeout_s)
+        await self.stopper.stop_leftovers(settings.engines)
+        sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
+        self._stack.callback(sampling.cancel)
+        self.server = Server(
+            [
+                StreamRoutes(self.hub, settings),
+                ApiRoutes(self.hub, self.pool, self.logs.ring),
+                PageRoutes(),
+            ]
+        )
+        self._stack.push_async_callback(self.server.close)
+        self._stack.push_async_callback(self.hub.close)
+        host, port = split_address(settings.listen)
+        self.addresses = await self.server.start(host, port)
+        self._stack.push_async_callback(self.server.stop_listening)
+        log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(settings.engines))
+
+    async def close(self) -> None:
+        """End everything in order, within `shutdown_s`; what is not over by then is left to the process's end."""
+        try:
+            async with asyncio.timeout(self.settings.shutdown_s):
+                await self._stack.aclose()
+        except TimeoutError:
+            log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
+
+
+def raise_descriptor_limit() -> None:
+    """Ask for as many descriptors as the system allows: a client costs two, a block one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,202 @@
+"""The command line. The only place that exits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aceproxy import __version__
+from aceproxy.app import App
+from aceproxy.checking import check_link
+from aceproxy.demo import run_demo
+from aceproxy.logs import Logs
+from aceproxy.settings import Settings, SettingsError, load_settings
+from aceproxy.simulator import Fault, SimulatorConfig, run_simulator
+
+USAGE_STATUS = 2
+FORCED_STATUS = 130
+
+cli = typer.Typer(
+    name="aceproxy",
+    help="An HTTP proxy in front of AceStream engines: one playback, many players, and no route that a stream can "
+    "block.\n\nBegin with [bold]aceproxy demo[/bold], which needs no engine, then [bold]aceproxy serve --engine "
+    "http://HOST:6878[/bold]. Every setting is also an ACEPROXY_… variable and a line of the TOML file.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Listen = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to serve; an empty HOST is everywhere.")]
+Engines = Annotated[
+    list[str] | None, typer.Option("--engine", metavar="URL", help="An AceStream engine; may be repeated.")
+]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as TOML.", dir_okay=False)]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting by name; may be repeated.")
+]
+LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")]
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"aceproxy: {message}", err=True)
+    raise typer.Exit(USAGE_STATUS)
+
+
+def _settings(config: Path | None, sets: list[str] | None, **flags: Any) -> Settings:
+    """Read the settings from everywhere, or leave with a sentence about what is wrong with them."""
+    given = {name: value for name, value in flags.items() if value is not None and value != []}
+    for pair in sets or []:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            _fail(f"--set {pair!r} is not NAME=VALUE")
+        given[name.strip()] = value.strip()
+    try:
+        settings, _ = load_settings(given, os.environ, config)
+    except SettingsError as error:
+        _fail(str(error))
+        raise AssertionError from None
+    return settings
+
+
+async def _until_signal(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run until SIGINT or SIGTERM asks to leave; a second one forces it."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if asked.is_set():
+            os._exit(FORCED_STATUS)
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    await serve(asked)
+
+
+def _run(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]], logs: Logs) -> None:
+    """Run a server to its end; an address that is taken is told in a sentence."""
+    logs.start()
+    try:
+        asyncio.run(_until_signal(serve))
+    except OSError as error:
+        logs.stop()
+        _fail(f"cannot serve on {settings.listen}: {error.strerror or error}")
+    finally:
+        logs.stop()
+
+
+@cli.command()
+def serve(
+    listen: Listen = None,
+    engine: Engines = None,
+    config: Config = None,
+    log_level: LogLevel = None,
+    sets: Sets = None,
+) -> None:
+    """Serve the broadcasts of one or more AceStream engines.
+
+    Starts and stays up with no engine reachable; /api/health and the dashboard at / tell. SIGTERM and SIGINT end the
+    clients, stop every playback on its engine and leave; a second signal forces it.
+    """
+    settings = _settings(config, sets, listen=listen, engines=engine, log_level=log_level)
+    logs = Logs(settings.log_level, settings.log_lines)
+
+    async def until(asked: asyncio.Event) -> None:
+        async with App(settings, logs):
+            await asked.wait()
+
+    _run(settings, until, logs)
+
+
+@cli.command()
+def demo(
+    listen: Listen = None,
+    channels: Annotated[int, typer.Option(min=0, max=1000, help="Further test channels.")] = 0,
+    config: Config = None,
+    log_level: LogLevel = None,
+    sets: Sets = None,
+) -> None:
+    """Run AceProxy with a simulated engine and test channels; prints the links to open in a player.
+
+    Needs no engine, no network and no ffmpeg.
+    """
+    settings = _settings(config, sets, listen=listen, log_level=log_level)
+    logs = Logs(settings.log_level, settings.log_lines)
+
+    async def until(asked: asyncio.Event) -> None:
+        await run_demo(settings, logs, channels, asked, typer.echo)
+
+    _run(settings, until, logs)
+
+
+@cli.command("simulate-engine")
+def simulate_engine(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the engine listens.")] = "127.0.0.1:6878",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VALUE][@INFOHASH]", help="A fault to show; may be repeated. See docs/simulator.md."
+        ),
+    ] = None,
+    channels: Annotated[int, typer.Option(min=0, max=1000, help="Further test channels.")] = 0,
+) -> None:
+    """Run the engine simulator alone: an AceStream engine over real HTTP, with faults to order."""
+    host, _, port = listen.rpartition(":")
+    try:
+        faults = tuple(Fault.parse(text) for text in fault or [])
+        config = SimulatorConfig(host=host.strip("[]") or "0.0.0.0", port=int(port), channels=channels, faults=faults)  # noqa: S104 - asked for
+    except ValueError as error:
+        _fail(str(error))
+        return
+    run_simulator(config)
+
+
+@cli.command()
+def check(
+    link: Annotated[str, typer.Argument(help="acestream://…, an id, a magnet or the URL of a transport file.")],
+    engine: Engines = None,
+    infohash: Annotated[bool, typer.Option("--infohash", help="Take 40 digits for an infohash.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to watch.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Open one broadcast, tell how it is, and stop it.
+
+    Tells the time to the engine's answer, prebuffering, the first byte, bitrate, codecs, resolution and peers. Exit
+    status: 0 it plays, 1 it does not, 2 the link or a setting cannot be understood.
+    """
+    settings = _settings(config, sets, engines=engine)
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(asyncio.run(check_link(settings, link, infohash=infohash, watch_s=seconds, as_json=as_json)))
+    sys.exit(FORCED_STATUS)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"aceproxy {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the program."""
+    cli()

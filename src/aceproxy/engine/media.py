@@ -1,0 +1,134 @@
+"""The progressive body of a playback, received straight into the memory it stays in (engine-api §4.1).
+
+`open_media` asks for it, follows the engine's own redirects, and hands back a `MediaReader` once the first byte of
+media has arrived. From then on the event loop receives directly into what the sink offers: no bytes object is made on
+the way, and nothing here ever waits for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urljoin, urlsplit
+
+from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
+from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
+from aceproxy.engine.words import error_text
+from aceproxy.errors import AceProxyError, Reason
+
+__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "open_media"]
+
+REDIRECT_LIMIT = 3
+_NOT_YET = (404, 500, 502, 503, 504)
+
+
+class MediaReader:
+    """A body that is being received into its sink. Made by `open_media`; the owner must `close` it."""
+
+    def __init__(self, body: ResponseBody, url: str) -> None:
+        self._body = body
+        self.url = url
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of media given to the sink so far."""
+        return self._body.received_bytes
+
+    @property
+    def last_byte_at(self) -> float:
+        """The event loop's time when the last bytes arrived."""
+        return self._body.last_byte_at
+
+    @property
+    def detail(self) -> str:
+        """How the body ended, in words; empty while it has not."""
+        return self._body.detail
+
+    async def wait_ended(self) -> MediaEnd:
+        """Wait until the body ends, without a limit of its own: silence is for the caller to judge. Cancel-safe."""
+        return await asyncio.shield(self._body.ended)
+
+    def close(self) -> None:
+        """Stop receiving at once; the sink is not called any more. May be called at any time and again."""
+        self._body.close()
+
+
+async def open_media(
+    url: str, engine_url: str, sink: ByteSink, *, connect_timeout_s: float, deadline_at: float
+) -> MediaReader:
+    """Ask for a progressive body and return its reader when the first byte of media is in the sink.
+
+    `deadline_at` is in the event loop's time and bounds everything, since engines hold back even the headers while
+    they prebuffer (§4.1); `connect_timeout_s` bounds each TCP connection. Only the engine itself is ever contacted:
+    scheme, host and port of every address are replaced by `engine_url`'s. Cancel-safe: no connection is left.
+
+    Raises NotYet where a later try may succeed, the deadline included; AceProxyError with SESSION_LOST (the engine
+    does not know the playback any more), ENGINE_UNREACHABLE, or ENGINE_ERROR (redirected astray).
+    """
+    loop = asyncio.get_running_loop()
+    url = rewrite_url(url, engine_url)
+    for _ in range(REDIRECT_LIMIT + 1):
+        body = await _connect(url, sink, min(connect_timeout_s, deadline_at - loop.time()), connect_timeout_s)
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                head = await body.opened
+        except TimeoutError:
+            body.close()
+            if body.head is None:
+                raise NotYet(Reason.START_TIMEOUT, "the engine held back its answer until the deadline") from None
+            raise NotYet(Reason.NO_DATA, "headers, but no data until the deadline") from None
+        except BaseException:
+            body.close()
+            raise
+        if body.received_bytes:
+            return MediaReader(body, url)
+        body.close()
+        if head.status not in REDIRECTS:
+            raise _refused(head.status, body.error_page.decode("utf-8", "replace"))
+        url = _next_hop(url, head.headers.get("location", ""), engine_url)
+    raise AceProxyError(Reason.ENGINE_ERROR, f"more than {REDIRECT_LIMIT} redirects")
+
+
+async def _connect(url: str, sink: ByteSink, timeout_s: float, error_text_timeout_s: float) -> ResponseBody:
+    parts = urlsplit(url)
+    body = ResponseBody(sink, error_text_timeout_s)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    secure = True if parts.scheme == "https" else None
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().create_connection(lambda: body, parts.hostname or "", port, ssl=secure)
+    except TimeoutError:
+        raise AceProxyError(Reason.ENGINE_UNREACHABLE, "no connection in time") from None
+    except OSError as error:
+        words = error_text(error.strerror or type(error).__name__)
+        raise AceProxyError(Reason.ENGINE_UNREACHABLE, words) from error
+    except BaseException:
+        body.close()
+        raise
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    body.send(
+        f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: AceProxy\r\nAccept: */*\r\n"
+        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n".encode("ascii")
+    )
+    return body
+
+
+def _next_hop(url: str, location: str, engine_url: str) -> str:
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    if not location or not is_media_url(target):
+        raise AceProxyError(Reason.ENGINE_ERROR, f"redirected astray: {error_text(location)[:80]}")
+    return rewrite_url(target, engine_url)
+
+
+def _refused(status: int, text: str) -> AceProxyError:
+    """What an answer without media means."""
+    told = error_of(text)
+    detail = f"HTTP {status}: {told.detail}"
+    if status == 403 or told.reason is Reason.SESSION_LOST:
+        return AceProxyError(Reason.SESSION_LOST, detail)
+    if status == 200 or status in _NOT_YET:
+        soon = told.reason in (Reason.START_TIMEOUT, Reason.CONTENT_NOT_FOUND)
+        return NotYet(Reason.START_TIMEOUT if soon else told.reason, detail)
+    return AceProxyError(Reason.ENGINE_ERROR, detail)

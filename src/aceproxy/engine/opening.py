@@ -1,0 +1,237 @@
+"""Opening a playback the way the official clients do (engine-api §14): start, poll until `dl`, then read.
+
+One deadline covers everything. Inside it, what may still come right is tried again (§9): media that is not there yet,
+and playbacks the engine lost. What cannot come right is raised at once: a link nobody knows, an option that is
+missing, encryption, an engine that cannot be reached or refuses us, or one that does not answer (another engine may;
+that is the caller's choice).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from aceproxy.engine.api import EngineApi, Playback
+from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
+from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.media import ByteSink, MediaReader
+from aceproxy.engine.messages import Stat
+from aceproxy.engine.stopper import PlaybackStopper
+from aceproxy.errors import AceProxyError, Reason
+
+ENGINE_ERRORS_LIMIT = 3  # starts that fail with words nobody knows before that is the answer
+_FINAL = (
+    Reason.CONTENT_NOT_FOUND,
+    Reason.ENGINE_OPTION_MISSING,
+    Reason.ENGINE_REDIRECTED,
+    Reason.ENGINE_REFUSED,
+    Reason.ENGINE_TIMEOUT,
+    Reason.ENGINE_UNREACHABLE,
+    Reason.ENCRYPTED,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StartProgress:
+    """How far a start is. `status` is the engine's word or `starting`; `progress` is percent; `tries` counts start
+    calls; `detail` says what is being waited for or what failed last.
+    """
+
+    status: str
+    progress: int | None
+    peers: int | None
+    tries: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A playback that delivers. The owner closes `reader` and hands `playback` to the stopper.
+
+    `link_used` differs from the link asked for where a content id turned out to be an infohash.
+    """
+
+    playback: Playback
+    reader: MediaReader
+    link_used: Link
+
+
+async def open_playback(
+    api: EngineApi,
+    link: Link,
+    params: Mapping[str, str],
+    sink: ByteSink,
+    *,
+    deadline_at: float,
+    on_progress: Callable[[StartProgress], None],
+    on_playback: Callable[[Playback], None],
+    stopper: PlaybackStopper,
+) -> Opened:
+    """Open a playback of `link` on one engine and return it once its first media is in `sink`.
+
+    `deadline_at` is in the event loop's time. `on_playback` is called for every playback that is started (a lost one
+    leads to another), `on_progress` whenever something was learnt; both must not block.
+
+    Raises AceProxyError: CONTENT_NOT_FOUND, ENGINE_OPTION_MISSING, ENGINE_REDIRECTED, ENCRYPTED, ENGINE_UNREACHABLE,
+    ENGINE_REFUSED, ENGINE_TIMEOUT (a start call that was not answered) as soon as they are known; ENGINE_ERROR after
+    ENGINE_ERRORS_LIMIT tries; at the deadline the most telling of NO_PEERS, START_TIMEOUT, NO_DATA, SESSION_LOST,
+    ENGINE_TIMEOUT and ENGINE_ERROR.
+
+    Cancel-safe: on cancellation and on failure nothing is left open; stopping what was started is left to `stopper`
+    and not waited for.
+    """
+    opening = _Opening(
+        api,
+        link,
+        params,
+        sink,
+        deadline_at=deadline_at,
+        stopper=stopper,
+        on_progress=on_progress,
+        on_playback=on_playback,
+    )
+    return await opening.run()
+
+
+class _Opening:
+    """The state of one `open_playback`."""
+
+    def __init__(
+        self,
+        api: EngineApi,
+        link: Link,
+        params: Mapping[str, str],
+        sink: ByteSink,
+        *,
+        deadline_at: float,
+        stopper: PlaybackStopper,
+        on_progress: Callable[[StartProgress], None],
+        on_playback: Callable[[Playback], None],
+    ) -> None:
+        self._api = api
+        self._link = link
+        self._params = params
+        self._sink = sink
+        self._deadline_at = deadline_at
+        self._stopper = stopper
+        self._on_progress = on_progress
+        self._on_playback = on_playback
+        self._loop = asyncio.get_running_loop()
+        self._tries = 0
+        self._attempt: Attempt | None = None  # None while a start call is out
+        self._failure: AceProxyError | None = None  # why the last try ended
+        self._unknown_id: AceProxyError | None = None  # why the content id is being tried as an infohash
+        self._until_alive: asyncio.Timeout | None = None  # lifted by the first sign of life
+
+    async def run(self) -> Opened:
+        try:
+            async with asyncio.timeout_at(self._deadline_at):
+                await self._stopper.settle(self._api.url, self._link, self._api.limits.stop_timeout_s)
+                return await self._try_until_open()
+        except TimeoutError:
+            raise self._verdict() from None
+
+    async def _try_until_open(self) -> Opened:
+        """Try until one playback delivers or a failure is final."""
+        backoff = Backoff(self._api.limits.retry_first_s)
+        lost, unknown = 0, 0
+        while True:
+            try:
+                return await self._try()
+            except PlaybackLostError as ended:
+                self._failure = ended.error
+                lost += 1
+                if lost == 1:
+                    continue
+            except AceProxyError as error:
+                if self._unknown_id is not None:
+                    raise self._unknown_id from error
+                if error.reason is Reason.CONTENT_NOT_FOUND and self._link.kind is LinkKind.CONTENT_ID:
+                    return await self._try_as_infohash(error)
+                unknown += error.reason is Reason.ENGINE_ERROR
+                if error.reason in _FINAL or unknown >= ENGINE_ERRORS_LIMIT:
+                    raise
+                self._failure = error
+            self._tell(None, self._failure.detail)
+            await backoff.wait()
+
+    async def _try_as_infohash(self, error: AceProxyError) -> Opened:
+        """Try the digits of a content id that is not known as an infohash (§2).
+
+        An engine looks for an infohash that does not exist until somebody stops it. So this must show a sign of life
+        in half of the time that is left; else the answer is that the content id is not known.
+        """
+        self._unknown_id = error
+        self._link = replace(self._link, kind=LinkKind.INFOHASH)
+        log.info("%s: %s; trying the same digits as an infohash", self._link.label, error.detail)
+        try:
+            async with asyncio.timeout_at((self._loop.time() + self._deadline_at) / 2) as self._until_alive:
+                return await self._try_until_open()
+        except TimeoutError:
+            raise error from None
+        finally:
+            self._until_alive = None
+
+    async def _try(self) -> Opened:
+        """Start one playback and carry it to its first media."""
+        self._attempt = None
+        playback = await self._start()
+        try:
+            self._on_playback(playback)
+            if playback.is_encrypted:
+                raise AceProxyError(Reason.ENCRYPTED)  # noqa: TRY301 - stopped below like any other
+            self._attempt = Attempt(
+                self._api, playback, self._sink, deadline_at=self._deadline_at, on_learnt=self._learn
+            )
+            reader = await self._attempt.carry()
+        except PlaybackLostError as ended:
+            if not ended.known:
+                self._stopper.forget(playback)
+            else:  # a stop may end every playback of the broadcast, so it must be over before the next one starts
+                stop = self._stopper.stop_nowait(playback)
+                await asyncio.wait({stop}, timeout=self._api.limits.stop_timeout_s)
+            raise
+        except BaseException:
+            self._stopper.stop_nowait(playback)
+            raise
+        return Opened(playback, reader, self._link)
+
+    async def _start(self) -> Playback:
+        self._tries += 1
+        self._tell(None, "asking the engine")
+        call = self._stopper.launch(self._api, self._link, self._params, str(uuid.uuid4()))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            self._stopper.abandon(call)
+            raise
+        except AceProxyError as error:
+            if error.reason is Reason.SESSION_LOST:
+                raise PlaybackLostError(error, known=False) from error
+            raise
+
+    def _learn(self, stat: Stat | None, detail: str) -> None:
+        if stat is not None:
+            alive = stat.status == "dl" or stat.peers or stat.downloaded_bytes or stat.progress
+            if alive and self._until_alive is not None and not self._until_alive.expired():
+                self._until_alive.reschedule(None)
+                self._until_alive = self._unknown_id = None  # it is an infohash: from here on as for any other
+        self._tell(stat, detail)
+
+    def _tell(self, stat: Stat | None, detail: str) -> None:
+        stat = stat or Stat("starting")
+        self._on_progress(StartProgress(stat.status, stat.progress, stat.peers, self._tries, detail))
+
+    def _verdict(self) -> AceProxyError:
+        """Say what is most telling about a start that met its deadline."""
+        if self._unknown_id is not None:
+            return self._unknown_id
+        told = self._attempt.verdict() if self._attempt is not None else None
+        if told is None and self._failure is not None:
+            told = AceProxyError(self._failure.reason, self._failure.detail)
+        return told or AceProxyError(Reason.ENGINE_TIMEOUT, "no answer to the start call before the deadline")

@@ -1,0 +1,293 @@
+"""Random-access points of a transport stream: where a decoder may start, and with which tables.
+
+What is looked at: the packets of the PSI PIDs, and those with payload_unit_start_indicator on one reference PID; they
+are found with strided slices and byte tables, no other packet is touched. Only while an access unit is undecided are
+the next packets of the reference PID read as well. The result does not depend on how the input is cut.
+
+For H.264, HEVC and MPEG-1/2 video the elementary stream decides (see `pictures`); random_access_indicator decides for
+other codecs and scrambled streams, and where the first 48 packets of an access unit leave the question open. Of a
+stream without video every PES packet of the first audio PID is a point.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from aceproxy.mpegts.codecs import ElementaryStream
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, adaptation_flags, payload_start
+from aceproxy.mpegts.pes import PesHeader, is_pes_start, read_pes_header
+from aceproxy.mpegts.pictures import Judge, Verdict, judge_for
+from aceproxy.mpegts.psi import PsiTracker
+
+MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
+MAX_UNDECIDED_BYTES: Final = 4096 * PACKET_BYTES  # of the whole stream
+
+_WINDOW_PACKETS: Final = 512  # looked at together; bounds the work that a change of the tables makes anew
+_START: Final = 1
+_CONTINUED: Final = 2
+_PSI_BITS: Final = (4, 8, 16, 32, 64, 128)
+_EVENTS: Final = re.compile(rb"[^\x00\x02]", re.DOTALL)
+_EVENTS_UNDECIDED: Final = re.compile(rb"[^\x00]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPoint:
+    """A place where a decoder may start."""
+
+    offset: int
+    """Absolute offset in bytes of the packet with the PES header."""
+    pts: int | None
+    """90 kHz, 33 bit; None where the PES header has none or is scrambled."""
+    pid: int
+    preamble: bytes
+    """`PsiTracker.preamble()` as of that offset; the same object while it is unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one `Analyzer.feed` found."""
+
+    points: tuple[AccessPoint, ...]
+    """In the order of their offsets; never one again, never one before an earlier `decided`."""
+    decided: int
+    """Absolute offset: every packet before it is classified. The end of what was fed, or where an access unit began
+    that is still undecided.
+    """
+    last_pts: int | None
+    """The latest PTS of the reference PID so far, in stream order."""
+    psi_changed: bool
+    """The PAT or a PMT changed within this piece."""
+
+
+@dataclass(slots=True)
+class _Undecided:
+    """An access unit of which too little is known yet."""
+
+    offset: int
+    preamble: bytes
+    flagged: bool
+    judge: Judge | None
+    counter: int
+    packets: int = 1
+    header: PesHeader | None = None
+    unread: bytes = b""
+    """The PES header as far as it has come."""
+    skip: int = 0
+    """Bytes of the header that are still to come before the content."""
+
+
+class _PidTable:
+    """Byte tables that classify packets by the two bytes that hold the PID: bit sets, to be combined with AND."""
+
+    def __init__(self, psi: PsiTracker, reference_pid: int | None) -> None:
+        first, second = bytearray(256), bytearray(256)
+        groups: dict[int, int] = {}
+        for pid in sorted(psi.pids):
+            # PIDs with the same high bits share a bit without being mixed up; beyond six groups a few packets too
+            # many are looked at
+            bit = groups.setdefault(pid >> 8, _PSI_BITS[min(len(groups), len(_PSI_BITS) - 1)])
+            for flags in (0x00, 0x20, 0x40, 0x60):
+                first[flags | pid >> 8] |= bit
+            second[pid & 0xFF] |= bit
+        if reference_pid is not None:
+            for flags, bit in ((0x00, _CONTINUED), (0x20, _CONTINUED), (0x40, _START), (0x60, _START)):
+                first[flags | reference_pid >> 8] |= bit
+            second[reference_pid & 0xFF] |= _START | _CONTINUED
+        self._first, self._second = bytes(first), bytes(second)
+
+    def classify(self, view: memoryview) -> bytes:
+        """Return one byte per packet: 0, or which of the packets of interest it may be."""
+        first = view[1::PACKET_BYTES].tobytes().translate(self._first)
+        second = view[2::PACKET_BYTES].tobytes().translate(self._second)
+        both = int.from_bytes(first, "little") & int.from_bytes(second, "little")
+        return both.to_bytes(len(first), "little")
+
+
+class Analyzer:
+    """Follows the tables and finds the random-access points of one stream.
+
+    `feed` takes whole, synced packets (see `packets`). Any content is taken; memory is bounded (some 100 KiB).
+    """
+
+    def __init__(self) -> None:
+        self.psi = PsiTracker()
+        self.offset = 0
+        """Bytes fed so far."""
+        self._reference: ElementaryStream | None = None
+        self._table = _PidTable(self.psi, None)
+        self._undecided: _Undecided | None = None
+        self._last_start = b""
+        self._last_pts: int | None = None
+        self._points: list[AccessPoint] = []
+        self._psi_changed = False
+
+    @property
+    def reference_pid(self) -> int | None:
+        """Return the PID whose access units count: the first video stream of the first program that has video, else
+        the first audio stream, None before the tables have come and where there is neither.
+        """
+        return self._reference.pid if self._reference else None
+
+    @property
+    def has_video(self) -> bool:
+        """Tell whether the reference PID carries video."""
+        return self._reference is not None and self._reference.kind == "video"
+
+    @property
+    def codecs(self) -> Mapping[int, str | None]:
+        """Return the codec of each stream of the program that counts, by PID, in the order of its PMT."""
+        streams = self.psi.program.streams if self.psi.program else ()
+        return MappingProxyType({stream.pid: stream.codec for stream in streams})
+
+    def feed(self, packets: Buffer) -> Scan:
+        """Take the next packets of the stream.
+
+        Raises ValueError where the length is not a multiple of 188.
+        """
+        if len(packets) % PACKET_BYTES:
+            raise ValueError("not a whole number of transport packets")
+        with memoryview(packets) as view:
+            for at in range(0, len(packets), _WINDOW_PACKETS * PACKET_BYTES):
+                with view[at : at + _WINDOW_PACKETS * PACKET_BYTES] as window:
+                    self._window(window)
+                    self.offset += len(window)
+        self._expire(self.offset)
+        return self._scan()
+
+    def flush(self) -> Scan:
+        """End of input: settle what is undecided by what is known. More may be fed afterwards."""
+        self._settle(self._at_end())
+        return self._scan()
+
+    def _scan(self) -> Scan:
+        points, self._points = tuple(self._points), []
+        changed, self._psi_changed = self._psi_changed, False
+        decided = self._undecided.offset if self._undecided else self.offset
+        return Scan(points, decided, self._last_pts, changed)
+
+    def _window(self, view: memoryview) -> None:
+        """Look at the packets of interest among a few hundred."""
+        classes = self._table.classify(view)
+        at = 0
+        while True:
+            found = (_EVENTS_UNDECIDED if self._undecided else _EVENTS).search(classes, at)
+            if found is None:
+                return
+            at = found.end()
+            start = (at - 1) * PACKET_BYTES
+            packet = bytes(view[start : start + PACKET_BYTES])
+            self._expire(self.offset + start)
+            kind = classes[at - 1]
+            if kind > _CONTINUED and self.psi.feed(packet):
+                self._tables_changed()
+                with view[at * PACKET_BYTES :] as rest:
+                    classes = bytes(at) + self._table.classify(rest)
+            elif kind & _START:
+                self._start(packet, self.offset + start)
+            elif kind & _CONTINUED and self._undecided:
+                self._continue(self._undecided, packet)
+
+    def _tables_changed(self) -> None:
+        self._psi_changed = True
+        old, program = self._reference, self.psi.program
+        reference = (program.first("video") or program.first("audio")) if program else None
+        if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
+            self._settle(self._at_end())
+            self._last_start, self._last_pts = b"", None
+        self._reference = reference
+        self._table = _PidTable(self.psi, self.reference_pid)
+
+    def _start(self, packet: bytes, offset: int) -> None:
+        """Take a packet of the reference PID in which a PES packet starts."""
+        last, self._last_start = self._last_start, packet
+        flags = adaptation_flags(packet)
+        at = payload_start(packet)
+        if (
+            last
+            and last[3] & 0x0F == packet[3] & 0x0F
+            and not flags & 0x80
+            and last[payload_start(last) :] == packet[at:]
+        ):
+            return  # a duplicate
+        self._settle(self._at_end())
+        flagged = bool(flags & 0x40)
+        assert self._reference is not None
+        if packet[3] & 0xC0:
+            if flagged or not self.has_video:
+                self._points.append(AccessPoint(offset, None, self._reference.pid, self.psi.preamble()))
+            return
+        payload = packet[at:]
+        if not payload or not is_pes_start(payload):
+            return
+        judge = judge_for(self._reference.codec) if self.has_video else None
+        preamble = self.psi.preamble()
+        self._undecided = _Undecided(offset, preamble, flagged, judge, packet[3] & 0x0F)
+        self._content(self._undecided, payload)
+
+    def _continue(self, unit: _Undecided, packet: bytes) -> None:
+        """Take a further packet of the reference PID while an access unit is undecided."""
+        at = payload_start(packet)
+        if at == PACKET_BYTES or packet[3] & 0xC0:
+            return
+        counter = packet[3] & 0x0F
+        if counter == unit.counter:
+            return  # a duplicate
+        payload = packet[at:]
+        if counter != (unit.counter + 1) & 0x0F and unit.header:
+            payload = b"\xff" + payload  # packets are missing: no start code may come from both sides of the gap
+        unit.counter = counter
+        unit.packets += 1
+        self._content(unit, payload)
+        if self._undecided is unit and unit.packets >= MAX_UNDECIDED_PACKETS:
+            self._settle(self._at_bound())
+
+    def _content(self, unit: _Undecided, payload: bytes) -> None:
+        """Take a payload of an undecided access unit; settle it if that decides it."""
+        if unit.header is None:
+            payload = unit.unread + payload
+            unit.header = read_pes_header(payload)
+            if unit.header is None:
+                unit.unread = payload
+                return
+            unit.unread = b""
+            unit.skip = unit.header.content_at
+            if unit.header.pts is not None:
+                self._last_pts = unit.header.pts
+            if not self.has_video:
+                self._settle(Verdict.YES)
+                return
+            if unit.judge is None or unit.header.scrambled:
+                self._settle(Verdict.MAYBE)
+                return
+        content, unit.skip = payload[unit.skip :], max(0, unit.skip - len(payload))
+        verdict = unit.judge.feed(content) if unit.judge else Verdict.MAYBE
+        if verdict is not None:
+            self._settle(verdict)
+
+    def _expire(self, offset: int) -> None:
+        """Settle an access unit that has been undecided for too many bytes."""
+        if self._undecided and offset - self._undecided.offset >= MAX_UNDECIDED_BYTES:
+            self._settle(self._at_bound())
+
+    def _at_end(self) -> Verdict:
+        """Return the verdict on a PES packet that ended before its first picture could be judged."""
+        unit = self._undecided
+        return Verdict.YES if unit and not self.has_video and is_pes_start(unit.unread) else Verdict.NO
+
+    def _at_bound(self) -> Verdict:
+        """Return the verdict on an access unit whose first packets did not tell."""
+        unit = self._undecided
+        return Verdict.MAYBE if unit and (unit.judge is None or unit.judge.opened) else self._at_end()
+
+    def _settle(self, verdict: Verdict) -> None:
+        """Decide the undecided access unit, if there is one."""
+        unit, self._undecided = self._undecided, None
+        if unit is None or verdict is Verdict.NO or (verdict is Verdict.MAYBE and not unit.flagged):
+            return
+        assert self._reference is not None
+        pts = unit.header.pts if unit.header else None
+        self._points.append(AccessPoint(unit.offset, pts, self._reference.pid, unit.preamble))

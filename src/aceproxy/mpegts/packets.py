@@ -1,0 +1,140 @@
+"""Transport packets: constants, alignment, and where the parts of one packet are (ISO/IEC 13818-1 §2.4.3).
+
+The steady state never loops over packets: `synced_prefix` looks at every 188th byte with one strided slice. `Aligner`
+is the slow path for input that has junk in it.
+"""
+
+from __future__ import annotations
+
+import re
+from mmap import mmap
+from typing import Final
+
+PACKET_BYTES: Final = 188
+SYNC_BYTE: Final = 0x47
+NULL_PID: Final = 0x1FFF
+NULL_PACKET: Final = b"\x47\x1f\xff\x10" + b"\xff" * 184
+
+LOCK_PACKETS: Final = 5  # this many sync bytes in a row make a lock; chance alone does that once in 10^12 positions
+
+Buffer = bytes | bytearray | memoryview | mmap
+"""What every function here reads from; a memoryview must be of bytes and contiguous."""
+
+_SYNC: Final = b"\x47"
+_LOCK: Final = re.compile(rb"\x47(?=" + rb".{187}\x47" * (LOCK_PACKETS - 1) + rb")", re.DOTALL)
+_LOCK_SPAN: Final = PACKET_BYTES * (LOCK_PACKETS - 1) + 1  # bytes that must be there to judge one position
+_LONE_AFTER: Final = 3  # sync bytes that must follow one bad one in their places to keep the lock
+_LONE_SPAN: Final = PACKET_BYTES * _LONE_AFTER + 1
+
+
+def synced_prefix(buf: Buffer) -> int:
+    """Return the length in bytes of the longest run of whole, synced packets at the start of `buf`.
+
+    A multiple of 188: every packet in it is whole and starts with 0x47. Reads one byte of each packet.
+    """
+    whole = len(buf) // PACKET_BYTES * PACKET_BYTES
+    with memoryview(buf) as view:
+        heads = view[:whole:PACKET_BYTES].tobytes()
+    if heads.count(_SYNC) == len(heads):
+        return whole
+    return (len(heads) - len(heads.lstrip(_SYNC))) * PACKET_BYTES
+
+
+def pid_of(packet: Buffer) -> int:
+    """Return the PID of a packet."""
+    return (packet[1] & 0x1F) << 8 | packet[2]
+
+
+def payload_start(packet: Buffer) -> int:
+    """Return where the payload begins in a packet, or 188 where there is none or the adaptation field is broken."""
+    control = packet[3] & 0x30
+    if control == 0x10:
+        return 4
+    if control == 0x30:
+        return min(5 + packet[4], PACKET_BYTES)
+    return PACKET_BYTES
+
+
+def adaptation_flags(packet: Buffer) -> int:
+    """Return the flags byte of the adaptation field, 0 where there is none: 0x80 is discontinuity_indicator, 0x40
+    random_access_indicator, 0x10 PCR_flag.
+    """
+    return packet[5] if packet[3] & 0x20 and packet[4] else 0
+
+
+class Aligner:
+    """Finds whole packets in bytes that may start anywhere and may have junk in between.
+
+    It locks where 5 sync bytes stand 188 bytes apart. Once locked, a packet with a broken sync byte costs only itself
+    if the three after it stand where they should; otherwise the lock is lost and searched anew from the next byte.
+    The result does not depend on how the input is cut into chunks. Holds less than 1200 bytes between calls.
+    """
+
+    def __init__(self) -> None:
+        self.dropped_bytes = 0
+        """Bytes that were not passed on so far."""
+        self.resyncs = 0
+        """How often a lock was lost."""
+        self._held = b""
+        self._locked = False
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held back because they do not make a certain packet yet; 0 means the next chunk starts with one."""
+        return len(self._held)
+
+    def feed(self, chunk: Buffer) -> bytes:
+        """Take any number of bytes, return the whole packets that are certain now; all start with 0x47."""
+        buf = self._held + bytes(chunk)
+        out: list[bytes] = []
+        at = 0
+        while True:
+            if not self._locked:
+                at = self._search(buf, at)
+                if not self._locked:
+                    break
+            with memoryview(buf) as view, view[at:] as rest:
+                run = synced_prefix(rest)
+            if run:
+                out.append(buf[at : at + run])
+                at += run
+            if len(buf) - at < PACKET_BYTES and buf[at : at + 1] in (b"", _SYNC):
+                break
+            following = buf[at + PACKET_BYTES : at + _LONE_SPAN : PACKET_BYTES]
+            if following.strip(_SYNC):
+                self._locked = False
+                self.resyncs += 1
+                self.dropped_bytes += 1
+                at += 1
+            elif len(following) < _LONE_AFTER:
+                break
+            else:
+                self.dropped_bytes += PACKET_BYTES
+                at += PACKET_BYTES
+        self._held = buf[at:]
+        return b"".join(out)
+
+    def flush(self) -> bytes:
+        """End of input: return what is held and can still be told to be packets; starts anew afterwards.
+
+        At the end fewer sync bytes must do: two in a row, or one whose packet ends exactly where the input ends.
+        """
+        buf, self._held, self._locked = self._held, b"", False
+        at = buf.find(_SYNC)
+        while 0 <= at <= len(buf) - PACKET_BYTES:
+            heads = buf[at::PACKET_BYTES]
+            if not heads.strip(_SYNC) and (len(heads) > 1 or len(buf) - at == PACKET_BYTES):
+                whole = (len(buf) - at) // PACKET_BYTES * PACKET_BYTES
+                self.dropped_bytes += len(buf) - whole
+                return buf[at : at + whole]
+            at = buf.find(_SYNC, at + 1)
+        self.dropped_bytes += len(buf)
+        return b""
+
+    def _search(self, buf: bytes, at: int) -> int:
+        """Lock at the first position from `at` on that can be; return it, or the first one not yet to be judged."""
+        found = _LOCK.search(buf, at)
+        start = found.start() if found else max(at, len(buf) - _LOCK_SPAN + 1)
+        self._locked = found is not None
+        self.dropped_bytes += start - at
+        return start

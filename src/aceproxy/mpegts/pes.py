@@ -1,0 +1,53 @@
+"""The header of a PES packet (ISO/IEC 13818-1 §2.4.3.6): its clock and where its content begins."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from aceproxy.mpegts.packets import Buffer
+
+MAX_HEADER_BYTES: Final = 9 + 255
+
+_PREFIX: Final = b"\x00\x00\x01"
+# program_stream_map, padding, private_stream_2, ECM, EMM, DSM-CC, H.222.1 type E, program_stream_directory
+_WITHOUT_HEADER: Final = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
+
+
+class PesHeader(NamedTuple):
+    """What matters of a PES header."""
+
+    pts: int | None
+    """90 kHz, 33 bit."""
+    scrambled: bool
+    """PES_scrambling_control says that the content is not clear."""
+    content_at: int
+    """Where the elementary stream begins, counted from the first byte of the header."""
+
+
+def read_pts(field: Buffer) -> int:
+    """Return the 33-bit time stamp in the five bytes of a PTS or DTS field."""
+    return (field[0] & 0x0E) << 29 | field[1] << 22 | (field[2] & 0xFE) << 14 | field[3] << 7 | field[4] >> 1
+
+
+def is_pes_start(payload: Buffer) -> bool:
+    """Tell whether a payload (or as much of it as there is) starts like a PES packet."""
+    return bytes(payload[:3]) == _PREFIX[: len(payload)]
+
+
+def read_pes_header(payload: bytes) -> PesHeader | None:
+    """Return the header at the start of a payload, None where more bytes are needed to read it.
+
+    The caller has asked `is_pes_start` before. A header with impossible marker bits is read as one without a clock.
+    """
+    if len(payload) < 9:
+        return PesHeader(None, False, 6) if len(payload) >= 6 and payload[3] in _WITHOUT_HEADER else None
+    flags = payload[6]
+    if payload[3] in _WITHOUT_HEADER or flags & 0xC0 != 0x80:
+        return PesHeader(None, False, 6)
+    content_at = 9 + payload[8]
+    pts = None
+    if payload[7] & 0x80 and payload[8] >= 5:
+        if len(payload) < 14:
+            return None
+        pts = read_pts(payload[9:14])
+    return PesHeader(pts, bool(flags & 0x30), content_at)

@@ -1,0 +1,223 @@
+"""Every tunable of the program, with its unit, its bounds and a sentence.
+
+A setting comes from, the strongest first: the command line, an `ACEPROXY_<NAME>` variable, the TOML file, the default.
+An unknown name in any of them is an error that names the nearest known one: a typo must never be ignored in silence.
+`docs/settings.md` lists them all, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+ENV_PREFIX = "ACEPROXY_"
+CONFIG_VARIABLE = "ACEPROXY_CONFIG"  # names the TOML file; not a setting itself
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message says which name or value, where it stands, and what to do."""
+
+
+def split_address(text: str) -> tuple[str | None, int]:
+    """Take `HOST:PORT` apart; an empty host or `*` (all interfaces) becomes None, `[…]` around IPv6 is dropped.
+
+    Raises ValueError for anything else.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r}: put brackets around an IPv6 address")
+    return (None if host in ("", "*") else host), int(port)
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+def _engine_url(text: str) -> str:
+    """Normalise an engine's address to `http://host:port`; a bare HOST[:PORT] is taken as well."""
+    text = text.strip()
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{text!r} is not an engine's address such as http://127.0.0.1:6878")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{text!r}: an engine's address has no path, query or user name")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6878}"
+
+
+def _words(value: object) -> object:
+    """Let a list be written as one comma-separated string, as environment variables need it."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+def _level(text: str) -> str:
+    level = text.lower()
+    if level not in ("debug", "info", "warning", "error"):
+        raise ValueError("one of debug, info, warning, error")
+    return level
+
+
+EngineUrl = Annotated[str, AfterValidator(_engine_url)]
+Words = BeforeValidator(_words)
+
+
+class Settings(BaseModel):
+    """The settings, frozen once read. Seconds end in `_s`, bytes in `_bytes`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    # where
+    listen: Annotated[str, AfterValidator(_address)] = Field(
+        ":6880", description="Address and port to serve on; an empty host means all interfaces."
+    )
+    engines: Annotated[tuple[EngineUrl, ...], Words] = Field(
+        ("http://127.0.0.1:6878",), min_length=1, description="Addresses of the AceStream engines."
+    )
+    url_hosts: Annotated[tuple[str, ...], Words] = Field(
+        (),
+        description="Hosts to which url= links may point; none by default, since the engine fetches what they name. "
+        "'*' allows every public host; a private address must be named itself.",
+    )
+    state_dir: Path | None = Field(
+        None, description="Folder for what must survive a crash (open playbacks); none: nothing is kept."
+    )
+    # log
+    log_level: Annotated[str, AfterValidator(_level)] = Field(
+        "info", description="Least important level that is logged: debug, info, warning or error."
+    )
+    log_lines: int = Field(2000, ge=10, le=100_000, description="Records kept in memory for /api/logs/tail.")
+    # talking to an engine
+    connect_timeout_s: float = Field(5.0, gt=0, description="Limit for the TCP connection to an engine.")
+    answer_timeout_s: float = Field(
+        30.0, gt=0, description="Limit for an engine's answer to a start call; a lookup on the network takes seconds."
+    )
+    stat_timeout_s: float = Field(5.0, gt=0, description="Limit for an engine's answer to a stat or version call.")
+    stop_timeout_s: float = Field(3.0, gt=0, description="Limit for an engine's answer to a stop; then it is given up.")
+    start_timeout_s: float = Field(
+        60.0, gt=0, description="One deadline over all tries of a start, from the request to the first data."
+    )
+    start_poll_s: float = Field(0.25, gt=0, description="Time between stat polls while a stream starts.")
+    stat_poll_s: float = Field(2.0, gt=0, description="Time between stat polls while a stream runs.")
+    retry_first_s: float = Field(
+        1.0,
+        gt=0,
+        description="First wait before a failed media request or start is tried again; doubles up to 8 times.",
+    )
+    engine_probe_s: float = Field(10.0, gt=0, description="Time between health probes (get_version) of an engine.")
+    engine_max_streams: int = Field(
+        100, ge=1, description="Playbacks that one engine may run at once. Small machines are better off with 3 to 5."
+    )
+    bad_link_memory_s: float = Field(
+        30.0, ge=0, description="For how long a link the engine could not find is refused without asking again."
+    )
+    # streams
+    silence_s: float = Field(30.0, gt=0, description="Silence of a source after which the playback is opened anew.")
+    recover_s: float = Field(
+        60.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
+    )
+    linger_s: float = Field(15.0, ge=0, description="How long a stream without clients is kept for one to come back.")
+    max_lingering: int = Field(
+        8, ge=0, description="Streams without clients kept at most; the one longest without gives way at once."
+    )
+    keyframe_wait_s: float = Field(
+        5.0, gt=0, description="How long a start waits for a random-access point before it serves from any packet."
+    )
+    stat_max_age_s: float = Field(
+        15.0, gt=0, description="Age after which an engine's last stat is not shown any more."
+    )
+    # the ring
+    block_s: float = Field(2.0, gt=0, le=10, description="Least media time of a block; it is cut at the next keyframe.")
+    block_bytes: int = Field(
+        8 << 20, ge=256 << 10, le=256 << 20, description="Size at which a block is cut if no keyframe comes before."
+    )
+    ring_s: float = Field(30.0, gt=0, description="Media time kept per stream.")
+    ring_bytes: int = Field(64 << 20, ge=1 << 20, description="Bytes kept per stream at most.")
+    burst_s: float = Field(3.0, ge=0, description="Media time behind the live edge at which a new client starts.")
+    # clients
+    max_clients: int = Field(5000, ge=1, description="Clients of all streams together; further ones get a 503.")
+    client_stall_s: float = Field(30.0, gt=0, description="A client that takes no byte for this long is closed.")
+    pump_tick_s: float = Field(0.1, gt=0, le=1, description="Longest time that arrived bytes wait to be sent.")
+    pump_batch_bytes: int = Field(128 << 10, ge=1316, description="Bytes that, once arrived, are sent without waiting.")
+    # leaving
+    shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Say which known name was probably meant, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _refuse_unknown(names: list[str], where: str) -> None:
+    known = list(Settings.model_fields)
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"unknown setting {name!r} in {where}{nearest(name, known)}")
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    _refuse_unknown(list(values), str(path))
+    return values
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values = {
+        name.removeprefix(ENV_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE
+    }
+    known = list(Settings.model_fields)
+    for name in values:
+        if name not in known:
+            variable = ENV_PREFIX + name.upper()
+            raise SettingsError(f"unknown setting {variable} in the environment{nearest(name, known).upper()}")
+    return values
+
+
+def load_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Read the settings from all places.
+
+    `flags` holds what the command line gave, by setting name; `config` is the file it named (else `ACEPROXY_CONFIG`).
+    Returns the settings and, for each one that is not a default, where it came from. Raises SettingsError.
+    """
+    if config is None and environ.get(CONFIG_VARIABLE):
+        config = Path(environ[CONFIG_VARIABLE])
+    _refuse_unknown(list(flags), "the command line")
+    places: list[tuple[str, Mapping[str, Any]]] = []
+    if config is not None:
+        places.append((str(config), _from_file(config)))
+    places.append(("the environment", _from_environment(environ)))
+    places.append(("the command line", flags))
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for place, given in places:
+        values.update(given)
+        origin.update(dict.fromkeys(given, place))
+    try:
+        return Settings.model_validate(values), origin
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name} (from {origin.get(name, 'the defaults')}): {message}") from error

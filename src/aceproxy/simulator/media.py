@@ -1,0 +1,196 @@
+"""Progressive media: readers that follow a live channel or send a file, and what faults do to them (engine-api §4.1).
+
+A reader belongs to the task of its connection. It looks up from its work every `tick_s`, so the end of its session, a
+fault or a vanished caller is seen within that time. What a caller does not take is not buffered here: the reader waits,
+and once it is `lag_window_s` behind it goes on at the live edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from enum import Enum
+
+from aceproxy.simulator.clips import PACKET_BYTES
+from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk
+from aceproxy.simulator.engine import Engine
+from aceproxy.simulator.faults import ActiveFault
+from aceproxy.simulator.http1 import Connection
+from aceproxy.simulator.sessions import Session
+
+BLOCK_BYTES = 348 * PACKET_BYTES  # below 64 KiB
+JUNK_BYTES = 1000
+JITTER_PERIOD_S = 10.0
+
+
+class Verdict(Enum):
+    """What a reader does next."""
+
+    SEND = "send"
+    STAND = "stand"
+    RESET = "reset"
+    END = "end"
+
+
+class Reader:
+    """Sends media of one session to one connection. Subclasses say which bytes come next."""
+
+    def __init__(self, engine: Engine, session: Session, connection: Connection) -> None:
+        """Nothing is sent before `run`."""
+        self.engine = engine
+        self.session = session
+        self.connection = connection
+        self.taken_over = False
+        self.started_at = engine.now()
+        self._stalled_by: ActiveFault | None = None
+        self._infohash = session.infohash
+
+    async def run(self) -> None:
+        """Send until the session ends, the caller is gone, or a fault ends it. Leaves closing to the caller."""
+        self.session.add_reader(self)
+        try:
+            while not (self.session.ended or self.taken_over or self.connection.gone):
+                if await self._step():
+                    return
+        finally:
+            self._stall_over()
+            self.session.readers.remove(self)
+
+    async def _step(self) -> bool:
+        """Do one thing; return whether that was all."""
+        tick_s = self.engine.config.tick_s
+        if not self.connection.has_room:
+            await self.connection.wait_for_room(tick_s)
+            return False
+        now = self.engine.now()
+        self.session.active_at = now
+        verdict = self._verdict(now)
+        if verdict is Verdict.RESET:
+            self.connection.reset()
+        if verdict in (Verdict.RESET, Verdict.END):
+            return True
+        block = b"" if verdict is Verdict.STAND else self.next_block(now)
+        if block is None:
+            return True
+        if block:
+            self.session.bytes_sent += len(block)
+            self.connection.write_nowait(block)
+        await asyncio.sleep(0 if block else tick_s)
+        return False
+
+    def next_block(self, now: float) -> bytes | None:
+        """Return the next bytes to send, b"" if there are none yet, None at the end."""
+        raise NotImplementedError
+
+    def _verdict(self, now: float) -> Verdict:
+        """Return what the faults want of this reader now."""
+        faults, age_s = self.engine.faults, now - self.started_at
+        if self._stalled_by is not None:
+            if not self._stalled_by.cleared:
+                return Verdict.STAND
+            self._stall_over()
+        for name, verdict in (("rst-after", Verdict.RESET), ("eof-after", Verdict.END), ("stall-after", Verdict.STAND)):
+            fault = faults.find(name, self._infohash)
+            if fault is not None and age_s >= fault.seconds:
+                faults.use(name, self._infohash)
+                if verdict is Verdict.STAND:
+                    self._stalled_by = fault
+                    self.session.download.readers_stalled += 1
+                return verdict
+        pauses = faults.find("pauses", self._infohash)
+        if pauses is not None and pauses.seconds > 0 and int(age_s / pauses.seconds) % 2:
+            return Verdict.STAND
+        return Verdict.STAND if faults.find("hung", self._infohash) else Verdict.SEND
+
+    def _stall_over(self) -> None:
+        if self._stalled_by is not None:
+            self._stalled_by = None
+            self.session.download.readers_stalled -= 1
+
+
+class LiveReader(Reader):
+    """Follows a live channel: the recent past at once, then real time."""
+
+    def __init__(self, engine: Engine, session: Session, connection: Connection) -> None:
+        """Begin `burst_s` before the live edge."""
+        super().__init__(engine, session, connection)
+        channel = session.channel
+        self.position = max(0, channel.position_at(self.started_at) - channel.span(engine.config.burst_s))
+        self._random = random.Random(engine.config.seed)  # noqa: S311  rubbish bytes, not secrets
+        self._junk_position = self.position
+        self._sent_at = -math.inf
+        self._first = True
+
+    def next_block(self, now: float) -> bytes:
+        """Return what the pace allows, damaged as faults ask."""
+        channel, faults = self.session.channel, self.engine.faults
+        missing = channel.position_at(now - self._jitter_s(now)) - self.position
+        if missing > channel.span(self.engine.config.lag_window_s):
+            self.position += missing - missing % PACKET_BYTES
+            return b""
+        if faults.find("one-packet-per-second", self._infohash):
+            missing = PACKET_BYTES if now - self._sent_at >= 1 else 0
+        if missing <= 0:
+            return b""
+        self._sent_at = now
+        block = self._read(min(missing, BLOCK_BYTES))
+        self.position += len(block)
+        self.session.position = self.position
+        damaged = self._damage(block)
+        self._first = False
+        return damaged
+
+    def _jitter_s(self, now: float) -> float:
+        """Return how much later than planned delivery is: its rate swings by `jitter` within `JITTER_PERIOD_S`."""
+        turn = 2 * math.pi / JITTER_PERIOD_S
+        return self.engine.config.jitter / turn * (1 - math.cos(turn * (now - self.started_at)))
+
+    def _read(self, count: int) -> bytes:
+        channel = self.session.channel
+        if self.engine.faults.find("no-keyframes", self._infohash):
+            channel = self.engine.keyless(channel)
+        loop = self.engine.faults.find("loop", self._infohash)
+        if loop is None:
+            return channel.read(self.position, count)
+        edge = channel.position_at(self.engine.loop_start(self.session.download, loop.set_at))
+        length = max(PACKET_BYTES, channel.span(loop.seconds))
+        if self.position < edge:
+            return channel.read(self.position, min(count, edge - self.position))
+        into = (self.position - edge) % length
+        return channel.read(max(0, edge - length) + into, min(count, length - into))
+
+    def _damage(self, block: bytes) -> bytes:
+        faults, infohash = self.engine.faults, self._infohash
+        if faults.find("garbage", infohash):
+            return noise(self._random, len(block))
+        if faults.find("mp4-bytes", infohash):
+            return mp4_like(self._random, len(block), first=self._first)
+        if faults.find("encrypted", infohash):
+            block = scramble(block)
+        between = faults.find("garbage-between", infohash)
+        if between is not None and self.position >= self._junk_position:
+            self._junk_position = self.position + max(PACKET_BYTES, self.session.channel.span(between.seconds))
+            block = with_junk(block, noise(self._random, JUNK_BYTES), self._random.randrange(len(block)))
+        return block
+
+
+class FileReader(Reader):
+    """Sends a part of a file as fast as the socket takes it."""
+
+    def __init__(self, engine: Engine, session: Session, connection: Connection, start: int, stop: int) -> None:
+        """Send bytes `start` to `stop`."""
+        super().__init__(engine, session, connection)
+        self._at = start
+        self._stop = stop
+
+    def next_block(self, now: float) -> bytes | None:
+        """Return the next part of the file."""
+        if self._at >= self._stop:
+            return None
+        count = min(BLOCK_BYTES, self._stop - self._at)
+        start = self._at // PACKET_BYTES * PACKET_BYTES
+        whole = -(-(self._at + count - start) // PACKET_BYTES) * PACKET_BYTES
+        block = self.session.channel.read(start, whole)[self._at - start :][:count]
+        self._at += count
+        return block

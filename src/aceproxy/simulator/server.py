@@ -1,0 +1,274 @@
+"""The simulated engine as a server: listening, one task for each connection, dispatch, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import math
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from aceproxy.simulator import routes_media, routes_service, routes_session, routes_start
+from aceproxy.simulator.config import SimulatorConfig
+from aceproxy.simulator.contents import Content
+from aceproxy.simulator.engine import Engine
+from aceproxy.simulator.faults import ActiveFault, Fault
+from aceproxy.simulator.http1 import (
+    HEAD_LIMIT_BYTES,
+    Answer,
+    BadRequestError,
+    Connection,
+    Request,
+    text_answer,
+)
+from aceproxy.simulator.routes_control import control
+from aceproxy.simulator.sessions import Playback
+
+SWEEP_S = 0.05
+STOP_LIMIT_S = 1.5
+BACKLOG = 1024
+METHODS = ("GET", "HEAD", "POST")
+Route = Callable[..., Awaitable[Answer | None]]
+PLACE = r"([0-9a-f]{40})/([0-9a-f]+)"
+ROUTES: tuple[tuple[re.Pattern[str], Route], ...] = tuple(
+    (re.compile(pattern), route)
+    for pattern, route in (
+        (rf"/ace/r/{PLACE}", routes_media.progressive),
+        (r"/content/([0-9a-f]{40})/(\d+\.\d+)", routes_media.content),
+        (rf"/ace/m/{PLACE}\.m3u8", routes_media.hls_list),
+        (r"/ace/c/([0-9a-f]{40})/(\d+)\.ts", routes_media.hls_segment),
+        (rf"/ace/stat/{PLACE}", routes_session.stat),
+        (rf"/ace/cmd/{PLACE}", routes_session.command),
+        (rf"/ace/event/{PLACE}", routes_session.events),
+        (r"/webui/api/service", routes_service.service),
+        (r"/server/api", routes_service.server_api),
+        (r"/search", routes_service.search),
+    )
+)
+
+
+class Simulator:
+    """An AceStream engine over real HTTP, with its broadcast and its faults.
+
+    Every method and property belongs to the event loop's thread. Use it as `async with Simulator(config) as simulator`
+    or call `start` and `stop`. One object is started once.
+    """
+
+    def __init__(self, config: SimulatorConfig | None = None) -> None:
+        """Build it stopped. Raises ValueError for contents that cannot be told apart."""
+        self.config = config or SimulatorConfig()
+        self._engine = Engine(self.config)
+        self._server: asyncio.Server | None = None
+        self._port = self.config.port
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # what is shown
+
+    @property
+    def port(self) -> int:
+        """The port it listens on (0 before the start, if a free one was asked for)."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Everything it can play."""
+        return self._engine.contents
+
+    @property
+    def playbacks(self) -> tuple[Playback, ...]:
+        """A record of every playback ever started, oldest first (bounded: the last 2048)."""
+        return self._engine.table.records()
+
+    @property
+    def active_playbacks(self) -> tuple[Playback, ...]:
+        """The playbacks that were not stopped."""
+        return tuple(session.record() for session in self._engine.table.active())
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and target of the requests answered, oldest first, control routes left out (the last 4096)."""
+        return list(self._engine.requests)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults set now."""
+        return tuple(active.fault for active in self._engine.faults.all())
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    # start and stop
+
+    async def start(self) -> None:
+        """Load the clips and listen. Raises OSError when the port is taken."""
+        await asyncio.to_thread(self._engine.open)
+        await self._listen()
+        self._spawn(self._sweep())
+        self._apply_down()
+
+    async def stop(self) -> None:
+        """Close everything within 2 s, readers or not. May be called twice."""
+        self._close_port()
+        self._engine.table.end_all("shutdown", self._engine.now())
+        tasks = {*self._tasks, *self._connections}
+        for connection in self._connections.values():
+            connection.abort()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_LIMIT_S)
+        await asyncio.sleep(0)  # transports close their sockets in the next turn of the loop
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    # faults
+
+    def set_fault(
+        self, name: str, value: str | None = None, infohash: str | None = None, times: int | None = None
+    ) -> None:
+        """Set a fault from now on. Raises FaultError."""
+        self._set(Fault(name, value, infohash, times))
+
+    def clear_faults(self, name: str | None = None) -> None:
+        """Take away the faults called `name`, or all. Raises FaultError for an unknown name."""
+        self._engine.faults.clear(name)
+        self._apply_down()
+
+    def _set(self, fault: Fault) -> None:
+        self._engine.faults.set(fault, self._engine.now())
+        self._apply_down()
+
+    def _apply_down(self) -> None:
+        """Close or open the port, as the fault `down` wants it."""
+        down = self._engine.faults.find("down")
+        if down is None:
+            if self._server is None and self._tasks:
+                self._spawn(self._listen())
+            return
+        if self._server is not None:
+            self._close_port()
+            self._engine.table.end_all("engine_down", self._engine.now())
+            for connection in self._connections.values():
+                connection.abort()
+        if math.isfinite(down.seconds):
+            self._spawn(self._up_again(down))
+
+    async def _up_again(self, down: ActiveFault) -> None:
+        await asyncio.sleep(down.seconds)
+        if not down.cleared:
+            self.clear_faults("down")
+
+    # listening
+
+    async def _listen(self) -> None:
+        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
+        listener = socket.create_server((self.config.host, self._port), family=family, backlog=BACKLOG)
+        self._port = listener.getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=HEAD_LIMIT_BYTES)
+
+    def _close_port(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _spawn(self, job: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer)
+        if len(self._connections) >= self.config.max_connections:
+            connection.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._converse(connection))
+        self._connections[task] = connection
+        task.add_done_callback(self._connections.pop)
+
+    async def _sweep(self) -> None:
+        while True:
+            self._engine.table.sweep(self._engine.now())
+            await asyncio.sleep(SWEEP_S)
+
+    # one connection
+
+    async def _converse(self, connection: Connection) -> None:
+        """Answer the requests of one connection until it ends."""
+        try:
+            while not connection.gone:
+                request = await connection.read_request(self.config.keep_alive_s)
+                if request is None:
+                    break
+                answer = await self._dispatch(request, connection)
+                if answer is None:
+                    break
+                await connection.answer(answer, with_body=request.method != "HEAD")
+                if not answer.sized or not request.keep_alive:
+                    break
+            await connection.close()
+        except BadRequestError as error:
+            await connection.answer(text_answer(error.status, str(error)))
+            await connection.close()
+        except ConnectionError:
+            connection.abort()
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+
+    async def _dispatch(self, request: Request, connection: Connection) -> Answer | None:
+        """Return the answer to a request; None when the connection is to be closed, answered or not."""
+        engine = self._engine
+        if request.path.startswith("/simulator/"):
+            return control(engine, request, connection, self._set, self.clear_faults)
+        engine.requests.append((request.method, request.target))
+        hung = engine.faults.find("hung")
+        if hung is not None:
+            await connection.pause(routes_start.FOREVER_S, lambda: hung.cleared)
+            return None
+        refusal = self._refusal(connection)
+        if refusal is not None:
+            return text_answer(403, "Forbidden", cors=False) if refusal == "403" else None
+        if request.method not in METHODS:
+            return text_answer(501, f"Unsupported method ({request.method[:20]})", cors=False)
+        if request.path in ("/ace/getstream", "/ace/manifest.m3u8"):
+            return await routes_start.start(engine, request, connection)
+        for pattern, route in ROUTES:
+            match = pattern.fullmatch(request.path)
+            if match:
+                return await route(engine, request, connection, *match.groups())
+        return text_answer(404, "Not Found", cors=False)
+
+    def _refusal(self, connection: Connection) -> str | None:
+        """Return how a caller from afar is refused, None if it is not (engine-api §1, §15 rule 14)."""
+        fault = self._engine.faults.use("remote-refused")
+        if fault is not None:
+            return fault.value
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(connection.peer_host)
+            if address.is_loopback or self.config.allow_remote:
+                return None
+            if address.is_private and self.config.allow_intranet:
+                return None
+        return self.config.refusal

@@ -1,0 +1,96 @@
+"""A client: one player of one stream, as the event loop knows it. Its bytes are the outlet's affair."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aceproxy.errors import REASONS, Reason
+from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.snapshot import ClientSnapshot, EndedClient, utc_text
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks: network address and User-Agent, both bounded and free of control characters."""
+
+    address: str
+    agent: str
+
+
+class Client:
+    """A player that is connected. `ended` gets the reason when the pump has let go of it."""
+
+    __slots__ = (
+        "_rate_bytes",
+        "address",
+        "agent",
+        "client_id",
+        "connected_at",
+        "connected_utc",
+        "ended",
+        "outbound_bps",
+        "outlet",
+    )
+
+    def __init__(self, visitor: Visitor) -> None:
+        self.client_id = secrets.token_hex(6)
+        self.address = visitor.address
+        self.agent = visitor.agent
+        self.connected_at = time.monotonic()
+        self.connected_utc = datetime.now(UTC)
+        self.outlet: Outlet | None = None
+        self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self.outbound_bps = 0.0
+        self._rate_bytes = 0
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the stream that were handed to the socket."""
+        return self.outlet.sent_bytes if self.outlet is not None else 0
+
+    @property
+    def skips(self) -> int:
+        """Times the client was too slow and was moved forward."""
+        return self.outlet.skips if self.outlet is not None else 0
+
+    def sample(self, elapsed_s: float) -> None:
+        """Measure the rate since the last sample, `elapsed_s` ago."""
+        sent = self.sent_bytes
+        self.outbound_bps = (sent - self._rate_bytes) * 8 / elapsed_s
+        self._rate_bytes = sent
+
+    def snapshot(self, now: float, bitrate_bps: float | None) -> ClientSnapshot:
+        """Return the client as it is at `now`; the stream's bitrate turns its lag into seconds."""
+        outlet = self.outlet
+        lag_bytes = outlet.lag_bytes if outlet is not None else 0
+        return ClientSnapshot(
+            client_id=self.client_id,
+            address=self.address,
+            agent=self.agent,
+            connected_at=utc_text(self.connected_utc),
+            connected_s=round(now - self.connected_at, 3),
+            sent_bytes=self.sent_bytes,
+            outbound_bps=round(self.outbound_bps),
+            lag_bytes=lag_bytes,
+            lag_s=round(lag_bytes * 8 / bitrate_bps, 2) if bitrate_bps else None,
+            skips=self.skips,
+            behind=outlet is not None and outlet.watched,
+        )
+
+    def ended_snapshot(self, reason: Reason) -> EndedClient:
+        """Return what is remembered of a client that ended just now."""
+        return EndedClient(
+            client_id=self.client_id,
+            address=self.address,
+            agent=self.agent,
+            ended_at=utc_text(datetime.now(UTC)),
+            connected_s=round(time.monotonic() - self.connected_at, 3),
+            sent_bytes=self.sent_bytes,
+            skips=self.skips,
+            reason=reason,
+            fault=REASONS[reason].fault,
+        )

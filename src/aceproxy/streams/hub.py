@@ -1,0 +1,233 @@
+"""The hub: which streams there are. Finding or creating one never waits, so it needs no lock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aceproxy.engine.links import Link, LinkKind, StreamKey
+from aceproxy.errors import REASONS, AceProxyError, Reason
+from aceproxy.streams.client import Client
+from aceproxy.streams.pump import Pump
+from aceproxy.streams.snapshot import EndedStream, utc_text
+from aceproxy.streams.source import Upstream
+from aceproxy.streams.stream import MetAnother, Stream
+
+log = logging.getLogger(__name__)
+
+KNOWN_LINKS = 2000  # links whose infohash is remembered
+ENDED_STREAMS = 50  # streams remembered after their end
+SAMPLE_S = 1.0  # between two measurements of rates
+REMEMBERED = (Reason.CONTENT_NOT_FOUND, Reason.ENGINE_OPTION_MISSING)  # failures that asking again does not mend
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start, of streams that are gone."""
+
+    streams_started: int = 0
+    streams_failed: int = 0
+    clients_served: int = 0
+    skips: int = 0
+    inbound_bytes: int = 0
+    outbound_bytes: int = 0
+    closed_by_reason: Counter[Reason] = field(default_factory=Counter)
+    clients_closed_by_reason: Counter[Reason] = field(default_factory=Counter)
+
+
+class Hub:
+    """Keeps the streams by all names they are known by. Used on the event loop only; nothing but `close` waits."""
+
+    def __init__(self, upstream: Upstream, pump: Pump) -> None:
+        self.counters = Counters()
+        self.ended: deque[EndedStream] = deque(maxlen=ENDED_STREAMS)
+        self._upstream = upstream
+        self._settings = upstream.settings
+        self._pump = pump
+        self._streams: dict[str, Stream] = {}  # by stream_id
+        self._by_key: dict[str, Stream] = {}  # by every alias
+        self._infohashes: OrderedDict[str, str] = OrderedDict()  # link key -> infohash, learned from engines
+        self._bad: OrderedDict[str, tuple[float, AceProxyError]] = OrderedDict()  # link key -> until when, why
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams that are not closed, oldest first."""
+        return list(self._streams.values())
+
+    @property
+    def client_count(self) -> int:
+        """Clients of all streams."""
+        return sum(len(stream.clients) for stream in self._streams.values())
+
+    def find(self, link: Link) -> Stream | None:
+        """Return the running stream of a link, by any of its names."""
+        stream = self._by_key.get(link.key)
+        if stream is None and (infohash := self._infohashes.get(link.key)):
+            stream = self._by_key.get(_infohash_key(infohash, link.index))
+        if stream is None:
+            # People give infohashes as ids; 40 equal digits never name two broadcasts.
+            stream = self._streams.get(link.stream_id)
+        return stream
+
+    def find_by_id(self, stream_id: str) -> Stream | None:
+        """Return the running stream with this id, stream key or other name."""
+        name = stream_id.lower()
+        found = self._streams.get(name) or self._by_key.get(stream_id) or self._by_key.get(name)
+        return found or self._by_key.get(f"content_id:{name}") or self._by_key.get(f"infohash:{name}")
+
+    def find_or_start(self, link: Link, params: Mapping[str, str]) -> Stream:
+        """Return the stream of a link, started if it is not running. The caller then waits for `ready`.
+
+        Raises AceProxyError at once if the link failed just now, there are too many clients or the program is leaving.
+        """
+        if self._closing:
+            raise AceProxyError(Reason.SHUTDOWN)
+        if self.client_count >= self._settings.max_clients:
+            raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"{self._settings.max_clients}")
+        stream = self.find(link)
+        if stream is not None:
+            return stream
+        self._refuse_bad(link)
+        stream = Stream(link, params, self._upstream, self._pump, self)
+        self._streams[stream.stream_id] = stream
+        self._by_key[link.key] = stream
+        self.counters.streams_started += 1
+        stream.log.info("starting %s", link.label)
+        task = stream.begin()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return stream
+
+    async def sample_rates(self) -> None:
+        """Measure the rates of streams and clients once a second, for ever. Cancel-safe."""
+        last_at = time.monotonic()
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            now = time.monotonic()
+            for stream in self._streams.values():
+                stream.sample(now - last_at)
+            last_at = now
+
+    async def close(self) -> None:
+        """End all streams; returns when their tasks are over. Playbacks are stopped by the stopper."""
+        self._closing = True
+        for stream in self.streams:
+            stream.close(Reason.SHUTDOWN)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    # --- StreamOwner ---
+
+    def might_be_running(self, stream: Stream) -> bool:
+        """Whether the broadcast may already run under a name of another kind, so that asking first is worth it."""
+        kind = stream.link.kind
+        if kind is LinkKind.INFOHASH or stream.link.key in self._infohashes:
+            return False
+        return any(
+            other is not stream and other.infohash and not any(alias.startswith(f"{kind}:") for alias in other.aliases)
+            for other in self._streams.values()
+        )
+
+    def infohash_known(self, stream: Stream, infohash: str) -> None:
+        """Learn the infohash of a stream; if that broadcast is running already, send the newcomers there."""
+        for key in stream.aliases:
+            self._infohashes[key] = infohash
+            self._infohashes.move_to_end(key)
+        while len(self._infohashes) > KNOWN_LINKS:
+            self._infohashes.popitem(last=False)
+        own_key = _infohash_key(infohash, stream.link.index)
+        other = self._by_key.get(own_key)
+        if other is not None and other is not stream:
+            other.aliases |= stream.aliases
+            for alias in stream.aliases:
+                self._by_key[alias] = other
+            raise MetAnother(other)
+        stream.aliases.add(own_key)
+        self._by_key[own_key] = stream
+
+    def make_way(self) -> bool:
+        """Close the stream that has been without clients for the longest; False if all have some."""
+        idle = self._idle_streams()
+        if not idle:
+            return False
+        idle[0].close(Reason.GAVE_WAY)
+        return True
+
+    def became_idle(self, stream: Stream) -> None:
+        """Keep the number of streams without clients in bounds."""
+        idle = self._idle_streams()
+        for surplus in idle[: max(0, len(idle) - self._settings.max_lingering)]:
+            surplus.close(Reason.GAVE_WAY)
+
+    def client_ended(self, stream: Stream, client: Client, reason: Reason) -> None:
+        """Count a client that is gone."""
+        self.counters.skips += client.skips
+        self.counters.outbound_bytes += client.sent_bytes
+        self.counters.clients_closed_by_reason[reason] += 1
+        stream.log.info(
+            "client %s (%s) ended: %s after %d bytes, %d skips",
+            client.client_id,
+            client.address,
+            reason,
+            client.sent_bytes,
+            client.skips,
+        )
+
+    def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
+        """Forget a stream that is over, and remember why."""
+        self._streams.pop(stream.stream_id, None)
+        for key in [key for key, value in self._by_key.items() if value is stream]:
+            del self._by_key[key]
+        self.counters.inbound_bytes += stream.ingest.received_bytes
+        self.counters.closed_by_reason[reason] += 1
+        if stream.live_utc is None and reason not in (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED):
+            self.counters.streams_failed += 1
+        error = AceProxyError(reason, detail)
+        if reason in REMEMBERED and self._settings.bad_link_memory_s:
+            self._remember_bad(stream.link, error)
+        level = logging.INFO if REASONS[reason].fault == "none" else logging.WARNING
+        stream.log.log(level, "closed: %s", error)
+        self.ended.appendleft(
+            EndedStream(
+                stream_id=stream.stream_id,
+                key=stream.link.key,
+                title=stream.title,
+                ended_at=utc_text(datetime.now(UTC)),
+                lasted_s=round(time.monotonic() - stream.created_at, 3),
+                outbound_bytes=stream.ended_clients_bytes,
+                reason=reason,
+                fault=REASONS[reason].fault,
+                message=error.message,
+            )
+        )
+
+    # --- own ---
+
+    def _idle_streams(self) -> list[Stream]:
+        """Streams without clients, the one that has been so for the longest first."""
+        idle = [(stream.idle_at, stream) for stream in self._streams.values() if stream.idle_at is not None]
+        return [stream for _, stream in sorted(idle, key=lambda pair: pair[0])]
+
+    def _refuse_bad(self, link: Link) -> None:
+        until_at, error = self._bad.get(link.key, (0.0, None))
+        if error is None:
+            return
+        if time.monotonic() < until_at:
+            raise AceProxyError(error.reason, error.detail)
+        del self._bad[link.key]
+
+    def _remember_bad(self, link: Link, error: AceProxyError) -> None:
+        self._bad[link.key] = (time.monotonic() + self._settings.bad_link_memory_s, error)
+        while len(self._bad) > KNOWN_LINKS:
+            self._bad.popitem(last=False)
+
+
+def _infohash_key(infohash: str, index: int) -> StreamKey:
+    return Link(LinkKind.INFOHASH, infohash, index).key

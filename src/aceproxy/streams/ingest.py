@@ -1,0 +1,160 @@
+"""Ingest: from the engine's bytes to whole packets in the ring, with the places where a decoder may start.
+
+The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as it is
+known whether a decoder may start there; until then it waits in the buffer, at most half of it. The buffer holds, in
+this order: bytes given to the ring (gone after each call), bytes the analyzer has seen, bytes it has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aceproxy.mpegts.access import AccessPoint, Analyzer
+from aceproxy.mpegts.clock import MediaClock
+from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, synced_prefix
+from aceproxy.streams.block import JoinPoint
+from aceproxy.streams.ring import Ring
+
+ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
+BUFFER_BYTES = 2 * ROOM_BYTES + (64 << 10)
+LEAST_POINT_GAP_S = 0.2  # audio-only streams could be joined at every frame; that many points help nobody
+
+
+class Ingest:
+    """Takes the bytes of one source after the other into one ring. Used on the event loop only.
+
+    `now` is a monotonic clock in seconds; it stands in for media time where the stream carries none.
+    """
+
+    def __init__(self, ring: Ring, now: Callable[[], float]) -> None:
+        self.received_bytes = 0
+        self.dropped_bytes = 0  # not part of any packet
+        self.analyzer = Analyzer()
+        self._ring = ring
+        self._now = now
+        self._view = memoryview(bytearray(BUFFER_BYTES))
+        self._given = 0
+        self._fed = 0
+        self._used = 0
+        self._base = 0  # offset, in the analyzer's count, of the buffer's first byte
+        self._clock: MediaClock | None = None  # None until the source has told any time stamp
+        self._source_media_s = 0.0  # media time of the ring when this source began
+        self._source_began_at: float | None = None
+        self._point: JoinPoint | None = None  # of the packet that is appended next
+        self._last_point_s = -LEAST_POINT_GAP_S
+        self._aligner: Aligner | None = None  # only while the source is out of step
+
+    @property
+    def found_packets(self) -> bool:
+        """Whether the present source has sent anything that is a transport stream."""
+        return self.analyzer.offset > 0
+
+    def begin_source(self) -> None:
+        """Prepare for another source: the incomplete end of the last one is dropped, the ring goes on."""
+        self._append_until(self._fed)
+        self.dropped_bytes += self._used - self._fed
+        self._given = self._fed = self._used = self._base = 0
+        self._aligner = None
+        self._clock = None
+        self._source_media_s = self._ring.edge_s
+        self._source_began_at = None
+        self.analyzer = Analyzer()
+
+    def room(self) -> memoryview:
+        """Return where the next bytes of the source go; never empty."""
+        return self._view[self._used : self._used + ROOM_BYTES]
+
+    def filled(self, count: int) -> None:
+        """Take in `count` bytes that were written to `room()`. Raises OSError when there is no memory for the ring."""
+        self.received_bytes += count
+        if self._source_began_at is None:
+            self._source_began_at = self._now()
+        if self._aligner is None:
+            self._used += count
+            self._take_in_step()
+        else:
+            self._take_out_of_step(bytes(self._view[self._used : self._used + count]))
+        if self._used - self._given > ROOM_BYTES // 2:
+            self._append_until(self._fed)  # undecided for too long: given out without a join point
+        self._compact()
+
+    def _take_in_step(self) -> None:
+        """Analyse what is new in the buffer, or change to the slow path where it is out of step."""
+        fresh = self._view[self._fed : self._used]
+        whole = synced_prefix(fresh)
+        rest = len(fresh) - whole
+        if whole:
+            self._analyse(whole)
+        if rest >= PACKET_BYTES or (rest and fresh[whole] != SYNC_BYTE):
+            junk = bytes(self._view[self._fed : self._used])
+            self._used = self._fed
+            self._aligner = Aligner()
+            self._take_out_of_step(junk)
+
+    def _take_out_of_step(self, part: bytes) -> None:
+        """Let the aligner find the packets in `part`; leave the slow path once it holds nothing back."""
+        aligner = self._aligner
+        assert aligner is not None
+        dropped = aligner.dropped_bytes
+        packets = aligner.feed(part)
+        self.dropped_bytes += aligner.dropped_bytes - dropped
+        self._view[self._used : self._used + len(packets)] = packets
+        self._used += len(packets)
+        if packets:
+            self._analyse(len(packets))
+            if not aligner.held_bytes:
+                self._aligner = None
+
+    def _analyse(self, count: int) -> None:
+        """Show `count` new bytes to the analyzer and append what it has decided."""
+        scan = self.analyzer.feed(self._view[self._fed : self._fed + count])
+        self._fed += count
+        for point in scan.points:
+            self._append_until(point.offset - self._base)
+            self._note_point(point)
+        self._append_until(scan.decided - self._base)
+        self._ring.advance_edge(self._media_s(scan.last_pts))
+
+    def _note_point(self, point: AccessPoint) -> None:
+        if point.offset - self._base != self._given:
+            return  # it lies in what was already given out
+        media_s = self._media_s(point.pts)
+        if media_s - self._last_point_s < LEAST_POINT_GAP_S and not self.analyzer.has_video:
+            return
+        self._last_point_s = media_s
+        self._point = JoinPoint(self._ring.head, media_s, point.preamble)
+
+    def _media_s(self, pts: int | None) -> float:
+        """Media time of a time stamp (90 kHz), or of this moment where the source has none at all."""
+        if pts is not None:
+            if self._clock is None:
+                self._clock = MediaClock()
+            return self._source_media_s + self._clock.seconds(pts)
+        if self._clock is not None or self._source_began_at is None:
+            return self._ring.edge_s
+        return self._source_media_s + self._now() - self._source_began_at
+
+    def _append_until(self, position: int) -> None:
+        """Give the ring what lies before `position` in the buffer, as one part."""
+        if position <= self._given:
+            return
+        point, self._point = self._point, None
+        media_s = point.media_s if point is not None else self._ring.edge_s
+        for start in range(self._given, position, ROOM_BYTES):
+            part = self._view[start : min(start + ROOM_BYTES, position)]
+            self._ring.append(part, media_s, point)
+            point = None
+        self._given = position
+
+    def _compact(self) -> None:
+        """Move what is still needed to the front of the buffer."""
+        given = self._given
+        if not given:
+            return
+        rest = self._used - given
+        if rest:
+            self._view[:rest] = self._view[given : self._used]
+        self._base += given
+        self._fed -= given
+        self._used = rest
+        self._given = 0

@@ -1,0 +1,149 @@
+"""An outlet: the pump's side of one client, from a place in the ring to a socket.
+
+Only the pump's thread touches an outlet after it was handed over, but for the counters, which any thread may read: each
+is one whole number that only the pump writes.
+
+The outlet owns a descriptor of its own (a duplicate). Were it the event loop's, the loop could close it and the system
+could give the same number to another connection while the pump is about to write to it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from aceproxy.errors import Reason
+from aceproxy.mpegts.packets import PACKET_BYTES
+from aceproxy.streams.block import Block
+from aceproxy.streams.ring import Join, Ring
+
+LIVE_EDGE = 0  # progress: everything there is was sent
+BEHIND = 1  # progress: the socket took what it could, there is more
+GONE = 2  # progress: the connection is broken
+
+
+class Outlet:
+    """Sends one ring to one socket.
+
+    `on_end(reason)` is called on the event loop, once, after the outlet has let go of its descriptor. `turn_bytes`
+    bounds what one turn sends, so that a client that catches up does not hold up the others.
+    """
+
+    __slots__ = (
+        "_pending",
+        "_rejoin",
+        "block",
+        "blocked_at",
+        "ended",
+        "fd",
+        "on_end",
+        "position",
+        "ring",
+        "sent_bytes",
+        "skips",
+        "watched",
+    )
+
+    def __init__(self, ring: Ring, join: Join, connection: socket.socket, on_end: Callable[[Reason], None]) -> None:
+        """Take a place in `ring`. The join's preamble is sent first. Raises OSError when descriptors are out."""
+        self.fd = os.dup(connection.fileno())
+        self.ring = ring
+        self.block: Block | None = join.block
+        self.position = join.position
+        self.on_end = on_end
+        self.sent_bytes = 0
+        self.skips = 0
+        self.blocked_at: float | None = None  # since when the socket has taken nothing although there was something
+        self.watched = False  # registered with the pump's selector
+        self.ended: Reason | None = None
+        self._pending = join.preamble
+        self._rejoin = False
+
+    @property
+    def offset(self) -> int:
+        """Absolute offset of the next byte to be sent; the head while the outlet has lost its place."""
+        block = self.block
+        return self.ring.head if block is None else block.start + self.position
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes between the live edge and the next byte to be sent."""
+        return max(0, self.ring.head - self.offset)
+
+    def turn(self, turn_bytes: int) -> int:
+        """Send what there is, at most about `turn_bytes`; return LIVE_EDGE, BEHIND or GONE. Never waits."""
+        budget = turn_bytes
+        try:
+            while budget > 0:
+                if self._pending or self._rejoin:
+                    self._send_pending()
+                block = self.block
+                if block is None:
+                    return LIVE_EDGE
+                if block.dropped:
+                    self._lose_place(block)
+                    continue
+                following = block.next  # read before `size`: see the rules in block.py
+                count = block.size - self.position
+                if count <= 0:
+                    if following is None:
+                        return LIVE_EDGE
+                    self.block, self.position = following, 0
+                    continue
+                taken = os.sendfile(self.fd, block.fd, self.position, count)
+                self.position += taken
+                self.sent_bytes += taken
+                budget -= taken
+                if taken < count:
+                    return BEHIND
+        except BlockingIOError:
+            return BEHIND
+        except OSError:
+            return GONE
+        return BEHIND
+
+    def release_dropped(self) -> None:
+        """Let go of a block that the ring has dropped, also while the socket takes nothing.
+
+        A client that does not read must not keep old blocks in memory.
+        """
+        block = self.block
+        if block is not None and block.dropped:
+            self._lose_place(block)
+
+    def close(self) -> None:
+        """Give back the descriptor. The connection itself is closed by the event loop."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        self.block = None
+        self._pending = b""
+
+    def _lose_place(self, block: Block) -> None:
+        """The place fell off the ring: finish the packet that was begun, and go on at the newest join point."""
+        if self._pending:
+            # Nothing of this block was sent yet. What is pending is the rest of a packet, or PAT and PMT from their
+            # first byte or later; the join sends them anew, so only the packet that was begun must be kept.
+            self._pending = self._pending[: len(self._pending) % PACKET_BYTES]
+        else:
+            inside = self.position % PACKET_BYTES
+            self._pending = block.read(self.position, PACKET_BYTES - inside) if inside else b""
+        self.block = None
+        self._rejoin = True
+        self.skips += 1
+
+    def _send_pending(self) -> None:
+        """Send what comes before the block's bytes; take a new place once a begun packet is finished."""
+        while True:
+            while self._pending:
+                taken = os.write(self.fd, self._pending)
+                self._pending = self._pending[taken:]
+                self.sent_bytes += taken
+            if not self._rejoin:
+                return
+            join = self.ring.join()
+            if join is None:
+                return
+            self._rejoin = False
+            self.block, self.position, self._pending = join.block, join.position, join.preamble

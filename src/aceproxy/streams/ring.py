@@ -1,0 +1,163 @@
+"""The ring: the newest stretch of a stream as a chain of blocks.
+
+The event loop appends; the pump reads `head`, `newest` and the blocks' own fields without a lock (see `block`). Old
+blocks are dropped whole. Memory is bounded by `ring_bytes` plus the block being written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from aceproxy.errors import Reason
+from aceproxy.settings import Settings
+from aceproxy.streams.block import Block, JoinPoint
+
+OVERDUE = 5  # times block_s after which a block is cut although no join point came
+
+
+@dataclass(frozen=True, slots=True)
+class RingLimits:
+    """How much a ring holds and where it cuts; units as in the settings of the same names."""
+
+    block_s: float
+    block_bytes: int
+    ring_s: float
+    ring_bytes: int
+    burst_s: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RingLimits:
+        """Take the limits from the settings."""
+        return cls(
+            settings.block_s,
+            min(settings.block_bytes, settings.ring_bytes),
+            settings.ring_s,
+            settings.ring_bytes,
+            settings.burst_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Where a new client begins: `preamble` first, then the bytes of `block` from `position` on."""
+
+    block: Block
+    position: int
+    preamble: bytes
+
+
+class Ring:
+    """A stream's recent bytes.
+
+    `head` is the absolute offset after the newest byte, `edge_s` the media time there. `finished` is set when nothing
+    will follow: clients that have read everything are then ended with that reason.
+    """
+
+    def __init__(self, limits: RingLimits) -> None:
+        self.head = 0
+        self.edge_s = 0.0
+        self.finished: Reason | None = None
+        self.delivered = 0  # head up to which the pump has gone at least once; written by the pump
+        self.announced = 0  # head at which the pump was last woken; written by the event loop
+        self._limits = limits
+        self._blocks: deque[Block] = deque()
+        self._bytes = 0
+
+    @property
+    def newest(self) -> Block | None:
+        """The block that is being written."""
+        return self._blocks[-1] if self._blocks else None
+
+    @property
+    def tail(self) -> int:
+        """Absolute offset of the oldest byte held."""
+        return self._blocks[0].start if self._blocks else self.head
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held now."""
+        return self._bytes
+
+    @property
+    def held_s(self) -> float:
+        """Media time held now, in seconds."""
+        return max(0.0, self.edge_s - self._blocks[0].media_s) if self._blocks else 0.0
+
+    @property
+    def points(self) -> list[JoinPoint]:
+        """All join points held, oldest first."""
+        return [point for block in self._blocks for point in block.points]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks held now, oldest first; the last one is still being written."""
+        return tuple(self._blocks)
+
+    def append(self, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
+        """Append whole packets; `point` says that a decoder may start at the first of them.
+
+        `media_s` is the media time at the start of `part`. A block is cut before a join point once it is long enough,
+        and anywhere once it is too large. Raises OSError when there is no memory for it.
+        """
+        self.edge_s = max(self.edge_s, media_s)
+        newest = self.newest
+        if newest is None or self._is_due(newest, len(part), media_s, point):
+            newest = self._begin_block(media_s)
+        if point is not None:
+            newest.points.append(point)
+        newest.append(part)
+        self.head += len(part)
+        self._bytes += len(part)
+        self._drop_old()
+
+    def advance_edge(self, media_s: float) -> None:
+        """Tell the media time at the head, as far as it is known."""
+        self.edge_s = max(self.edge_s, media_s)
+
+    def join(self) -> Join | None:
+        """Return where a new client begins: the newest join point with `burst_s` behind it, else the oldest one.
+
+        A stream without any join point is entered at a block. None while the ring is empty.
+        """
+        oldest: tuple[Block, JoinPoint] | None = None
+        for block in reversed(self._blocks):
+            for point in reversed(block.points):
+                oldest = (block, point)
+                if self.edge_s - point.media_s >= self._limits.burst_s:
+                    return Join(block, point.offset - block.start, point.preamble)
+        if oldest is not None:
+            block, point = oldest
+            return Join(block, point.offset - block.start, point.preamble)
+        for block in reversed(self._blocks):
+            if self.edge_s - block.media_s >= self._limits.burst_s:
+                return Join(block, 0, b"")
+        return Join(self._blocks[0], 0, b"") if self._blocks else None
+
+    def clear(self) -> None:
+        """Let go of everything; clients in the middle of a block are told by its `dropped`."""
+        for block in self._blocks:
+            block.dropped = True
+        self._blocks.clear()
+        self._bytes = 0
+
+    def _is_due(self, newest: Block, count: int, media_s: float, point: JoinPoint | None) -> bool:
+        if newest.size and newest.size + count > self._limits.block_bytes:
+            return True
+        age_s = media_s - newest.media_s
+        return newest.size > 0 and age_s >= self._limits.block_s * (1 if point is not None else OVERDUE)
+
+    def _begin_block(self, media_s: float) -> Block:
+        block = Block(self.head, media_s)
+        if self._blocks:
+            self._blocks[-1].next = block
+        self._blocks.append(block)
+        return block
+
+    def _drop_old(self) -> None:
+        while len(self._blocks) > 1 and (
+            self._bytes > self._limits.ring_bytes or self.edge_s - self._blocks[1].media_s >= self._limits.ring_s
+        ):
+            oldest = self._blocks.popleft()
+            oldest.dropped = True
+            oldest.next = None  # who still holds it must not hold all that follows as well
+            self._bytes -= oldest.size

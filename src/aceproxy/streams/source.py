@@ -1,0 +1,210 @@
+"""A source: our reader of one playback, from the choice of an engine to the stop of the playback on it.
+
+A stream that loses its source makes a new one; a source is never used twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aceproxy.engine.api import Playback
+from aceproxy.engine.links import Link
+from aceproxy.engine.media import ByteSink, MediaEnd, MediaReader
+from aceproxy.engine.messages import Stat
+from aceproxy.engine.opening import StartProgress, open_playback
+from aceproxy.engine.pool import EngineHandle, EnginePool
+from aceproxy.engine.stopper import PlaybackStopper
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.logs import StreamLog
+from aceproxy.settings import Settings
+from aceproxy.streams.snapshot import EngineStat
+
+ENGINE_FAULTS = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.ENGINE_TIMEOUT)  # another engine may do
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What a source needs of the world: the engines, and who stops playbacks in the background."""
+
+    settings: Settings
+    pool: EnginePool
+    stopper: PlaybackStopper
+
+
+class Source:
+    """Opens one playback of `link` into `sink` and watches it.
+
+    `on_infohash` is called as soon as the engine tells it, before any byte; what it raises ends the opening.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        link: Link,
+        params: Mapping[str, str],
+        sink: ByteSink,
+        on_infohash: Callable[[str], None],
+        stream_log: StreamLog,
+    ) -> None:
+        self.link = link
+        self.playback: Playback | None = None
+        self.progress: StartProgress | None = None
+        self._upstream = upstream
+        self._params = params
+        self._sink = sink
+        self._on_infohash = on_infohash
+        self._log = stream_log
+        self._handle: EngineHandle | None = None
+        self._reader: MediaReader | None = None
+        self._stat: Stat | None = None
+        self._stat_at = 0.0
+        self._closed = False
+
+    @property
+    def engine_url(self) -> str | None:
+        """The engine that was chosen."""
+        return self._handle.url if self._handle is not None else None
+
+    @property
+    def last_byte_at(self) -> float | None:
+        """Loop time at which the newest byte came."""
+        return self._reader.last_byte_at if self._reader is not None else None
+
+    async def open(self, deadline_at: float, *, ask_first: bool = False) -> None:
+        """Choose an engine and start a playback on it; returns when the first bytes are in the sink.
+
+        `ask_first`: have the link resolved before the start, which could disturb the same broadcast's playback.
+        Raises AceProxyError with the most telling reason. Cancel-safe: what was started is stopped in the background
+        once `close` is called, which the caller must do in any case.
+        """
+        failed: dict[str, AceProxyError] = {}
+        while True:
+            try:
+                handle = self._handle = self._upstream.pool.choose(self.link, failed)
+            except AceProxyError:
+                if failed:
+                    raise next(reversed(failed.values())) from None
+                raise
+            try:
+                return await self._open_on(handle, deadline_at, ask_first)
+            except AceProxyError as error:
+                handle.note_failure(error)
+                handle.release()
+                if error.reason not in ENGINE_FAULTS:
+                    raise
+                failed[handle.url] = error
+
+    async def _open_on(self, handle: EngineHandle, deadline_at: float, ask_first: bool) -> None:
+        if ask_first and (infohash := await handle.api.resolve(self.link)):
+            self._on_infohash(infohash)
+        opened = await open_playback(
+            handle.api,
+            self.link,
+            self._params,
+            self._sink,
+            deadline_at=deadline_at,
+            on_progress=self._note_progress,
+            on_playback=self._note_playback,
+            stopper=self._upstream.stopper,
+        )
+        self.link = opened.link_used
+        self.playback = opened.playback
+        self._reader = opened.reader
+
+    async def wait_end(self) -> AceProxyError:
+        """Wait until the source is over or silent for too long, and say why. Cancel-safe."""
+        reader = self._reader
+        assert reader is not None
+        loop = asyncio.get_running_loop()
+        silence_s = self._upstream.settings.silence_s
+        ended = asyncio.ensure_future(reader.wait_ended())
+        polling = asyncio.ensure_future(self._poll_stat())
+        try:
+            while not ended.done():
+                left_s = reader.last_byte_at + silence_s - loop.time()
+                if left_s <= 0:
+                    return AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s")
+                await asyncio.wait({ended}, timeout=left_s)
+            return AceProxyError(Reason.SOURCE_ENDED, _end_words(ended.result()))
+        finally:
+            ended.cancel()
+            polling.cancel()
+            await asyncio.gather(ended, polling, return_exceptions=True)
+
+    async def wait_ended(self) -> None:
+        """Wait until the engine ends the body. Cancel-safe."""
+        assert self._reader is not None
+        await self._reader.wait_ended()
+
+    def close(self) -> None:
+        """Let go of the engine: the connection at once, the playback in the background. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
+        if self.playback is not None:
+            self._upstream.stopper.stop_nowait(self.playback)
+        if self._handle is not None:
+            self._handle.release()
+
+    def engine_stat(self, now: float) -> EngineStat:
+        """Return what the engine last said of the playback; nothing if that was too long ago."""
+        stat, age_s = self._stat, now - self._stat_at
+        if stat is None or age_s > self._upstream.settings.stat_max_age_s:
+            progress = self.progress
+            if progress is None or stat is not None:
+                return EngineStat()
+            return EngineStat(status=progress.status, progress=progress.progress, peers=progress.peers)
+        return EngineStat(
+            status=stat.status,
+            progress=stat.progress,
+            peers=stat.peers,
+            speed_down_bps=stat.speed_down_bps,
+            speed_up_bps=stat.speed_up_bps,
+            downloaded_bytes=stat.downloaded_bytes,
+            age_s=round(age_s, 2),
+        )
+
+    def start_words(self) -> str | None:
+        """How far the start is, in words; None before the engine has told anything."""
+        progress = self.progress
+        if progress is None:
+            return None
+        parts = [progress.status or ""]
+        if progress.progress is not None:
+            parts.append(f"{progress.progress} %")
+        if progress.peers is not None:
+            parts.append(f"{progress.peers} peers")
+        return ", ".join(part for part in [*parts, progress.detail] if part)
+
+    def _note_progress(self, progress: StartProgress) -> None:
+        self.progress = progress
+
+    def _note_playback(self, playback: Playback) -> None:
+        if playback.infohash:
+            self._on_infohash(playback.infohash)
+
+    async def _poll_stat(self) -> None:
+        """Ask the engine for the playback's state, for ever. A failing poll is no failure of the stream."""
+        handle, playback = self._handle, self.playback
+        if handle is None or playback is None:
+            return
+        loop = asyncio.get_running_loop()
+        failed = False
+        while True:
+            try:
+                self._stat = await handle.api.stat(playback)
+                self._stat_at = loop.time()
+                failed = False
+            except AceProxyError as error:
+                if not failed:
+                    self._log.info("the engine does not tell the playback's state: %s", error)
+                failed = True
+            await asyncio.sleep(self._upstream.settings.stat_poll_s)
+
+
+def _end_words(end: MediaEnd) -> str:
+    return f"the engine's connection: {end}"

@@ -1,0 +1,367 @@
+"""A stream: one broadcast, pulled from one source at a time and shared by any number of clients.
+
+Everything here runs on the event loop. No lock anywhere: what must not be interleaved has no `await` in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+from aceproxy.engine.links import Link
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.logs import stream_log
+from aceproxy.streams.client import Client, Visitor
+from aceproxy.streams.ingest import Ingest
+from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.pump import Pump
+from aceproxy.streams.ring import Ring, RingLimits
+from aceproxy.streams.snapshot import EndedClient
+from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.states import State, check_edge
+
+ENDED_CLIENTS = 50  # remembered per stream
+NOT_TS_BYTES = 1 << 20  # received without a single packet in it: this is no transport stream
+
+
+class StreamOwner(Protocol):
+    """Who keeps the streams, as a stream sees it. Nothing here waits."""
+
+    def might_be_running(self, stream: Stream) -> bool:
+        """Whether the broadcast may already run under another kind of name."""
+
+    def infohash_known(self, stream: Stream, infohash: str) -> None:
+        """The engine has told the broadcast's infohash. May raise MetAnother."""
+
+    def make_way(self) -> bool:
+        """Free a playback that nobody watches; False if there is none."""
+
+    def became_idle(self, stream: Stream) -> None:
+        """The last client left."""
+
+    def client_ended(self, stream: Stream, client: Client, reason: Reason) -> None:
+        """A client is gone."""
+
+    def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
+        """The stream is over."""
+
+
+class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out to name one broadcast
+    """The broadcast is already running as `stream`: go there."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.stream_id)
+        self.stream = stream
+
+
+class Stream:
+    """One broadcast. Fields are written by the event loop only."""
+
+    def __init__(
+        self, link: Link, params: Mapping[str, str], upstream: Upstream, pump: Pump, owner: StreamOwner
+    ) -> None:
+        """Create the stream in state `starting`; `run` does the starting."""
+        self.link = link
+        self.stream_id = link.stream_id
+        self.aliases = {link.key}
+        self.infohash: str | None = None
+        self.title: str | None = None
+        self.state = State.STARTING
+        self.state_at = self.created_at = time.monotonic()
+        self.created_utc = datetime.now(UTC)
+        self.live_utc: datetime | None = None
+        self.clients: dict[str, Client] = {}
+        self.ended_clients: deque[EndedClient] = deque(maxlen=ENDED_CLIENTS)
+        self.ended_clients_bytes = 0
+        self.waiting = 0
+        self.recoveries = 0
+        self.inbound_bps = 0.0
+        self.bitrate_bps: float | None = None
+        self.close_reason: Reason | None = None
+        self.idle_at: float | None = self.created_at
+        self.ring = Ring(RingLimits.from_settings(upstream.settings))
+        self.ingest = Ingest(self.ring, time.monotonic)
+        self.source: Source | None = None
+        self.log = stream_log(logging.getLogger(__name__), self.stream_id)
+        self._settings = upstream.settings
+        self._params = params
+        self._upstream = upstream
+        self._pump = pump
+        self._owner = owner
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ready.add_done_callback(_retrieve)
+        self._joinable = asyncio.Event()
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._rate_bytes = 0
+
+    # --- for those who want to watch ---
+
+    async def ready(self) -> None:
+        """Wait until clients can join. Raises AceProxyError with the start's reason, or MetAnother.
+
+        Cancel-safe: the start goes on for the others.
+        """
+        self.waiting += 1
+        self._interest_changed()
+        try:
+            await asyncio.shield(self._ready)
+        finally:
+            self.waiting -= 1
+            self._interest_changed()
+
+    def admit(self, visitor: Visitor) -> Client:
+        """Register a client; its bytes begin with `attach`. Raises AceProxyError if the stream is over."""
+        if self.state is State.CLOSED:
+            raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
+        client = Client(visitor)
+        self.clients[client.client_id] = client
+        self._interest_changed()
+        return client
+
+    def attach(self, client: Client, outlet: Outlet) -> None:
+        """Hand a client's outlet to the pump."""
+        client.outlet = outlet
+        self._pump.add(outlet)
+
+    def client_done(self, client: Client, reason: Reason) -> None:
+        """Hear that a client has ended: from the pump, or from whoever admitted it and could not attach it."""
+        if self.clients.pop(client.client_id, None) is None:
+            return
+        self.ended_clients_bytes += client.sent_bytes
+        self.ended_clients.append(client.ended_snapshot(reason))
+        if not client.ended.done():
+            client.ended.set_result(reason)
+        self._owner.client_ended(self, client, reason)
+        self._interest_changed()
+
+    def end_client(self, client: Client, reason: Reason) -> None:
+        """End one client; waits for nothing."""
+        if client.outlet is not None:
+            self._pump.end(client.outlet, reason)
+        else:
+            self.client_done(client, reason)
+
+    # --- life ---
+
+    def begin(self) -> asyncio.Task[None]:
+        """Start the stream's own task; the owner keeps it."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"stream {self.stream_id}")
+        return self._task
+
+    def close(self, reason: Reason, detail: str = "") -> None:
+        """End the stream and all its clients with a reason. Waits for nothing; idempotent."""
+        if self.state is State.CLOSED:
+            return
+        self.close_reason = reason
+        self._go(State.CLOSED)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._close_source()
+        if not self._ready.done():
+            self._ready.set_exception(AceProxyError(reason, detail))
+        self._end_clients(reason)
+        self._owner.closed(self, reason, detail)
+
+    def _end_clients(self, reason: Reason) -> None:
+        if reason is Reason.SOURCE_ENDED:
+            self.ring.finished = reason  # what was received is still sent
+            self._pump.appended(self.ring)
+        else:
+            self._pump.forget(self.ring, reason)
+            self.ring.clear()
+        for client in list(self.clients.values()):
+            if client.outlet is None:
+                self.client_done(client, reason)
+
+    async def _run(self) -> None:
+        try:
+            error = await self._start()
+            while True:
+                source = self.source
+                assert source is not None
+                if error is None:
+                    error = await source.wait_end()
+                await self._recover(error)
+                error = None
+        except MetAnother as met:
+            self._ready.set_exception(met)
+            self.log.info("the same broadcast as %s", met.stream.stream_id)
+            self.close(Reason.GAVE_WAY)
+        except AceProxyError as error:
+            self.close(error.reason, error.detail)
+        except Exception:
+            self.log.exception("the stream failed")
+            self.close(Reason.INTERNAL)
+
+    async def _start(self) -> AceProxyError | None:
+        """Bring the stream from `starting` to `live`; retries short-lived sources inside the start deadline."""
+        deadline_at = asyncio.get_running_loop().time() + self._settings.start_timeout_s
+        ended_early = await self._open_until_joinable(deadline_at)
+        self._go(State.LIVE if self.idle_at is None else State.LINGERING)
+        self.live_utc = datetime.now(UTC)
+        self.log.info("live after %.2f s from %s", time.monotonic() - self.created_at, self._engine_words())
+        self._ready.set_result(None)
+        return ended_early
+
+    async def _open_until_joinable(self, deadline_at: float) -> AceProxyError | None:
+        """Open sources until one sends packets; returns why it has ended already, if it has."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._open(deadline_at)
+            try:
+                return await self._wait_joinable()
+            except AceProxyError as error:
+                if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
+                    raise
+            self.log.info("the engine sent no packet; trying again")
+            self._close_source()
+            self.ingest.begin_source()
+            await asyncio.sleep(self._settings.retry_first_s)
+
+    async def _open(self, deadline_at: float) -> None:
+        while True:
+            self.source = Source(self._upstream, self.link, self._params, self, self._note_infohash, self.log)
+            ask_first = self.infohash is None and self._owner.might_be_running(self)
+            try:
+                await self.source.open(deadline_at, ask_first=ask_first)
+            except AceProxyError as error:
+                self._close_source()
+                if error.reason is Reason.AT_CAPACITY and self._owner.make_way():
+                    continue
+                raise
+            except BaseException:
+                self._close_source()
+                raise
+            if self.source.link != self.link:
+                self.log.info("the engine knows %s only as %s", self.link.label, self.source.link.label)
+                self.link = self.source.link
+            return
+
+    async def _wait_joinable(self) -> AceProxyError | None:
+        """Wait for a join point, or so long that none is to be expected. Raises NOT_MPEGTS, NO_DATA."""
+        source = self.source
+        assert source is not None
+        joinable = asyncio.ensure_future(self._joinable.wait())
+        ended = asyncio.ensure_future(source.wait_ended())
+        try:
+            await asyncio.wait(
+                {joinable, ended}, timeout=self._settings.keyframe_wait_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self.ring.head == 0:
+                if self.ingest.received_bytes and not ended.done():
+                    raise AceProxyError(Reason.NOT_MPEGTS)
+                raise AceProxyError(Reason.NO_DATA, "the engine ended the stream at once")
+            if not joinable.done():
+                self.log.warning("no keyframe so far: clients start at any packet")
+            return AceProxyError(Reason.SOURCE_ENDED, "soon after the start") if ended.done() else None
+        finally:
+            joinable.cancel()
+            ended.cancel()
+            await asyncio.gather(joinable, ended, return_exceptions=True)
+
+    async def _recover(self, error: AceProxyError) -> None:
+        """Open the playback anew while clients stay connected. Raises `error` when the time for it is over."""
+        playback = self.source.playback if self.source is not None else None
+        self._close_source()
+        is_over = playback is not None and playback.is_live is False and error.reason is Reason.SOURCE_ENDED
+        if is_over or self.state is State.LINGERING or not self._settings.recover_s:
+            raise error
+        self._go(State.RECOVERING)
+        self.log.warning("lost the source: %s", error)
+        loop = asyncio.get_running_loop()
+        deadline_at = loop.time() + self._settings.recover_s
+        wait_s = self._settings.retry_first_s
+        while True:
+            self.ingest.begin_source()
+            try:
+                await self._open(min(deadline_at, loop.time() + self._settings.start_timeout_s))
+            except AceProxyError as failure:
+                self.log.info("reopening failed: %s", failure)
+                if loop.time() + wait_s >= deadline_at:
+                    raise AceProxyError(error.reason, f"{error.detail}; then {failure.reason}") from failure
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
+            else:
+                self.recoveries += 1
+                self._go(State.LIVE if self.idle_at is None else State.LINGERING)
+                self.log.info("the source is back from %s", self._engine_words())
+                return
+
+    def _note_infohash(self, infohash: str) -> None:
+        self.infohash = infohash
+        self._owner.infohash_known(self, infohash)
+
+    def _close_source(self) -> None:
+        if self.source is not None:
+            self.source.close()
+
+    def sample(self, elapsed_s: float) -> None:
+        """Measure rates since the last sample, `elapsed_s` ago."""
+        received = self.ingest.received_bytes
+        self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
+        self._rate_bytes = received
+        held_s = self.ring.held_s
+        self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
+        for client in self.clients.values():
+            client.sample(elapsed_s)
+
+    def _engine_words(self) -> str:
+        return (self.source.engine_url if self.source is not None else None) or "no engine"
+
+    # --- the source's bytes ---
+
+    def room(self) -> memoryview:
+        """See ByteSink."""
+        return self.ingest.room()
+
+    def filled(self, count: int) -> None:
+        """See ByteSink."""
+        if self.state is State.CLOSED:
+            return
+        self.ingest.filled(count)
+        if not self._joinable.is_set() and any(block.points for block in self.ring.blocks()):
+            self._joinable.set()
+        self._pump.appended(self.ring)
+        if not self.ingest.found_packets and self.ingest.received_bytes > NOT_TS_BYTES:
+            self.log.debug("no packet in the first %d bytes", self.ingest.received_bytes)
+
+    # --- interest ---
+
+    def _interest_changed(self) -> None:
+        """Begin to linger when nobody is left, and stop lingering when somebody comes."""
+        if self.state is State.CLOSED:
+            return
+        if self.waiting or self.clients:
+            self.idle_at = None
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+                self._idle_timer = None
+            if self.state is State.LINGERING:
+                self._go(State.LIVE)
+        elif self._idle_timer is None:
+            self.idle_at = time.monotonic()
+            loop = asyncio.get_running_loop()
+            self._idle_timer = loop.call_later(self._settings.linger_s, self.close, Reason.LINGER_OVER)
+            if self.state is State.LIVE:
+                self._go(State.LINGERING)
+            self._owner.became_idle(self)
+
+    def _go(self, state: State) -> None:
+        check_edge(self.state, state)
+        self.state = state
+        self.state_at = time.monotonic()
+        self.log.debug("%s", state)
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Mark a failed start as seen: there may be nobody who waits for it."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,81 @@
+"""Views: the snapshots of streams and their sums, taken on the event loop in one go."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StreamSnapshot, Totals, utc_text
+from aceproxy.streams.states import State
+from aceproxy.streams.stream import Stream
+
+
+def stream_snapshot(stream: Stream) -> StreamSnapshot:
+    """Return a stream as it is now."""
+    now = time.monotonic()
+    source = stream.source
+    clients = [client.snapshot(now, stream.bitrate_bps) for client in stream.clients.values()]
+    last_byte_at = source.last_byte_at if source is not None else None
+    return StreamSnapshot(
+        stream_id=stream.stream_id,
+        key=stream.link.key,
+        aliases=sorted(stream.aliases),
+        infohash=stream.infohash,
+        title=stream.title,
+        state=stream.state,
+        state_s=round(now - stream.state_at, 3),
+        is_active=stream.state in (State.LIVE, State.RECOVERING, State.LINGERING),
+        engine=source.engine_url if source is not None else None,
+        created_at=utc_text(stream.created_utc),
+        started_at=utc_text(stream.live_utc) if stream.live_utc is not None else None,
+        uptime_s=round(now - stream.created_at, 3),
+        client_count=len(clients),
+        waiting=stream.waiting,
+        clients=clients,
+        ended_clients=list(stream.ended_clients),
+        inbound_bytes=stream.ingest.received_bytes,
+        outbound_bytes=stream.ended_clients_bytes + sum(client.sent_bytes for client in clients),
+        inbound_bps=round(stream.inbound_bps),
+        bitrate_bps=round(stream.bitrate_bps) if stream.bitrate_bps else None,
+        buffer_s=round(stream.ring.held_s, 2),
+        buffer_bytes=stream.ring.held_bytes,
+        access_points=len(stream.ring.points),
+        last_byte_age_s=round(now - last_byte_at, 2) if last_byte_at is not None else None,
+        dropped_bytes=stream.ingest.dropped_bytes,
+        recoveries=stream.recoveries,
+        codecs=_codecs(stream),
+        engine_stat=source.engine_stat(now) if source is not None else EngineStat(),
+        start_detail=source.start_words() if source is not None and stream.state is State.STARTING else None,
+        close_reason=stream.close_reason,
+    )
+
+
+def totals(hub: Hub) -> Totals:
+    """Return the sums over all streams, those that are gone included where it makes sense."""
+    streams = hub.streams
+    counters = hub.counters
+    clients = [client for stream in streams for client in stream.clients.values()]
+    return Totals(
+        streams_by_state={str(state): count for state, count in Counter(s.state for s in streams).items()},
+        clients=len(clients),
+        inbound_bytes=counters.inbound_bytes + sum(stream.ingest.received_bytes for stream in streams),
+        outbound_bytes=counters.outbound_bytes + sum(client.sent_bytes for client in clients),
+        inbound_bps=round(sum(stream.inbound_bps for stream in streams)),
+        outbound_bps=round(sum(client.outbound_bps for client in clients)),
+        streams_started=counters.streams_started,
+        streams_failed=counters.streams_failed,
+        clients_served=counters.clients_served,
+        skips=counters.skips + sum(client.skips for client in clients),
+        closed_by_reason={str(reason): count for reason, count in counters.closed_by_reason.items()},
+        clients_closed_by_reason={str(reason): count for reason, count in counters.clients_closed_by_reason.items()},
+    )
+
+
+def _codecs(stream: Stream) -> list[CodecSnapshot]:
+    """The elementary streams that the programs of the broadcast declare."""
+    return [
+        CodecSnapshot(pid=one.pid, codec=one.codec, kind=one.kind or "data", language=one.language)
+        for pmt in stream.ingest.analyzer.psi.pmts.values()
+        for one in pmt.streams
+    ]

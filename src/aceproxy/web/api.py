@@ -1,0 +1,191 @@
+"""The API: health, stats, streams, clients, logs. Every answer is made from values at hand; no route waits."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from aceproxy import __version__
+from aceproxy.engine.links import link_from_query
+from aceproxy.engine.pool import EnginePool
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.logs import RingHandler
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.snapshot import utc_text
+from aceproxy.streams.stream import Stream
+from aceproxy.streams.views import stream_snapshot, totals
+from aceproxy.web.answers import json_answer
+from aceproxy.web.models import (
+    EngineModel,
+    Health,
+    Kicked,
+    LogLineModel,
+    LogTail,
+    Stats,
+    StatusAll,
+    StatusOne,
+    Stopped,
+    StreamAnswer,
+    Streams,
+)
+
+TAIL_DEFAULT = 100
+TAIL_LIMIT = 1000
+LINK_FIELDS = {"id", "content_id", "infohash", "magnet", "url"}
+
+
+class ApiRoutes:
+    """The routes below `/api`, and `/ace/status`."""
+
+    def __init__(self, hub: Hub, pool: EnginePool, log_ring: RingHandler) -> None:
+        self._hub = hub
+        self._pool = pool
+        self._log_ring = log_ring
+        self._started_at = time.monotonic()
+        self._started_utc = datetime.now(UTC)
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        router = app.router
+        router.add_get("/api/health", self.health)
+        router.add_get("/api/logs/tail", self.logs_tail)
+        router.add_get("/api/aceproxy/stats", self.stats)
+        router.add_get("/api/aceproxy/streams", self.streams)
+        router.add_get("/api/aceproxy/streams/{key}", self.stream)
+        router.add_delete("/api/aceproxy/streams/{key}", self.stop_stream)
+        router.add_delete("/api/aceproxy/streams/{key}/clients/{client_id}", self.kick_client)
+        router.add_get("/ace/status", self.status)
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """Whether the program and its engines are well, as last probed."""
+        engines = [
+            EngineModel(
+                url=engine.url,
+                state=engine.state,
+                reachable=engine.state == "up",
+                version=engine.version or None,
+                streams=engine.streams,
+                capacity=engine.capacity,
+                last_ok_age_s=engine.last_ok_age_s,
+                last_error=engine.last_error or None,
+            )
+            for engine in self._pool.snapshot()
+        ]
+        status, message = _verdict([engine.state for engine in engines])
+        return json_answer(
+            Health(
+                status=status,
+                message=message,
+                version=__version__,
+                uptime_s=self._uptime_s(),
+                started_at=utc_text(self._started_utc),
+                engines=engines,
+            )
+        )
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """Sums over everything."""
+        sums = totals(self._hub)
+        return json_answer(
+            Stats(
+                total_streams=len(self._hub.streams),
+                total_clients=sums.clients,
+                streams_by_state=sums.streams_by_state,
+                inbound_bytes=sums.inbound_bytes,
+                outbound_bytes=sums.outbound_bytes,
+                inbound_bps=sums.inbound_bps,
+                outbound_bps=sums.outbound_bps,
+                streams_started=sums.streams_started,
+                streams_failed=sums.streams_failed,
+                clients_served=sums.clients_served,
+                skips=sums.skips,
+                closed_by_reason=sums.closed_by_reason,
+                clients_closed_by_reason=sums.clients_closed_by_reason,
+                started_at=utc_text(self._started_utc),
+                uptime_s=self._uptime_s(),
+            )
+        )
+
+    async def streams(self, _request: web.Request) -> web.Response:
+        """All streams with their clients, and those that ended lately."""
+        streams = [stream_snapshot(stream) for stream in self._hub.streams]
+        return json_answer(
+            Streams(
+                total_streams=len(streams),
+                total_clients=sum(stream.client_count for stream in streams),
+                streams=streams,
+                recent=list(self._hub.ended),
+            )
+        )
+
+    async def stream(self, request: web.Request) -> web.Response:
+        """One stream, by any of its names."""
+        return json_answer(StreamAnswer(stream=stream_snapshot(self._find(request))))
+
+    async def stop_stream(self, request: web.Request) -> web.Response:
+        """Stop a stream: its clients end, its playback is stopped on the engine."""
+        stream = self._find(request)
+        clients = len(stream.clients)
+        stream.close(Reason.STOPPED)
+        return json_answer(Stopped(stopped=True, stream_id=stream.stream_id, clients_ended=clients))
+
+    async def kick_client(self, request: web.Request) -> web.Response:
+        """Disconnect one client."""
+        stream = self._find(request)
+        client = stream.clients.get(request.match_info["client_id"])
+        if client is None:
+            raise AceProxyError(Reason.CLIENT_NOT_FOUND)
+        stream.end_client(client, Reason.KICKED)
+        return json_answer(Kicked(kicked=True, stream_id=stream.stream_id, client_id=client.client_id))
+
+    async def logs_tail(self, request: web.Request) -> web.Response:
+        """The newest log records, oldest first."""
+        text = request.query.get("lines", str(TAIL_DEFAULT))
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise AceProxyError(Reason.BAD_PARAMETER, "lines is a whole number")
+        lines = self._log_ring.tail(min(int(text), TAIL_LIMIT))
+        return json_answer(
+            LogTail(
+                lines=[
+                    LogLineModel(
+                        time=line.time,
+                        level=line.level,
+                        logger=line.logger,
+                        message=line.message,
+                        stream=line.stream,
+                    )
+                    for line in lines
+                ],
+                total_lines=len(self._log_ring),
+                returned_lines=len(lines),
+            )
+        )
+
+    async def status(self, request: web.Request) -> web.Response:
+        """How many streams there are, or how one of them is, as players' tools know it."""
+        if not LINK_FIELDS & set(request.query):
+            return json_answer(StatusAll(streams=len(self._hub.streams)))
+        stream = self._hub.find(link_from_query(list(request.query.items())))
+        if stream is None:
+            raise AceProxyError(Reason.STREAM_NOT_RUNNING)
+        return json_answer(StatusOne(clients=len(stream.clients), stream_id=stream.stream_id, state=stream.state))
+
+    def _find(self, request: web.Request) -> Stream:
+        stream = self._hub.find_by_id(request.match_info["key"])
+        if stream is None:
+            raise AceProxyError(Reason.STREAM_NOT_RUNNING)
+        return stream
+
+    def _uptime_s(self) -> float:
+        return round(time.monotonic() - self._started_at, 3)
+
+
+def _verdict(states: list[str]) -> tuple[str, str]:
+    up = states.count("up")
+    if up == len(states):
+        return "healthy", "All engines answer."
+    if up or "unknown" in states:
+        return "degraded", f"{up} of {len(states)} engines answer."
+    return "unhealthy", "No engine answers. Is it running, does it listen for us (--bind-all), is its address right?"

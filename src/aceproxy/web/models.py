@@ -1,0 +1,139 @@
+"""What the API answers, as typed models: the one place where field names and units are decided.
+
+Times with `_at` are ISO 8601 in UTC; `_s` are seconds, `_bytes` bytes, `_bps` bits per second. Text that came from
+outside (agents, titles, engine messages) is bounded and without control characters, but must be escaped where shown.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from aceproxy.streams.snapshot import EndedStream, StreamSnapshot
+
+
+class Model(BaseModel):
+    """Base of all answers: frozen, and no field that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorBody(Model):
+    """Why a request failed. `reason` is stable (docs/reasons.md), `message` is for people, `fault` says whose it is."""
+
+    reason: str
+    message: str
+    fault: str
+    detail: str
+
+
+class ErrorAnswer(Model):
+    """The one shape of every error."""
+
+    error: ErrorBody
+
+
+class EngineModel(Model):
+    """One engine as last probed."""
+
+    url: str
+    state: str  # unknown, up, down, hung
+    reachable: bool
+    version: str | None
+    streams: int
+    capacity: int
+    last_ok_age_s: float | None
+    last_error: str | None
+
+
+class Health(Model):
+    """`GET /api/health`. healthy: every engine up; degraded: some; unhealthy: none."""
+
+    status: str
+    version: str
+    uptime_s: float
+    started_at: str
+    engines: list[EngineModel]
+    message: str
+
+
+class Stats(Model):
+    """`GET /api/aceproxy/stats`. Totals count since the start, of streams that are gone as well."""
+
+    total_streams: int
+    total_clients: int
+    streams_by_state: dict[str, int]
+    inbound_bytes: int
+    outbound_bytes: int
+    inbound_bps: float
+    outbound_bps: float
+    streams_started: int
+    streams_failed: int
+    clients_served: int
+    skips: int
+    closed_by_reason: dict[str, int]
+    clients_closed_by_reason: dict[str, int]
+    started_at: str
+    uptime_s: float
+
+
+class Streams(Model):
+    """`GET /api/aceproxy/streams`. `recent`: streams that ended lately, newest first, with their reason."""
+
+    total_streams: int
+    total_clients: int
+    streams: list[StreamSnapshot]
+    recent: list[EndedStream]
+
+
+class StreamAnswer(Model):
+    """`GET /api/aceproxy/streams/{key}`."""
+
+    stream: StreamSnapshot
+
+
+class Stopped(Model):
+    """What a DELETE did."""
+
+    stopped: bool
+    stream_id: str
+    clients_ended: int
+
+
+class Kicked(Model):
+    """What a DELETE of a client did."""
+
+    kicked: bool
+    stream_id: str
+    client_id: str
+
+
+class LogLineModel(Model):
+    """One log record."""
+
+    time: str
+    level: str
+    logger: str
+    message: str
+    stream: str | None
+
+
+class LogTail(Model):
+    """`GET /api/logs/tail`. `total_lines` is how many are held, a bounded number."""
+
+    lines: list[LogLineModel]
+    total_lines: int
+    returned_lines: int
+
+
+class StatusAll(Model):
+    """`GET /ace/status` without an id."""
+
+    streams: int
+
+
+class StatusOne(Model):
+    """`GET /ace/status` with an id."""
+
+    clients: int
+    stream_id: str
+    state: str

@@ -1,0 +1,81 @@
+/** Calls of AceProxy's API. Every call has a time limit; every failure is an ApiError with words for people. */
+
+import { t } from "./texts.js";
+
+/** Paths are relative to the page, so that the dashboard works under a sub-path of a reverse proxy as well. */
+const base = new URL(".", document.baseURI);
+
+/**
+ * Why a call failed. `kind`: "unreachable" (no answer, or none in time) or "refused" (an answer that says no, or one
+ * that cannot be understood).
+ */
+export class ApiError extends Error {
+  constructor(kind, message, status = 0) {
+    super(message);
+    this.name = "ApiError";
+    this.kind = kind;
+    this.status = status;
+  }
+}
+
+async function call(method, path, limitMs) {
+  let answer;
+  let text;
+  try {
+    answer = await fetch(new URL(path, base), {
+      method,
+      cache: "no-store",
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(limitMs),
+    });
+    text = await answer.text();
+  } catch (error) {
+    throw new ApiError("unreachable", error.name === "TimeoutError" ? t.noAnswerInTime(limitMs / 1000) : t.noAnswer);
+  }
+  let body;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = null;
+  }
+  return [answer, body];
+}
+
+/**
+ * GET a JSON object. With `anyStatus`, an object that comes with an error status is taken too (health answers 503 when
+ * no engine is up, and still says why).
+ */
+export async function get(path, { limitMs = 5000, anyStatus = false } = {}) {
+  const [answer, body] = await call("GET", path, limitMs);
+  const usable = body !== null && typeof body === "object" && body.error === undefined;
+  if (usable && (answer.ok || anyStatus)) return body;
+  throw refusal(answer, body);
+}
+
+/** DELETE something; returns the answer's JSON object. */
+export async function remove(path, { limitMs = 10000 } = {}) {
+  const [answer, body] = await call("DELETE", path, limitMs);
+  if (answer.ok && body !== null && typeof body === "object") return body;
+  throw refusal(answer, body);
+}
+
+function refusal(answer, body) {
+  const told = body?.error?.message;
+  const gateway = typeof told !== "string" && [502, 503, 504].includes(answer.status);
+  // A reverse proxy in front answers so when AceProxy behind it is gone.
+  if (gateway) return new ApiError("unreachable", t.gatewayAnswer(answer.status), answer.status);
+  return new ApiError("refused", typeof told === "string" ? told : t.oddAnswer(answer.status), answer.status);
+}
+
+/** The path of a stream. */
+export const streamPath = (streamId) => `api/aceproxy/streams/${encodeURIComponent(streamId)}`;
+
+/** The path of a client of a stream. */
+export const clientPath = (streamId, clientId) => `${streamPath(streamId)}/clients/${encodeURIComponent(clientId)}`;
+
+/** The absolute address under which players get a stream; `query` are pairs of name and value. */
+export function playUrl(query) {
+  const url = new URL("ace/getstream", base);
+  for (const [name, value] of query) url.searchParams.append(name, value);
+  return url.href;
+}

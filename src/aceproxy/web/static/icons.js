@@ -1,0 +1,29 @@
+/** The few icons, drawn as strokes in the colour of the text around them. */
+
+import { svg } from "./dom.js";
+
+const PATHS = {
+  copy: "M6 6V3.5A1.5 1.5 0 0 1 7.5 2h5A1.5 1.5 0 0 1 14 3.5v5a1.5 1.5 0 0 1-1.5 1.5H10M3.5 6h5A1.5 1.5 0 0 1 10 7.5v5A1.5 1.5 0 0 1 8.5 14h-5A1.5 1.5 0 0 1 2 12.5v-5A1.5 1.5 0 0 1 3.5 6Z",
+  check: "M3 8.5 6.5 12 13 4.5",
+  stop: "M4.5 3.5h7a1 1 0 0 1 1 1v7a1 1 0 0 1-1 1h-7a1 1 0 0 1-1-1v-7a1 1 0 0 1 1-1Z",
+  cross: "M4 4l8 8M12 4l-8 8",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  resume: "M5 3.2v9.6L12.5 8Z",
+  lines: "M2.5 4h11M2.5 8h7M2.5 12h9",
+  down: "M8 3v9.5M4 8.8 8 12.8l4-4",
+};
+
+/** Build an icon; it says nothing to screen readers, the element around it does. */
+export function icon(name) {
+  return svg(
+    "svg",
+    { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d: PATHS[name] }),
+  );
+}
+
+/** Change which icon an element made by `icon` shows. */
+export function swapIcon(node, name) {
+  const path = node.firstElementChild;
+  if (path.getAttribute("d") !== PATHS[name]) path.setAttribute("d", PATHS[name]);
+}
