@@ -218,8 +218,10 @@ def _payloads(sections: list[bytes]) -> Iterator[tuple[bytes, bool]]:
     while at < len(content):
         pointer = next((start - at for start in starts if at <= start < at + 183), None)
         if pointer is None:
-            yield content[at : at + 184].ljust(184, b"\xff"), False
-            at += 184
+            size = 183 if at + 183 in starts else 184  # a section may only start in a packet with a pointer
+            piece = content[at : at + size]
+            yield piece if at + size < len(content) else piece.ljust(184, b"\xff"), False
+            at += size
         else:
             yield (bytes([pointer]) + content[at : at + 183]).ljust(184, b"\xff"), True
             at += 183

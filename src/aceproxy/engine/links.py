@@ -166,8 +166,8 @@ def check_url_host(link: Link, allowed: Sequence[str]) -> None:
         return
     if is_public_name(host):
         for entry in allowed:
-            word = entry.strip().lower().rstrip(".")
-            if word == "*" or (word.startswith("*.") and len(word) > 2 and host.endswith(word[1:])):
+            word = entry.strip().lower()
+            if word == "*" or (word.startswith("*.") and len(word) > 2 and host.endswith(word[1:].removesuffix("."))):
                 return
     raise AceProxyError(Reason.URL_HOST_REFUSED, host[:100])
 

@@ -200,7 +200,7 @@ def rewrite_url(url: str, engine_url: str) -> str:
     except ValueError:
         raise AceProxyError(Reason.ENGINE_ERROR, "the engine gave something that is no URL") from None
     path = parts.path if parts.path.startswith("/") else "/" + parts.path
-    if _URL_FORBIDDEN.search(path + parts.query) or not (path + parts.query).isascii() or len(url) > URL_LIMIT:
+    if _URL_FORBIDDEN.search(url) or not (path + parts.query).isascii() or len(url) > URL_LIMIT:
         raise AceProxyError(Reason.ENGINE_ERROR, "the engine gave something that is no URL")
     return f"{engine.scheme}://{engine.netloc}{path}" + (f"?{parts.query}" if parts.query else "")
 

@@ -131,7 +131,6 @@ class _Opening:
     async def run(self) -> Opened:
         try:
             async with asyncio.timeout_at(self._deadline_at):
-                await self._stopper.settle(self._api.url, self._link, self._api.limits.stop_timeout_s)
                 return await self._try_until_open()
         except TimeoutError:
             raise self._verdict() from None
@@ -144,7 +143,7 @@ class _Opening:
             try:
                 return await self._try()
             except PlaybackLostError as ended:
-                self._failure = ended.error
+                self._failure, self._attempt = ended.error, None
                 lost += 1
                 if lost == 1:
                     continue
@@ -180,6 +179,8 @@ class _Opening:
     async def _try(self) -> Opened:
         """Start one playback and carry it to its first media."""
         self._attempt = None
+        # a stop may end every playback of a broadcast, so those under way must be over before the next start
+        await self._stopper.settle(self._api.url, self._link, self._api.limits.stop_timeout_s)
         playback = await self._start()
         try:
             self._on_playback(playback)
@@ -190,11 +191,10 @@ class _Opening:
             )
             reader = await self._attempt.carry()
         except PlaybackLostError as ended:
-            if not ended.known:
+            if ended.known:
+                self._stopper.stop_nowait(playback)
+            else:
                 self._stopper.forget(playback)
-            else:  # a stop may end every playback of the broadcast, so it must be over before the next one starts
-                stop = self._stopper.stop_nowait(playback)
-                await asyncio.wait({stop}, timeout=self._api.limits.stop_timeout_s)
             raise
         except BaseException:
             self._stopper.stop_nowait(playback)

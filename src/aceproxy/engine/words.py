@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 
 from aceproxy.errors import Reason
 
 WORDS_LIMIT = 200  # characters of the engine's own words that are kept
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-
 # The engine's words, in lower case, and what they mean; the first that occurs counts.
 _WORDS: tuple[tuple[str, Reason], ...] = (
     ("missing_option", Reason.ENGINE_OPTION_MISSING),
+    ("missing option", Reason.ENGINE_OPTION_MISSING),
     ("you need to buy", Reason.ENGINE_OPTION_MISSING),
     ("or newer", Reason.ENGINE_OPTION_MISSING),
     ("newer version", Reason.ENGINE_OPTION_MISSING),
@@ -51,7 +49,8 @@ def reason_for(text: str) -> Reason:
 def error_text(value: object) -> str:
     """Return the engine's own words from an `error` member (text, object with `message`, …) or an error page.
 
-    Without control characters, on one line, at most WORDS_LIMIT characters; empty only where nothing was said.
+    One line without control, direction and other invisible characters, at most WORDS_LIMIT characters; empty only
+    where nothing was said.
     """
     if isinstance(value, dict):
         inner = value.get("message") or value.get("error") or value.get("reason")
@@ -60,7 +59,7 @@ def error_text(value: object) -> str:
         text = value
     else:
         text = "" if value is None else _short_json(value)
-    text = _CONTROL.sub(" ", text[: 4 * WORDS_LIMIT])
+    text = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * WORDS_LIMIT])
     text = " ".join(text.split())
     return text if len(text) <= WORDS_LIMIT else text[: WORDS_LIMIT - 1] + "…"
 

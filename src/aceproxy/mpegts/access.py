@@ -120,7 +120,7 @@ class Analyzer:
         self._reference: ElementaryStream | None = None
         self._table = _PidTable(self.psi, None)
         self._undecided: _Undecided | None = None
-        self._last_start = b""
+        self._last_start = b"", 0
         self._last_pts: int | None = None
         self._points: list[AccessPoint] = []
         self._psi_changed = False
@@ -197,22 +197,18 @@ class Analyzer:
         reference = (program.first("video") or program.first("audio")) if program else None
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
-            self._last_start, self._last_pts = b"", None
+            self._last_start, self._last_pts = (b"", 0), None
         self._reference = reference
         self._table = _PidTable(self.psi, self.reference_pid)
 
     def _start(self, packet: bytes, offset: int) -> None:
         """Take a packet of the reference PID in which a PES packet starts."""
-        last, self._last_start = self._last_start, packet
-        flags = adaptation_flags(packet)
         at = payload_start(packet)
-        if (
-            last
-            and last[3] & 0x0F == packet[3] & 0x0F
-            and not flags & 0x80
-            and last[payload_start(last) :] == packet[at:]
-        ):
-            return  # a duplicate
+        flags = adaptation_flags(packet)
+        last, last_offset = self._last_start
+        self._last_start = packet, offset
+        if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
+            return
         self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None
@@ -291,3 +287,15 @@ class Analyzer:
         assert self._reference is not None
         pts = unit.header.pts if unit.header else None
         self._points.append(AccessPoint(unit.offset, pts, self._reference.pid, unit.preamble))
+
+
+def _is_duplicate(last: bytes, packet: bytes, *, near: bool) -> bool:
+    """Tell whether a packet in which a PES packet starts is the last such one sent again.
+
+    Counter and payload are the same. Farther than 16 packets away that may be chance (pauses without time stamps), so
+    there the same clock must be in it too.
+    """
+    if (last[3] ^ packet[3]) & 0xCF:
+        return False
+    payload = packet[payload_start(packet) :]
+    return last[payload_start(last) :] == payload and (near or (len(payload) > 14 and payload[7] & 0x80 != 0))

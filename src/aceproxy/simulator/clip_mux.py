@@ -21,7 +21,7 @@ CLOCK_HZ = 90_000
 PMT_PID, VIDEO_PID, AUDIO_PID = 0x1000, 0x100, 0x101
 PSI_INTERVAL_S = 0.08
 SDT_INTERVAL_S = 0.5
-PCR_INTERVAL_S = 0.03
+PCR_INTERVAL_S = 0.022
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
 
 
@@ -175,10 +175,11 @@ class Multiplexer:
         ready = [track for track in self.tracks if track.ready(now)]
         track = min(ready, key=Track.deadline) if ready else None
         entry = track is self.pcr_track and not track.rest and track.units[0].random_access
-        if entry or now >= self.next_psi_at:
+        clock_due = now >= self.next_pcr_at  # before the tables: its interval is the tighter one
+        if entry or (now >= self.next_psi_at and not clock_due):
             self.packets += self.psi[:2]
             self.next_psi_at = now + PSI_INTERVAL_S * CLOCK_HZ
-        elif now >= self.next_sdt_at:
+        elif now >= self.next_sdt_at and not clock_due:
             self.packets.append(self.psi[2])
             self.next_sdt_at = now + SDT_INTERVAL_S * CLOCK_HZ
         if entry or self.now() >= self.next_pcr_at:

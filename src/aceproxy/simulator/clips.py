@@ -145,24 +145,31 @@ def parse_clip(name: str, data: bytes) -> Clip:
         raise ClipError(f"{name}: not whole packets")
     if data[::PACKET_BYTES].count(0x47) != len(data) // PACKET_BYTES:
         raise ClipError(f"{name}: a packet without sync byte")
+    places, entries = scan(data)
+    if not entries:
+        raise ClipError(f"{name}: no entry point")
+    clocks = [place for place in places if place.kind is Stamp.PCR]
+    if len(clocks) < 2:
+        raise ClipError(f"{name}: fewer than two PCR")
+    pcr_pid = pid_at(data, clocks[0].offset - 6)
+    return Clip(name, data, _lap_ticks(name, data, clocks), tuple(places), tuple(entries), pcr_pid)
+
+
+def scan(data: bytes) -> tuple[list[Place], list[EntryPoint]]:
+    """Return every time stamp and entry point of whole packets, in order."""
     places: list[Place] = []
     entries: list[EntryPoint] = []
-    pcr_pid = -1
     for offset in range(0, len(data), PACKET_BYTES):
         has_field = data[offset + 3] & 0x20 and data[offset + 4]
-        starts = data[offset + 1] & 0x40
         if has_field and data[offset + 5] & 0x10:
             pcr = int.from_bytes(data[offset + 6 : offset + 12], "big")
             places.append(Place(offset + 6, Stamp.PCR, pcr >> 15, pcr & 0x1FF))
-            pcr_pid = pid_at(data, offset)
-        if starts:
+        if data[offset + 1] & 0x40:
             stamps = _pes_stamps(data, offset)
             places += stamps
             if stamps and has_field and data[offset + 5] & 0x40:
                 entries.append(EntryPoint(_before_tables(data, offset), stamps[0].ticks))
-    if not entries:
-        raise ClipError(f"{name}: no entry point")
-    return Clip(name, data, _lap_ticks(name, data, places), tuple(places), tuple(entries), pcr_pid)
+    return places, entries
 
 
 def pid_at(data: bytes | bytearray, offset: int) -> int:
@@ -198,10 +205,7 @@ def _before_tables(data: bytes, offset: int) -> int:
     return before if before >= 0 and pid_at(data, before) == 0 else offset
 
 
-def _lap_ticks(name: str, data: bytes, places: list[Place]) -> int:
-    clocks = [place for place in places if place.kind is Stamp.PCR]
-    if len(clocks) < 2:
-        raise ClipError(f"{name}: fewer than two PCR")
+def _lap_ticks(name: str, data: bytes, clocks: list[Place]) -> int:
     span = (clocks[-1].ticks - clocks[0].ticks) * len(data) / (clocks[-1].offset - clocks[0].offset)
     units = round(span / LAP_UNIT_TICKS)
     if units < 1 or abs(units * LAP_UNIT_TICKS - span) > span / 1000:

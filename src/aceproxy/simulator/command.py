@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ async def _run(config: SimulatorConfig, end_with_stdin: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     if end_with_stdin:
-        loop.add_reader(sys.stdin, lambda: None if sys.stdin.buffer.read1(4096) else ended.set())
+        loop.add_reader(sys.stdin, lambda: None if os.read(sys.stdin.fileno(), 4096) else ended.set())
     async with Simulator(config) as simulator:
         sys.stdout.write("\n".join(introduction(simulator)) + "\n")
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-CLIP_BITRATES_BPS = {"clock": 5_740_016, "light": 980_044, "radio": 207_928}
+CLIP_BITRATES_BPS = {"clock": 5_740_016, "light": 980_044, "radio": 256_056}
 
 
 @dataclass(frozen=True)

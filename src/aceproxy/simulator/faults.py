@@ -7,7 +7,6 @@ Text form: `name[=value][*times][@infohash]`, for example `stall-after=5`, `load
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from dataclasses import dataclass
 
@@ -18,11 +17,16 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True)
 class FaultKind:
-    """What a fault does. `value` says what it takes: "", "seconds", "count", "text" or choices separated by "|"."""
+    """What a fault does. `value` says what it takes: "", "seconds", "count", "text" or choices separated by "|".
+
+    A `lasting` fault is a state and takes no `times`; an `engine_wide` one takes no infohash.
+    """
 
     summary: str
     value: str = ""
     default: str = ""
+    lasting: bool = False
+    engine_wide: bool = False
 
 
 FAULTS: dict[str, FaultKind] = {
@@ -38,8 +42,8 @@ FAULTS: dict[str, FaultKind] = {
     "foreign-redirect": FaultKind(
         "the start is a 302 to a foreign address", "text", "http://cdn.example/live/chunklist_b1600000.m3u8"
     ),
-    "wrong-host": FaultKind("URLs in answers name this host", "text", "192.0.2.1:6878"),
-    "encrypted": FaultKind("`is_encrypted` is 1 and the progressive stream is scrambled"),
+    "wrong-host": FaultKind("URLs in answers name this host", "text", "192.0.2.1:6878", lasting=True),
+    "encrypted": FaultKind("`is_encrypted` is 1 and the progressive stream is scrambled", lasting=True),
     # any JSON answer under /ace/
     "python-error": FaultKind("start, stat and command are 500 with a Python exception text"),
     "text-answer": FaultKind("start, stat and command answer text that is not JSON"),
@@ -56,24 +60,36 @@ FAULTS: dict[str, FaultKind] = {
     "rst-after": FaultKind("media is reset after that much time", "seconds", "5"),
     "eof-after": FaultKind("media ends cleanly after that much time", "seconds", "5"),
     "pauses": FaultKind("media pauses that long, plays on for as long, and so on", "seconds", "3"),
-    "loop": FaultKind("the last seconds repeat; `live_last` and media sequence are frozen", "seconds", "8"),
+    "loop": FaultKind(
+        "the last seconds repeat; `live_last` and media sequence are frozen", "seconds", "8", lasting=True
+    ),
     "garbage": FaultKind("random bytes instead of a transport stream"),
     "garbage-between": FaultKind("random bytes mixed in, once in so much media", "seconds", "1"),
     "one-packet-per-second": FaultKind("one transport stream packet per second"),
     "no-keyframes": FaultKind("no random-access point ever"),
     "mp4-bytes": FaultKind("the body looks like MP4"),
     "chunked-body": FaultKind("media comes with chunked transfer coding"),
-    "second-reader": FaultKind("what a second reader of one playback gets", "corrupt|steal|ok", "corrupt"),
+    "second-reader": FaultKind(
+        "what a second reader of one playback gets", "corrupt|steal|ok", "corrupt", lasting=True
+    ),
     "list-403": FaultKind("HLS lists are 403"),
     # sessions and the engine as a whole
     "session-vanishes": FaultKind("sessions are forgotten that long after their start", "seconds", "5"),
-    "hung": FaultKind("connections are accepted, nothing is answered, media stands still"),
-    "down": FaultKind("the port is closed, that long or until cleared; sessions are lost", "seconds", "inf"),
-    "remote-refused": FaultKind("the caller counts as remote and is refused", "close|403", "close"),
+    "hung": FaultKind(
+        "connections are accepted, nothing is answered, media stands still", lasting=True, engine_wide=True
+    ),
+    "down": FaultKind(
+        "the port is closed, that long or until cleared; sessions are lost",
+        "seconds",
+        "inf",
+        lasting=True,
+        engine_wide=True,
+    ),
+    "remote-refused": FaultKind("the caller counts as remote and is refused", "close|403", "close", engine_wide=True),
 }
 
 FAULT_TEXT = re.compile(
-    r"(?P<name>[a-z0-9-]+)(=(?P<value>[^@]*?))?(\*(?P<times>\d+))?(@(?P<infohash>[0-9a-fA-F]{40}))?"
+    r"(?P<name>[a-z0-9-]+)(=(?P<value>[^@]*?))?(\*(?P<times>[0-9]{1,6}))?(@(?P<infohash>[0-9a-fA-F]{40}))?"
 )
 
 
@@ -96,8 +112,10 @@ class Fault:
             check_value(self.name, kind, self.value)
         if self.infohash is not None and not re.fullmatch(r"[0-9a-f]{40}", self.infohash):
             raise FaultError(f"an infohash has 40 lower-case hex digits, not {self.infohash!r}")
-        if self.times is not None and self.times < 1:
-            raise FaultError("a fault shows itself at least once")
+        if self.infohash is not None and kind.engine_wide:
+            raise FaultError(f"{self.name} is about the whole engine, not one content")
+        if self.times is not None and (self.times < 1 or kind.lasting):
+            raise FaultError(f"{self.name} cannot show itself {self.times} times")
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -120,14 +138,10 @@ def check_value(name: str, kind: FaultKind, value: str) -> None:
     if kind.value == "":
         raise FaultError(f"{name} takes no value")
     if kind.value == "seconds":
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not seconds >= 0:
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
             raise FaultError(f"{name} takes seconds, not {value!r}")
     elif kind.value == "count":
-        if not value.isdigit() or int(value) < 1:
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", value):
             raise FaultError(f"{name} takes a count, not {value!r}")
     elif kind.value == "text":
         if not value.isascii() or not value.isprintable() or not value:

@@ -44,7 +44,7 @@ TUNE = "0.2*sin(2*PI*(262+33*mod(floor(2*t)\\,8))*t)*exp(-3*mod(t\\,0.5))*(1-exp
 RECIPES = (
     Recipe("clock", "AceProxy Clock", 5_740_000, 128_000, f"{BEEP}+{CHORD}", "1280x720", 5_380_000, 50, 14),
     Recipe("light", "AceProxy Light", 980_000, 64_000, f"{BEEP}+{CHORD}", "640x360", 780_000, 25, 3),
-    Recipe("radio", "AceProxy Radio", 208_000, 96_000, TUNE),
+    Recipe("radio", "AceProxy Radio", 256_000, 96_000, TUNE),
 )
 
 

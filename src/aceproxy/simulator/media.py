@@ -44,6 +44,7 @@ class Reader:
         self.taken_over = False
         self.started_at = engine.now()
         self._stalled_by: ActiveFault | None = None
+        self._held: dict[str, ActiveFault] = {}
         self._infohash = session.infohash
 
     async def run(self) -> None:
@@ -76,12 +77,23 @@ class Reader:
         if block:
             self.session.bytes_sent += len(block)
             self.connection.write_nowait(block)
-        await asyncio.sleep(0 if block else tick_s)
+        # a short block means that the reader is at the live edge: wait, or it would send packet by packet
+        await asyncio.sleep(0 if len(block) >= BLOCK_BYTES else tick_s)
         return False
 
     def next_block(self, now: float) -> bytes | None:
         """Return the next bytes to send, b"" if there are none yet, None at the end."""
         raise NotImplementedError
+
+    def fault(self, name: str) -> ActiveFault | None:
+        """Return a fault that counts for this reader; it uses up one of the fault's times when it first shows."""
+        held = self._held.get(name)
+        if held is not None and not held.cleared:
+            return held
+        active = self.engine.faults.use(name, self._infohash)
+        if active is not None:
+            self._held[name] = active
+        return active
 
     def _verdict(self, now: float) -> Verdict:
         """Return what the faults want of this reader now."""
@@ -98,7 +110,7 @@ class Reader:
                     self._stalled_by = fault
                     self.session.download.readers_stalled += 1
                 return verdict
-        pauses = faults.find("pauses", self._infohash)
+        pauses = self.fault("pauses")
         if pauses is not None and pauses.seconds > 0 and int(age_s / pauses.seconds) % 2:
             return Verdict.STAND
         return Verdict.STAND if faults.find("hung", self._infohash) else Verdict.SEND
@@ -124,12 +136,12 @@ class LiveReader(Reader):
 
     def next_block(self, now: float) -> bytes:
         """Return what the pace allows, damaged as faults ask."""
-        channel, faults = self.session.channel, self.engine.faults
+        channel = self.session.channel
         missing = channel.position_at(now - self._jitter_s(now)) - self.position
         if missing > channel.span(self.engine.config.lag_window_s):
             self.position += missing - missing % PACKET_BYTES
             return b""
-        if faults.find("one-packet-per-second", self._infohash):
+        if self.fault("one-packet-per-second"):
             missing = PACKET_BYTES if now - self._sent_at >= 1 else 0
         if missing <= 0:
             return b""
@@ -148,7 +160,7 @@ class LiveReader(Reader):
 
     def _read(self, count: int) -> bytes:
         channel = self.session.channel
-        if self.engine.faults.find("no-keyframes", self._infohash):
+        if self.fault("no-keyframes"):
             channel = self.engine.keyless(channel)
         loop = self.engine.faults.find("loop", self._infohash)
         if loop is None:
@@ -161,14 +173,13 @@ class LiveReader(Reader):
         return channel.read(max(0, edge - length) + into, min(count, length - into))
 
     def _damage(self, block: bytes) -> bytes:
-        faults, infohash = self.engine.faults, self._infohash
-        if faults.find("garbage", infohash):
+        if self.fault("garbage"):
             return noise(self._random, len(block))
-        if faults.find("mp4-bytes", infohash):
+        if self.fault("mp4-bytes"):
             return mp4_like(self._random, len(block), first=self._first)
-        if faults.find("encrypted", infohash):
+        if self.engine.faults.find("encrypted", self._infohash):
             block = scramble(block)
-        between = faults.find("garbage-between", infohash)
+        between = self.fault("garbage-between")
         if between is not None and self.position >= self._junk_position:
             self._junk_position = self.position + max(PACKET_BYTES, self.session.channel.span(between.seconds))
             block = with_junk(block, noise(self._random, JUNK_BYTES), self._random.randrange(len(block)))

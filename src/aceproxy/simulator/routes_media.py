@@ -75,8 +75,9 @@ async def deliver(engine: Engine, request: Request, connection: Connection, sess
         return media_reply(200, TS_HEADERS, b"")
     if session.readers and not second_reader_may(engine, connection, session):
         return None
-    connection.begin_body(TS_HEADERS, chunked=engine.faults.find("chunked-body", session.infohash) is not None)
-    await LiveReader(engine, session, connection).run()
+    reader = LiveReader(engine, session, connection)
+    connection.begin_body(TS_HEADERS, chunked=reader.fault("chunked-body") is not None)
+    await reader.run()
     connection.end_chunks()
     return None
 
@@ -143,10 +144,10 @@ async def hls_list(engine: Engine, _request: Request, connection: Connection, in
         return failure
 
     def listed() -> tuple[Segment, ...]:
-        return engine.segmenter(session.download, engine.now()).window()
+        return () if session.ended else engine.segmenter(session.download, engine.now()).window()
 
     await connection.pause(engine.config.start_timeout_s, lambda: session.ended or len(listed()) >= FEWEST_SEGMENTS)
-    segments = () if session.ended else listed()
+    segments = listed()
     if len(segments) < FEWEST_SEGMENTS:
         return text_answer(500, TIMEOUT)
     session.active_at = engine.now()

@@ -30,7 +30,7 @@ def stat_answer(engine: Engine, session: Session, now: float) -> dict[str, objec
     """Return the response object of stat."""
     download, content = session.download, session.channel.content
     ready = engine.table.is_ready(download, now)
-    dead = not ready and engine.faults.find("never-starts", content.infohash) is not None
+    dead = engine.table.is_dead(download)
     stalled = download.readers_stalled > 0
     kilobytes = content.bitrate_bps // 8192
     speed = 0 if dead or stalled else round(kilobytes * (1.0 if ready else PREBUFFER_SPEED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aceproxy.simulator.broadcast import Channel
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.http1 import ALLOW_ALL, Answer, Connection, Request, text_answer
@@ -9,6 +11,7 @@ from aceproxy.simulator.replies import error_reply, media_reply, reply
 from aceproxy.simulator.sessions import Output, Session, StartOrder
 
 NOT_FOUND_TEXT = "Internal Server Error, couldn't find resource"
+HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 FOREVER_S = 24 * 3600.0
 
 
@@ -76,13 +79,14 @@ def start_order(request: Request, connection: Connection, channel: Channel) -> S
     """Return what the request asks for."""
     query = request.query
     output: Output = "hls" if request.path.endswith(".m3u8") else "ts"
+    host = request.headers.get("host", "")
     number = query.get("client_session_id", "-1")
     return StartOrder(
         channel=channel,
         peer_host=connection.peer_host,
         pid=query.get("pid", query.get("sid")),
         output=output,
-        base_url="http://" + (request.headers.get("host") or connection.local_address),
+        base_url="http://" + (host if HOST.fullmatch(host) else connection.local_address),
         client_session_id=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else -1,
         many_readers=query.get("allow_multiple_threads_reading") == "1",
         steal_reader=query.get("stop_prev_read_thread") == "1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import math
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -28,6 +28,7 @@ from aceproxy.simulator.http1 import (
 from aceproxy.simulator.routes_control import control
 from aceproxy.simulator.sessions import Playback
 
+logger = logging.getLogger(__name__)
 SWEEP_S = 0.05
 STOP_LIMIT_S = 1.5
 BACKLOG = 1024
@@ -62,7 +63,9 @@ class Simulator:
         """Build it stopped. Raises ValueError for contents that cannot be told apart."""
         self.config = config or SimulatorConfig()
         self._engine = Engine(self.config)
+        self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
+        self._stopped = False
         self._port = self.config.port
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,12 +118,14 @@ class Simulator:
     async def start(self) -> None:
         """Load the clips and listen. Raises OSError when the port is taken."""
         await asyncio.to_thread(self._engine.open)
-        await self._listen()
+        listener = self._bind()
+        await self._serve(listener)
         self._spawn(self._sweep())
         self._apply_down()
 
     async def stop(self) -> None:
         """Close everything within 2 s, readers or not. May be called twice."""
+        self._stopped = True
         self._close_port()
         self._engine.table.end_all("shutdown", self._engine.now())
         tasks = {*self._tasks, *self._connections}
@@ -152,7 +157,10 @@ class Simulator:
         self._set(Fault(name, value, infohash, times))
 
     def clear_faults(self, name: str | None = None) -> None:
-        """Take away the faults called `name`, or all. Raises FaultError for an unknown name."""
+        """Take away the faults called `name`, or all.
+
+        Raises FaultError for an unknown name, and OSError when `down` is over but the port was taken meanwhile.
+        """
         self._engine.faults.clear(name)
         self._apply_down()
 
@@ -164,34 +172,51 @@ class Simulator:
         """Close or open the port, as the fault `down` wants it."""
         down = self._engine.faults.find("down")
         if down is None:
-            if self._server is None and self._tasks:
-                self._spawn(self._listen())
+            if self._listener is None and not self._stopped:
+                self._spawn(self._serve(self._bind()))
             return
-        if self._server is not None:
+        if self._listener is not None:
             self._close_port()
             self._engine.table.end_all("engine_down", self._engine.now())
             for connection in self._connections.values():
                 connection.abort()
-        if math.isfinite(down.seconds):
+        if down.value != "inf":
             self._spawn(self._up_again(down))
 
     async def _up_again(self, down: ActiveFault) -> None:
         await asyncio.sleep(down.seconds)
-        if not down.cleared:
-            self.clear_faults("down")
+        while not down.cleared:
+            with contextlib.suppress(OSError):  # another socket holds the port for a moment
+                self.clear_faults("down")
+                return
+            await asyncio.sleep(SWEEP_S)
 
     # listening
 
-    async def _listen(self) -> None:
+    def _bind(self) -> socket.socket:
+        """Open the port; callers can connect from here on."""
         family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
         listener = socket.create_server((self.config.host, self._port), family=family, backlog=BACKLOG)
         self._port = listener.getsockname()[1]
-        self._server = await asyncio.start_server(self._accept, sock=listener, limit=HEAD_LIMIT_BYTES)
+        self._listener = listener
+        return listener
+
+    async def _serve(self, listener: socket.socket) -> None:
+        """Accept connections, unless the port was closed again before this could begin."""
+        if self._listener is not listener:
+            return
+        server = await asyncio.start_server(self._accept, sock=listener, limit=HEAD_LIMIT_BYTES)
+        if self._listener is listener:
+            self._server = server
+        else:
+            server.close()
 
     def _close_port(self) -> None:
         if self._server is not None:
             self._server.close()
-            self._server = None
+        elif self._listener is not None:
+            self._listener.close()
+        self._server = self._listener = None
 
     def _spawn(self, job: Awaitable[None]) -> None:
         task = asyncio.ensure_future(job)
@@ -205,7 +230,12 @@ class Simulator:
             return
         task = asyncio.get_running_loop().create_task(self._converse(connection))
         self._connections[task] = connection
-        task.add_done_callback(self._connections.pop)
+        task.add_done_callback(self._conversation_over)
+
+    def _conversation_over(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).abort()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a connection ended by a mistake of the simulator", exc_info=error)
 
     async def _sweep(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from aceproxy.simulator.broadcast import Channel
 from aceproxy.simulator.config import SimulatorConfig
-from aceproxy.simulator.faults import FaultBoard
+from aceproxy.simulator.faults import ActiveFault, FaultBoard
 from aceproxy.simulator.segments import Segmenter
 
 PIECE_BYTES = 16_384
@@ -64,6 +64,7 @@ class Download:
     progress_at_dl: int
     psid: str
     ready_at: float | None = None
+    dead_by: ActiveFault | None = None
     segmenter: Segmenter | None = None
     readers_stalled: int = 0
     pieces: int = 0
@@ -213,7 +214,7 @@ class SessionTable:
             )
             self._downloads[infohash] = download
         download.psid = psid
-        if order.output == "hls":
+        if order.output == "hls" and not any(other.output == "hls" for other in download.sessions):
             download.segmenter = None  # the sequence starts at 0 in every session
         session = Session(
             key=key,
@@ -306,10 +307,19 @@ class SessionTable:
 
     def is_ready(self, download: Download, now: float) -> bool:
         """Say whether a download has prebuffered enough, and note when that was first so."""
-        held = self._faults.find("never-starts", download.channel.content.infohash) is not None
-        if download.ready_at is None and not held and now - download.started_at >= download.prebuffer_s:
+        if (
+            download.ready_at is None
+            and not self.is_dead(download)
+            and now - download.started_at >= download.prebuffer_s
+        ):
             download.ready_at = now
         return download.ready_at is not None
+
+    def is_dead(self, download: Download) -> bool:
+        """Say whether a fault keeps a download from ever becoming ready."""
+        if download.ready_at is None and (download.dead_by is None or download.dead_by.cleared):
+            download.dead_by = self._faults.use("never-starts", download.channel.content.infohash)
+        return download.ready_at is None and download.dead_by is not None
 
 
 def event(name: str, **params: object) -> dict[str, object]:

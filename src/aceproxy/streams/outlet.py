@@ -21,6 +21,7 @@ from aceproxy.streams.ring import Join, Ring
 LIVE_EDGE = 0  # progress: everything there is was sent
 BEHIND = 1  # progress: the socket took what it could, there is more
 GONE = 2  # progress: the connection is broken
+FAILED = 3  # progress: a mistake of ours
 
 
 class Outlet:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aceproxy.errors import Reason
-from aceproxy.streams.outlet import BEHIND, GONE, LIVE_EDGE, Outlet
+from aceproxy.streams.outlet import BEHIND, FAILED, GONE, LIVE_EDGE, Outlet
 from aceproxy.streams.ring import Ring
 
 log = logging.getLogger(__name__)
@@ -196,13 +196,14 @@ class Pump:
             return outlet.turn(TURN_BYTES)
         except Exception:
             log.exception("sending to a client failed")
-            self._end(outlet, Reason.INTERNAL)
-            return GONE
+            return FAILED
 
     def _settle(self, outlet: Outlet, audience: _Audience, progress: int) -> None:
         """Put an outlet where its progress says: at the live edge, behind, or out."""
         if progress == GONE:
             self._end(outlet, Reason.CLIENT_LEFT)
+        elif progress == FAILED:
+            self._end(outlet, Reason.INTERNAL)
         elif progress == BEHIND:
             if outlet.blocked_at is None:
                 outlet.blocked_at = time.monotonic()

@@ -102,27 +102,25 @@ class Stream:
 
     # --- for those who want to watch ---
 
-    async def ready(self) -> None:
-        """Wait until clients can join. Raises AceProxyError with the start's reason, or MetAnother.
+    async def join(self, visitor: Visitor) -> Client:
+        """Wait until the stream delivers and register a client; its bytes begin with `attach`.
 
-        Cancel-safe: the start goes on for the others.
+        Raises AceProxyError with the start's reason, or MetAnother. Cancel-safe: the start goes on for the others. The
+        caller must see to `end_client` in the end.
         """
         self.waiting += 1
         self._interest_changed()
         try:
             await asyncio.shield(self._ready)
+            if self.state is State.CLOSED:
+                raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
+            client = Client(visitor)
+            self.clients[client.client_id] = client
+            self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
+            return client
         finally:
             self.waiting -= 1
             self._interest_changed()
-
-    def admit(self, visitor: Visitor) -> Client:
-        """Register a client; its bytes begin with `attach`. Raises AceProxyError if the stream is over."""
-        if self.state is State.CLOSED:
-            raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
-        client = Client(visitor)
-        self.clients[client.client_id] = client
-        self._interest_changed()
-        return client
 
     def attach(self, client: Client, outlet: Outlet) -> None:
         """Hand a client's outlet to the pump."""

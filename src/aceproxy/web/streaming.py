@@ -23,6 +23,7 @@ from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.stream import MetAnother, Stream
 
 AGENT_LIMIT = 200  # characters of a User-Agent that are kept
+FLUSH_POLL_S = 0.01
 FLUSH_LIMIT_S = 10.0  # for the headers to leave; a socket that takes no headers takes no stream
 MEDIA_HEADERS = {
     "Content-Type": "video/mp2t",
@@ -68,55 +69,68 @@ class StreamRoutes:
         """Join the broadcast, starting it if need be, and stay until the client or the stream ends."""
         link = self._link(request)
         params = engine_params(list(request.query.items()))
-        stream = self._hub.find_or_start(link, params)
-        while True:
-            try:
-                await stream.ready()
-                break
-            except MetAnother as met:
-                stream = met.stream
-        client = stream.admit(visitor_of(request))
+        stream, client = await self._join(self._hub.find_or_start(link, params), visitor_of(request))
         self._hub.counters.clients_served += 1
         try:
-            response = await self._open_response(request)
-            reason = await self._deliver(request, stream, client)
+            outlet = self._make_outlet(request, stream, client)
+            return await self._deliver(request, stream, client, outlet)
         finally:
             stream.end_client(client, Reason.CLIENT_LEFT)
-        if reason is Reason.STALLED_CLIENT:
-            _reset_connection(request)
-        return response
 
     def _link(self, request: web.Request) -> Link:
         link = link_from_query(list(request.query.items()))
         check_url_host(link, self._settings.url_hosts)
         return link
 
-    async def _open_response(self, request: web.Request) -> MediaResponse:
-        """Send the headers and wait until the event loop has nothing left to write."""
+    async def _join(self, stream: Stream, visitor: Visitor) -> tuple[Stream, Client]:
+        """Join the stream, or the one that it turns out to be."""
+        while True:
+            try:
+                return stream, await stream.join(visitor)
+            except MetAnother as met:
+                stream = met.stream
+
+    def _make_outlet(self, request: web.Request, stream: Stream, client: Client) -> Outlet:
+        """Take the client's place in the ring, while a failure can still be answered with an error."""
+        join = stream.ring.join()
+        connection: socket.socket | None = request.get_extra_info("socket")
+        if join is None or connection is None:
+            raise AceProxyError(stream.close_reason or Reason.STREAM_NOT_RUNNING)
+        try:
+            return Outlet(stream.ring, join, connection, lambda reason: stream.client_done(client, reason))
+        except OSError as error:
+            raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"no descriptors left: {error.strerror}") from error
+
+    async def _deliver(
+        self, request: web.Request, stream: Stream, client: Client, outlet: Outlet
+    ) -> web.StreamResponse:
+        """Send the headers, hand the socket to the pump, and wait for the client's end."""
         response = MediaResponse(headers=MEDIA_HEADERS)
         response.force_close()
-        await response.prepare(request)
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client left before the headers")
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.set_write_buffer_limits(high=0)
-            async with asyncio.timeout(FLUSH_LIMIT_S):
-                await response.write(b"")
-                await response.drain()
+        try:
+            await response.prepare(request)
+            await _flush(request)
+        except BaseException:
+            outlet.close()
+            raise
+        stream.attach(client, outlet)
+        reason = await asyncio.shield(client.ended)
+        if reason is Reason.STALLED_CLIENT:
+            _reset_connection(request)
         return response
 
-    async def _deliver(self, request: web.Request, stream: Stream, client: Client) -> Reason:
-        """Hand the socket to the pump and wait for the client's end."""
-        join = stream.ring.join()
-        if join is None:
-            raise AceProxyError(stream.close_reason or Reason.STREAM_NOT_RUNNING)
-        connection: socket.socket | None = request.get_extra_info("socket")
-        if connection is None:
-            raise ConnectionResetError("the client left before the first byte")
-        outlet = Outlet(stream.ring, join, connection, lambda reason: stream.client_done(client, reason))
-        stream.attach(client, outlet)
-        return await asyncio.shield(client.ended)
+
+async def _flush(request: web.Request) -> None:
+    """Wait until the event loop has nothing left to write, so that the pump's bytes come after the headers.
+
+    A socket that does not even take the headers in time raises TimeoutError, which closes the connection.
+    """
+    transport = request.transport
+    if not isinstance(transport, asyncio.WriteTransport):
+        raise ConnectionResetError("the client left before the headers")
+    async with asyncio.timeout(FLUSH_LIMIT_S):
+        while transport.get_write_buffer_size():  # noqa: ASYNC110 - hardly ever true: the headers fit a fresh socket
+            await asyncio.sleep(FLUSH_POLL_S)
 
 
 def _reset_connection(request: web.Request) -> None:

@@ -47,7 +47,7 @@ export class ContactBanner {
     this.good();
     this.box.dataset.kind = "partial";
     setText(this.title, t.partial);
-    setText(this.detail, `(${why})`);
+    setText(this.detail, why);
     show(this.next, false);
     show(this.button, false);
     show(this.box, true);

@@ -14,11 +14,14 @@ function fill(node, props, children) {
     else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children);
+  node.append(...children.filter((child) => child !== null && child !== false));
   return node;
 }
 
-/** Build an HTML element: `text` is set as text, `on…` are listeners, everything else is an attribute. */
+/**
+ * Build an HTML element: `text` is set as text, `on…` are listeners, everything else is an attribute. Children that are
+ * null or false are left out.
+ */
 export function h(tag, props = {}, ...children) {
   return fill(document.createElement(tag), props, children);
 }
@@ -101,11 +104,5 @@ export class KeyedList {
       else this.parent.insertBefore(view.root, cursor);
     }
     if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
-  }
-
-  /** Keys in the order shown. */
-  keys() {
-    const order = new Map([...this.parent.children].map((node, at) => [node, at]));
-    return [...this.views.keys()].sort((a, b) => order.get(this.views.get(a).root) - order.get(this.views.get(b).root));
   }
 }

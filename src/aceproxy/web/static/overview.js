@@ -17,7 +17,7 @@ function figure(name, { spark = false } = {}) {
   const root = h(
     "div",
     { class: `figure figure-${name}` },
-    h("h2", { class: "figure-name", text: t.figures[name] }),
+    h("p", { class: "figure-name", text: t.figures[name] }),
     h("p", { class: "figure-number" }, value, " ", unit),
     detail,
   );

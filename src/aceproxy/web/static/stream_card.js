@@ -47,7 +47,14 @@ class EndedClientRow {
       "li",
       {},
       h("span", { class: "gone-who" }, outside("agent", agent), " ", outside("quiet", ended.address)),
-      h("span", { class: "gone-why", title: ended.reason, text: reasonWords(ended.reason) }),
+      h(
+        "span",
+        { class: "gone-why", title: ended.reason },
+        reasonWords(ended.reason),
+        " ",
+        ended.reason !== "client_left" &&
+          h("span", { class: "fault", "data-fault": ended.fault, title: t.whose, text: t.faults[ended.fault] ?? ended.fault }),
+      ),
       h("span", { class: "quiet", text: t.endedSent(size(ended.sent_bytes), ended.skips) }),
       this.when,
     );

@@ -1,0 +1,110 @@
+"""What tests of several packages share: a simulated engine, the program in this process, and a simple player."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from aceproxy.app import App
+from aceproxy.logs import Logs
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator, SimulatorConfig
+
+MakeApp = Callable[..., Awaitable[App]]
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    """A simulated engine that starts at once."""
+    async with Simulator(SimulatorConfig.fast()) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def make_app(sim: Simulator) -> AsyncIterator[MakeApp]:
+    """Makes the program, in front of the simulated engine unless other engines are given; settings by name."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(**changes: Any) -> App:
+            values = {"listen": "127.0.0.1:0", "engines": [sim.url], "log_level": "debug", "retry_first_s": 0.1}
+            settings = Settings.model_validate({**values, **changes})
+            logs = Logs(settings.log_level, settings.log_lines)
+            logs.start()
+            stack.callback(logs.stop)
+            return await stack.enter_async_context(App(settings, logs))
+
+        yield make
+
+
+@dataclass
+class Answer:
+    """An HTTP answer; `reader` is left open for a stream's body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def reason(self) -> str:
+        """The reason of an error."""
+        return str(self.json["error"]["reason"])
+
+    def close(self) -> None:
+        """Leave."""
+        self.writer.transport.abort()
+
+
+async def ask(app: App, target: str, method: str = "GET", *, headers: str = "", stream: bool = False) -> Answer:
+    """Make one request with an own connection. With `stream` the body of a 200 is left to be read."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
+    try:
+        return await _exchange(reader, writer, target, method, headers, stream)
+    except BaseException:
+        writer.transport.abort()
+        raise
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, method: str, headers: str, stream: bool
+) -> Answer:
+    writer.write(f"{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n".encode())
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
+    lines = head.split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
+    status = int(lines[0].split()[1])
+    body = b""
+    if not (stream and status == 200):
+        body = await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    return Answer(status, {name.lower(): value for name, value in fields.items()}, body, reader, writer)
+
+
+@pytest.fixture
+async def play() -> AsyncIterator[Callable[[App, str], Awaitable[Answer]]]:
+    """Opens streams, and leaves them at the end of the test."""
+    opened: list[Answer] = []
+
+    async def start(app: App, target: str) -> Answer:
+        answer = await ask(app, target, stream=True)
+        opened.append(answer)
+        return answer
+
+    yield start
+    for answer in opened:
+        answer.close()

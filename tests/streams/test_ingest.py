@@ -1,0 +1,175 @@
+"""Ingest: the ring gets exactly the packets that came, however they were cut and whatever lay between them."""
+
+from __future__ import annotations
+
+import random
+from importlib import resources
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aceproxy.mpegts.access import Analyzer
+from aceproxy.streams.ingest import ROOM_BYTES, Ingest
+from aceproxy.streams.ring import Ring, RingLimits
+
+PACKET = 188
+LIMITS = RingLimits(block_s=1.0, block_bytes=8 << 20, ring_s=1000.0, ring_bytes=1 << 30, burst_s=3.0)
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """A real transport stream: H.264 and AAC."""
+    return (resources.files("aceproxy.simulator") / "clips" / "light.ts").read_bytes()
+
+
+class Bench:
+    """An ingest with a clock that stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.ring = Ring(LIMITS)
+        self.ingest = Ingest(self.ring, lambda: self.now)
+
+    def feed(self, data: bytes, *sizes: int) -> None:
+        """Feed data in pieces of the given sizes, over and over."""
+        at, turn = 0, 0
+        while at < len(data):
+            room = self.ingest.room()
+            size = min(sizes[turn % len(sizes)] if sizes else len(room), len(room), len(data) - at)
+            room[:size] = data[at : at + size]
+            self.ingest.filled(size)
+            at += size
+            turn += 1
+
+    def content(self) -> bytes:
+        """Return what the ring holds."""
+        return b"".join(block.read(0, block.size) for block in self.ring.blocks())
+
+    def point_offsets(self) -> list[int]:
+        """Return where the join points are."""
+        return [point.offset for point in self.ring.points]
+
+
+def expected_points(clip: bytes) -> list[int]:
+    return [point.offset for point in Analyzer().feed(clip).points]
+
+
+@pytest.mark.parametrize("sizes", [(), (188,), (1316,), (1000, 77, 30000), (ROOM_BYTES,)])
+def test_the_ring_holds_every_packet_and_every_keyframe(clip: bytes, sizes: tuple[int, ...]) -> None:
+    bench = Bench()
+    bench.feed(clip, *sizes)
+    held = bench.content()
+    assert held == clip[: len(held)]
+    assert len(clip) - len(held) < ROOM_BYTES
+    expected = [offset for offset in expected_points(clip) if offset < len(held)]
+    assert bench.point_offsets() == expected
+    assert len(expected) > 3
+    assert bench.ingest.dropped_bytes == 0
+
+
+def test_media_time_follows_the_time_stamps_not_the_clock(clip: bytes) -> None:
+    bench = Bench()
+    bench.feed(clip)
+    gaps = [
+        later.media_s - earlier.media_s
+        for earlier, later in zip(bench.ring.points, bench.ring.points[1:], strict=False)
+    ]
+    assert all(0.3 < gap < 2.5 for gap in gaps)
+    assert bench.ring.edge_s > 5
+
+
+def test_blocks_begin_at_keyframes(clip: bytes) -> None:
+    bench = Bench()
+    bench.feed(clip, 4096)
+    offsets = set(bench.point_offsets())
+    assert all(block.start in offsets for block in bench.ring.blocks()[1:])
+
+
+def test_junk_in_front_and_between_is_left_out(clip: bytes) -> None:
+    noise = random.Random(7)
+    junk = noise.randbytes(5000).replace(b"\x47", b"\x46")
+    half = len(clip) // 2 // PACKET * PACKET
+    bench = Bench()
+    bench.feed(junk + clip[:half] + junk + clip[half:], 1400)
+    held = bench.content()
+    assert held == clip[: len(held)]
+    assert len(clip) - len(held) < ROOM_BYTES
+    assert bench.ingest.dropped_bytes == 2 * len(junk)
+    assert bench.point_offsets() == [offset for offset in expected_points(clip) if offset < len(held)]
+
+
+def test_after_junk_the_fast_path_is_taken_again(clip: bytes) -> None:
+    bench = Bench()
+    bench.feed(b"junk" + clip, 4 + 188 * 40, 188 * 44)
+    assert bench.ingest._aligner is None
+    held = bench.content()
+    assert held == clip[: len(held)]
+
+
+def test_nothing_but_noise_leaves_the_ring_empty_and_memory_bounded() -> None:
+    noise = random.Random(3)
+    bench = Bench()
+    for _ in range(50):
+        bench.feed(noise.randbytes(65536).replace(b"\x47", b"\x00"))
+    assert bench.ring.head == 0
+    assert not bench.ingest.found_packets
+    assert bench.ingest.received_bytes == 50 * 65536
+    assert len(bench.ingest.room()) == ROOM_BYTES
+
+
+def test_packets_without_tables_are_kept_by_the_clock() -> None:
+    bench = Bench()
+    packet = b"\x47\x01\x00\x10" + bytes(184)
+    for _ in range(100):
+        bench.feed(packet * 10)
+        bench.now += 0.5
+    assert bench.ring.head == 188_000
+    assert bench.ring.points == []
+    assert 49 <= bench.ring.edge_s <= 50
+    assert len(bench.ring.blocks()) > 5
+
+
+def test_another_source_goes_on_in_the_same_ring(clip: bytes) -> None:
+    bench = Bench()
+    first = clip[: 188 * 1000 + 100]
+    bench.feed(first)
+    edge_s = bench.ring.edge_s
+    bench.ingest.begin_source()
+    begun = bench.ring.head
+    assert begun == 188 * 1000
+    bench.feed(clip)
+    held = bench.content()
+    assert held[:begun] == clip[:begun]
+    assert held[begun:] == clip[: len(held) - begun]
+    assert bench.ring.edge_s > edge_s
+    again = [offset - begun for offset in bench.point_offsets() if offset >= begun]
+    assert again == [offset for offset in expected_points(clip) if offset < len(held) - begun]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_cut_and_any_junk_gives_only_real_packets_in_order(data: st.DataObject) -> None:
+    noise = random.Random(data.draw(st.integers(0, 1 << 30)))
+    packets = [b"\x47\x01\x00\x10" + number.to_bytes(4, "big") * 46 for number in range(200)]
+    parts: list[bytes] = []
+    at = 0
+    while at < len(packets):
+        run = noise.randint(6, 60)
+        parts.append(b"".join(packets[at : at + run]))
+        at += run
+        if noise.random() < 0.5:
+            parts.append(noise.randbytes(noise.randint(1, 700)).replace(b"\x47", b"\x00"))
+    bench = Bench()
+    bench.feed(b"".join(parts), *data.draw(st.lists(st.integers(1, 3000), min_size=1, max_size=5)))
+    held = bench.content()
+    assert len(held) % PACKET == 0
+    numbers = [int.from_bytes(held[start + 4 : start + 8], "big") for start in range(0, len(held), PACKET)]
+    assert all(held[start] == 0x47 for start in range(0, len(held), PACKET))
+    real = [
+        number
+        for number, start in zip(numbers, range(0, len(held), PACKET), strict=True)
+        if held[start : start + PACKET] == packets[number % 200]
+    ]
+    assert real == sorted(set(real))
+    assert len(real) >= 200 - 8 * len(parts)

@@ -1,0 +1,195 @@
+"""The pump and its outlets on real sockets: nobody loses a byte, nobody feels another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import psutil
+import pytest
+
+from aceproxy.errors import Reason
+from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.pump import Pump, PumpLimits
+from aceproxy.streams.ring import Ring
+from tests.streams.conftest import Feed, Listen, numbers
+from tests.waiting import until
+
+
+async def test_a_client_gets_the_tables_and_then_every_packet(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(60)
+    client = listen(ring)
+    assert await client.read_packets(61) == ["PSI", *range(60)]
+    feed.send(40)
+    pump.appended(ring)
+    assert await client.read_packets(40) == list(range(60, 100))
+    assert client.outlet.lag_bytes == 0
+    assert client.outlet.skips == 0
+
+
+async def test_a_few_bytes_are_sent_by_the_tick_without_a_wake_up(ring: Ring, feed: Feed, listen: Listen) -> None:
+    feed.send(1)
+    client = listen(ring)
+    await client.read_packets(2)
+    feed.send(1)  # nobody tells the pump
+    assert await client.read_packets(1) == [1]
+
+
+async def test_a_client_that_does_not_read_costs_the_others_nothing(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(1)
+    frozen, reader = listen(ring), listen(ring)
+    got = await reader.read_packets(2)
+    for _ in range(30):
+        feed.send(50)
+        pump.appended(ring)
+        got += await reader.read_packets(50)
+    assert got == ["PSI", *range(1501)]
+    assert not frozen.ended.done()
+    assert frozen.outlet.watched
+
+
+async def test_a_client_that_fell_off_the_ring_goes_on_at_a_packet_with_tables_first(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(1)
+    slow = listen(ring)
+    feed.send(1500)
+    pump.appended(ring)
+    await until(lambda: slow.outlet.skips == 1)
+    assert slow.outlet.block is None  # it keeps no old block while it does not read
+    data = b""
+
+    def caught_up() -> bool:
+        nonlocal data
+        data += slow.read()
+        return slow.outlet.lag_bytes == 0 and not slow.outlet.watched and len(data) % 188 == 0
+
+    await until(caught_up)
+    got = numbers(data + slow.read())
+    gap = got.index("PSI", 1)
+    before, after = got[1:gap], got[gap + 1 :]
+    assert before == list(range(len(before)))
+    assert after == list(range(int(after[0]), 1501))
+    assert int(after[0]) % 50 == 0
+    assert slow.outlet.skips == 1
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_closed_as_stalled(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(1)
+    stalled = listen(ring)
+    feed.send(1500)
+    pump.appended(ring)
+    assert await stalled.ended is Reason.STALLED_CLIENT
+    assert stalled.outlet.fd == -1
+
+
+async def test_a_silent_source_is_not_held_against_a_client(ring: Ring, feed: Feed, listen: Listen) -> None:
+    feed.send(5)
+    client, stalled = listen(ring), listen(ring)
+    await client.read_packets(6)
+    await stalled.read_packets(6)
+    feed.send(400)
+    await until(lambda: len(client.read()) > 0)
+
+    def read_on() -> bool:
+        client.read()
+        return stalled.ended.done()
+
+    await until(read_on)  # the one that did not read is closed in the meantime, the patient one is not
+    assert not client.ended.done()
+
+
+async def test_a_client_that_left_is_noticed_while_sending(pump: Pump, ring: Ring, feed: Feed, listen: Listen) -> None:
+    feed.send(1)
+    client = listen(ring)
+    await client.read_packets(2)
+    client.socket.close()
+    feed.send(10)
+    pump.appended(ring)
+    assert await client.ended is Reason.CLIENT_LEFT
+
+
+async def test_the_first_reason_wins_and_is_told_once(pump: Pump, ring: Ring, feed: Feed, listen: Listen) -> None:
+    feed.send(1)
+    client = listen(ring)
+    pump.end(client.outlet, Reason.KICKED)
+    pump.end(client.outlet, Reason.CLIENT_LEFT)
+    pump.forget(ring, Reason.STOPPED)
+    assert await client.ended is Reason.KICKED
+
+
+async def test_an_end_before_the_start_is_an_end(pump: Pump, ring: Ring, feed: Feed, listen: Listen) -> None:
+    feed.send(1)
+    client = listen(ring)
+    pump.end(client.outlet, Reason.KICKED)
+    assert await client.ended is Reason.KICKED
+    assert client.outlet.fd == -1
+
+
+async def test_a_finished_ring_is_sent_to_its_end_before_the_clients_are_ended(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(400)
+    client = listen(ring)
+    ring.finished = Reason.SOURCE_ENDED
+    pump.appended(ring)
+    join = ring.join()
+    assert join is not None
+    first = (join.block.start + join.position) // 188
+    assert await client.read_packets(1 + 400 - first) == ["PSI", *range(first, 400)]
+    assert await client.ended is Reason.SOURCE_ENDED
+
+
+async def test_closing_ends_everybody_and_leaves_no_descriptor(ring: Ring, feed: Feed) -> None:
+    before = psutil.Process().num_fds()
+    pump = Pump(PumpLimits(tick_s=0.02, batch_bytes=4096, stall_s=5))
+    pump.start()
+    feed.send(100)
+    held = len(ring.blocks())
+    ends: list[asyncio.Future[Reason]] = []
+    sockets: list[socket.socket] = []
+    for _ in range(20):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        join = ring.join()
+        assert join is not None
+        pump.add(Outlet(ring, join, ours, end.set_result))
+        ends.append(end)
+        sockets += [ours, theirs]
+    await until(lambda: all(one.recv(1) for one in sockets[1::2]))
+    pump.close()
+    assert [await end for end in ends] == [Reason.SHUTDOWN] * 20
+    for one in sockets:
+        one.close()
+    assert psutil.Process().num_fds() == before + held
+
+
+async def test_a_mistake_in_one_turn_costs_only_that_client(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    feed.send(1)
+    victim, other = listen(ring), listen(ring)
+    await victim.read_packets(2)
+    await other.read_packets(2)
+    real = os.sendfile
+    descriptor = victim.outlet.fd
+
+    def broken(out: int, *rest: Any) -> int:
+        if out == descriptor:
+            raise RuntimeError("made for this test")
+        return real(out, *rest)
+
+    monkeypatch.setattr(os, "sendfile", broken)
+    feed.send(1)
+    assert await victim.ended is Reason.INTERNAL
+    assert await other.read_packets(1) == [1]
+    assert "sending to a client failed" in caplog.text

@@ -1,0 +1,127 @@
+"""The ring: where it cuts, what it drops, where a client joins."""
+
+from __future__ import annotations
+
+import gc
+import os
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aceproxy.streams.block import Block, JoinPoint
+from aceproxy.streams.ring import OVERDUE, Ring, RingLimits
+from tests.streams.conftest import Feed
+
+LIMITS = RingLimits(block_s=1.0, block_bytes=1 << 20, ring_s=5.0, ring_bytes=1 << 20, burst_s=1.0)
+
+
+def content(ring: Ring) -> bytes:
+    return b"".join(block.read(0, block.size) for block in ring.blocks())
+
+
+def test_an_empty_ring_offers_no_join(ring: Ring) -> None:
+    assert ring.join() is None
+    assert (ring.head, ring.tail, ring.held_bytes, ring.held_s) == (0, 0, 0, 0.0)
+
+
+def test_blocks_are_cut_at_join_points_once_they_are_long_enough(ring: Ring, feed: Feed) -> None:
+    feed.send(450)  # points every half second, blocks of a second
+    assert [block.start // 188 for block in ring.blocks()] == [0, 100, 200, 300, 400]
+    assert [len(block.points) for block in ring.blocks()] == [2, 2, 2, 2, 1]
+
+
+def test_blocks_without_join_points_are_cut_by_size_and_by_time() -> None:
+    by_size = Ring(replace(LIMITS, block_bytes=10 * 188, ring_bytes=100 * 188))
+    for _ in range(25):
+        by_size.append(memoryview(bytes(188)), 0.0)
+    assert [block.size // 188 for block in by_size.blocks()] == [10, 10, 5]
+    by_time = Ring(replace(LIMITS, ring_s=100.0))
+    for second in range(2 * OVERDUE + 1):
+        by_time.append(memoryview(bytes(188)), float(second))
+    assert [block.size // 188 for block in by_time.blocks()] == [OVERDUE, OVERDUE, 1]
+
+
+def test_old_blocks_are_dropped_whole_and_told_so(ring: Ring, feed: Feed) -> None:
+    feed.send(100)
+    first = ring.blocks()[0]
+    feed.send(900)
+    assert first.dropped
+    assert first.next is None
+    assert ring.tail == ring.blocks()[0].start > 0
+    assert 4.0 <= ring.held_s <= 6.0
+    assert ring.held_bytes == ring.head - ring.tail == len(content(ring))
+
+
+def test_the_byte_limit_holds_whatever_the_media_time_says() -> None:
+    ring = Ring(replace(LIMITS, ring_bytes=50 * 188, block_bytes=10 * 188))
+    for _ in range(500):
+        ring.append(memoryview(bytes(188)), 0.0)
+    assert ring.held_bytes <= 50 * 188
+    assert ring.head == 500 * 188
+
+
+def test_a_client_joins_at_the_newest_point_with_the_burst_behind_it(ring: Ring, feed: Feed) -> None:
+    feed.send(430)  # points at 0.0, 0.5 … 4.0; the edge is 4.3: with 1 s of burst that is 3.0
+    join = ring.join()
+    assert join is not None
+    assert (join.block.start + join.position) // 188 == 300
+    assert join.preamble
+
+
+def test_a_client_joins_at_the_oldest_point_while_there_is_less_than_the_burst(ring: Ring, feed: Feed) -> None:
+    feed.send(80)
+    join = ring.join()
+    assert join is not None
+    assert join.block.start + join.position == 0
+
+
+def test_a_stream_without_points_is_joined_at_a_block() -> None:
+    ring = Ring(replace(LIMITS, block_bytes=188, ring_bytes=10 * 188))
+    for number in range(10):
+        ring.append(memoryview(bytes([number]) * 188), number * 0.3)
+    join = ring.join()
+    assert join is not None
+    assert join.position == 0
+    assert join.preamble == b""
+    assert ring.edge_s - join.block.media_s >= 1.0
+
+
+def test_a_block_is_closed_with_its_last_holder() -> None:
+    block = Block(0, 0.0)
+    block.append(memoryview(b"abc"))
+    fd = block.fd
+    assert os.fstat(fd).st_size == 3
+    del block
+    gc.collect()
+    try:
+        os.fstat(fd)
+    except OSError:
+        return
+    raise AssertionError("the file of a block outlived it")
+
+
+def test_clearing_drops_everything(ring: Ring, feed: Feed) -> None:
+    feed.send(150)
+    blocks = ring.blocks()
+    ring.clear()
+    assert all(block.dropped for block in blocks)
+    assert ring.join() is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans(), st.floats(0, 0.7)), max_size=60))
+def test_what_a_ring_holds_is_always_the_newest_contiguous_part(parts: list[tuple[int, bool, float]]) -> None:
+    ring = Ring(replace(LIMITS, ring_bytes=100 * 188, block_bytes=20 * 188, ring_s=2.0))
+    everything = b""
+    media_s = 0.0
+    for number, (packets, is_point, step_s) in enumerate(parts):
+        part = bytes([number]) * (188 * packets)
+        media_s += step_s
+        ring.append(memoryview(part), media_s, JoinPoint(ring.head, media_s, b"") if is_point else None)
+        everything += part
+        assert content(ring) == everything[ring.tail :]
+        assert ring.head == len(everything)
+        assert ring.held_bytes <= 100 * 188 + len(part)
+        for block in ring.blocks():
+            assert all(block.start <= point.offset < block.end for point in block.points)
+    ring.clear()

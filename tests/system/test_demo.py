@@ -1,0 +1,150 @@
+"""`aceproxy demo`, as a newcomer uses it: one command, then real players."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.calls import ask
+from tests.system.programs import ACEPROXY, Program, tool, wait_for
+
+Keep = Callable[[Program], Program]
+LINK = re.compile(r"^(http://127\.0\.0\.1:\d+/ace/getstream\?id=[0-9a-f]{40}) +(\S.*)$", re.MULTILINE)
+PICTURES = 60
+PLAYER_LIMIT_S = 60.0
+
+
+@pytest.fixture
+def demo(programs: Keep, tmp_path: Path) -> Program:
+    """Return a running demo; its output goes to a file, so not to a terminal."""
+    started = programs(Program([ACEPROXY, "demo", "--listen", "127.0.0.1:0"], tmp_path / "demo"))
+    started.find("(Ctrl-C ends it)")
+    return started
+
+
+def engine_state(demo: Program) -> dict[str, Any]:
+    """Return what the demo's engine tells."""
+    found: dict[str, Any] = ask("GET", demo.find(r"(http://\S+/simulator/)") + "state").json()
+    return found
+
+
+def test_the_demo_prints_one_whole_link_a_line_also_into_a_pipe(programs: Keep, demo: Program) -> None:
+    links = LINK.findall(demo.out)
+    live = {one["name"]: one["content_id"] for one in engine_state(demo)["contents"] if one["live"]}
+    assert {name: link.rpartition("=")[2] for link, name in links} == live
+    assert len(live) >= 4
+    assert demo.process.poll() is None
+    for link, _ in links:
+        assert ask("HEAD", link).status == 200
+
+
+def test_the_demo_leaves_nothing_behind_when_it_is_ended(demo: Program) -> None:
+    simulator = demo.find(r"(http://\S+)/simulator/")
+    assert ask("GET", f"{simulator}/simulator/state").status == 200
+    demo.process.terminate()
+    assert demo.wait(10) == 0
+    with pytest.raises(ConnectionRefusedError):
+        ask("GET", f"{simulator}/simulator/state")
+
+
+def test_the_demo_killed_with_9_takes_its_engine_along(demo: Program) -> None:
+    simulator = demo.find(r"(http://\S+)/simulator/")
+    demo.process.kill()
+    demo.wait(5)
+
+    def gone() -> bool:
+        try:
+            ask("GET", f"{simulator}/simulator/state", limit_s=2)
+        except OSError:
+            return True
+        return False
+
+    wait_for(gone, "the end of the demo's engine")
+
+
+def start_vlc(keep: Keep, link: str, folder: Path) -> Program:
+    """Start VLC without a screen; it writes decoded pictures to `folder` (not as root, which it refuses)."""
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    for parent in folder.parents:  # pytest's folders are closed to others
+        if parent.name.startswith(("pytest-", "test_")) and parent.owner() == folder.owner():
+            parent.chmod(parent.stat().st_mode | 0o055)
+    command = [tool("cvlc"), "--intf", "dummy", "--no-audio", "--vout", "dummy", "--video-filter", "scene"]
+    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(folder), "--no-dbus", link]
+    return keep(Program(command, folder.parent / "vlc", env={"HOME": str(folder)}, nobody=True))
+
+
+def start_mpv(keep: Keep, link: str, folder: Path) -> Program:
+    """Start mpv without a screen; it ends after PICTURES decoded pictures and tells of each in its log."""
+    command = [tool("mpv"), "--no-config", "--vo=null", "--ao=null", f"--frames={PICTURES}", "--hwdec=no"]
+    command += ["--term-status-msg=picture ${estimated-frame-number} at ${time-pos}", "--msg-level=statusline=status"]
+    return keep(Program([*command, f"--log-file={folder / 'mpv.log'}", link], folder / "mpv"))
+
+
+def start_ffmpeg(keep: Keep, link: str, folder: Path) -> Program:
+    """Start ffmpeg; it counts what it decodes and writes only errors to standard error."""
+    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", link, "-map", "0:v", "-map", "0:a"]
+    command += ["-frames:v", str(PICTURES), "-progress", "pipe:1", "-f", "null", "-"]
+    return keep(Program(command, folder / "ffmpeg"))
+
+
+def is_whole_picture(path: Path) -> bool:
+    """Say whether a file is a PNG that is written to its end."""
+    return path.read_bytes()[-8:-4] == b"IEND"
+
+
+@pytest.mark.timeout(150)
+def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
+    programs: Keep, demo: Program, tmp_path: Path
+) -> None:
+    for name in ("ffmpeg", "mpv", "cvlc", "ffprobe"):
+        tool(name)
+    link = next(link for link, name in LINK.findall(demo.out) if name == "Clock One")
+    base = link.partition("/ace/")[0]
+    shots = tmp_path / "shots"
+    vlc = start_vlc(programs, link, shots)
+    mpv = start_mpv(programs, link, tmp_path)
+    ffmpeg = start_ffmpeg(programs, link, tmp_path)
+
+    def together() -> list[str] | None:
+        streams = ask("GET", f"{base}/api/aceproxy/streams").json()["streams"]
+        agents = [client["agent"] for stream in streams for client in stream["clients"]]
+        return agents if len(agents) >= 3 else None
+
+    agents = wait_for(together, "all three players at once", PLAYER_LIMIT_S) or []
+    assert any("VLC" in agent for agent in agents)
+    assert sum("Lavf" in agent or "mpv" in agent.lower() for agent in agents) >= 2
+
+    assert ffmpeg.wait(PLAYER_LIMIT_S) == 0, ffmpeg.err
+    assert ffmpeg.err == ""
+    assert int(re.findall(r"^frame=(\d+)$", ffmpeg.out, re.MULTILINE)[-1]) == PICTURES
+
+    assert mpv.wait(PLAYER_LIMIT_S) == 0, mpv.out + mpv.err
+    assert max(int(number) for number in re.findall(r"picture (\d+) at 0", mpv.out + mpv.err)) >= PICTURES - 2
+    log = (tmp_path / "mpv.log").read_text()
+    assert not re.search(r"\[(?:e|f)\]\[ffmpeg/|Error while decoding", log), log
+
+    pictures = wait_for(
+        lambda: (found := [p for p in shots.glob("*.png") if is_whole_picture(p)]) and len(found) >= 4 and found,
+        "pictures from VLC",
+        PLAYER_LIMIT_S,
+    )
+    assert isinstance(pictures, list)
+    assert vlc.process.poll() is None
+    assert len({picture.read_bytes() for picture in pictures}) >= 3  # they move
+    size = subprocess.run(
+        [tool("ffprobe"), "-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0", str(pictures[0])],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert size.stdout.strip() == "1280,720"
+
+    playbacks = engine_state(demo)["playbacks"]
+    assert [(one["max_readers"], one["stopped_s_ago"]) for one in playbacks] == [(1, None)]
