@@ -21,7 +21,8 @@ Engine = Callable[[bytes], Awaitable[EngineApi]]
 
 HEX = "0a4848271c91ce2d8965ce416267c25047dc8141"
 PLAYBACK = Playback(
-    "http://127.0.0.1:1", "pid", "http://h/ace/r/a/b", "http://h/ace/stat/a/b", "http://h/ace/cmd/a/b", None, "", True, False
+    "http://127.0.0.1:1", "pid", "http://h/ace/r/a/b", "http://h/ace/stat/a/b", "http://h/ace/cmd/a/b", None, "",
+    is_live=True, is_encrypted=False,
 )  # fmt: skip
 
 
@@ -206,5 +207,5 @@ async def test_nothing_is_asked_once_the_session_is_closed(
 def test_limits_come_from_the_settings() -> None:
     settings = Settings(
         connect_timeout_s=1, answer_timeout_s=2, stat_timeout_s=3, stop_timeout_s=4, start_poll_s=5, retry_first_s=6
-    )  # noqa: E501
+    )
     assert EngineLimits.from_settings(settings) == EngineLimits(1, 2, 3, 4, 5, 6)

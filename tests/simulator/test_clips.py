@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from array import array
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -51,7 +52,7 @@ def test_continuity_counters_go_on_over_the_seam(name: str) -> None:
 def test_pcr_says_what_the_constant_rate_says(name: str) -> None:
     clip = CLIPS[name]
     clocks = [(offset, ticks) for offset, _, kind, ticks in places(clip, 3) if kind is Stamp.PCR]
-    gaps = [(b - a) / 90_000 for (_, a), (_, b) in zip(clocks, clocks[1:], strict=False)]
+    gaps = [(b - a) / 90_000 for (_, a), (_, b) in pairwise(clocks)]
     assert max(gaps) <= 0.040
     first_offset, first_ticks = clocks[0]
     for offset, ticks in clocks:
@@ -66,7 +67,7 @@ def test_pat_and_pmt_come_ten_times_a_second(name: str) -> None:
     data = clip.read(0, clip.lap_bytes * 2)
     for pid in (0, 0x1000):
         at = [offset for offset in range(0, len(data), PACKET) if pid_at(data, offset) == pid]
-        gaps = [(b - a) / clip.bytes_per_s for a, b in zip(at, at[1:], strict=False)]
+        gaps = [(b - a) / clip.bytes_per_s for a, b in pairwise(at)]
         assert max(gaps) <= 0.100
 
 
@@ -140,21 +141,21 @@ def test_ffmpeg_decodes_laps_without_a_word(name: str, tmp_path: Path) -> None:
 
 def test_pictures_decode_complete_and_in_even_steps() -> None:
     clip = CLIPS["light"]
-    with av.open(io.BytesIO(clip.read(0, clip.lap_bytes * 3))) as container:
+    with av.open(io.BytesIO(clip.read(0, clip.lap_bytes * 3)), mode="r") as container:
         times = [frame.pts for frame in container.decode(video=0)]
     assert len(times) == 600
-    assert {b - a for a, b in zip(times, times[1:], strict=False) if a is not None and b is not None} == {3600}
+    assert {b - a for a, b in pairwise(times) if a is not None and b is not None} == {3600}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sound_has_no_click_at_the_seam(name: str) -> None:
     clip = CLIPS[name]
     sound = array("f")
-    with av.open(io.BytesIO(clip.read(0, clip.lap_bytes * 2))) as container:
+    with av.open(io.BytesIO(clip.read(0, clip.lap_bytes * 2)), mode="r") as container:
         for frame in container.decode(audio=0):
             sound.frombytes(bytes(frame.planes[0])[: frame.samples * 4])
     assert len(sound) == 2 * 8 * 48_000
-    jumps = [abs(after - before) for before, after in zip(sound, sound[1:], strict=False)]
+    jumps = [abs(after - before) for before, after in pairwise(sound)]
     seam = max(jumps[8 * 48_000 - 4800 : 8 * 48_000 + 4800])
     assert 0 < seam <= max(jumps[48_000 : 7 * 48_000]) * 1.1
 

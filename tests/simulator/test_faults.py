@@ -116,7 +116,7 @@ def test_the_docs_list_every_fault_with_its_value_and_default() -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| ([^|]*) \| ([^|]*) \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
     documented = {name: (value.strip(), default.strip(), text.strip()) for name, value, default, text in rows}
     expected = {
-        name: (kind.value.replace("|", ", ") or "–", f"`{kind.default}`" if kind.default else "–", kind.summary)
+        name: (kind.value.replace("|", ", ") or "-", f"`{kind.default}`" if kind.default else "-", kind.summary)
         for name, kind in FAULTS.items()
     }
     assert documented == expected

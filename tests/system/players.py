@@ -45,8 +45,9 @@ class Player:
 class Crowd:
     """All players and the reference they are compared with."""
 
-    def __init__(self, url: str) -> None:
-        """Nobody is connected yet."""
+    def __init__(self, url: str, receive_bytes: int = 0) -> None:
+        """Nobody is connected yet. `receive_bytes` makes the sockets' buffers small."""
+        self._receive_bytes = receive_bytes
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 80)
         path = url.partition(parts.netloc)[2]
@@ -57,7 +58,11 @@ class Crowd:
 
     def connect(self) -> None:
         """Add a player."""
-        connection = socket.create_connection(self._address, timeout=10)
+        connection = socket.socket()
+        if self._receive_bytes:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
+        connection.settimeout(10)
+        connection.connect(self._address)
         connection.sendall(self._request)
         connection.setblocking(False)
         player = Player(connection)
@@ -165,10 +170,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--until-asked", action="store_true")
+    parser.add_argument("--receive-bytes", type=int, default=0)
     given = parser.parse_args(arguments)
     asked: list[int] = [] if given.until_asked else [0]
     signal.signal(signal.SIGUSR1, lambda number, _: asked.append(number))
-    crowd = Crowd(given.url)
+    crowd = Crowd(given.url, given.receive_bytes)
     crowd.connect()
     limit_at = time.monotonic() + JOIN_LIMIT_S
     while not crowd.reference and time.monotonic() < limit_at:

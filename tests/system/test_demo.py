@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,20 @@ def test_the_demo_killed_with_9_takes_its_engine_along(demo: Program) -> None:
     wait_for(gone, "the end of the demo's engine")
 
 
-def start_vlc(keep: Keep, link: str, folder: Path) -> Program:
-    """Start VLC without a screen; it writes decoded pictures to `folder` (not as root, which it refuses)."""
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    for parent in folder.parents:  # pytest's folders are closed to others
-        if parent.name.startswith(("pytest-", "test_")) and parent.owner() == folder.owner():
-            parent.chmod(parent.stat().st_mode | 0o055)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that any user may write to; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="aceproxy-shots-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def start_vlc(keep: Keep, link: str, folder: Path, shots: Path) -> Program:
+    """Start VLC without a screen; it writes every tenth decoded picture to `shots`. Not as root, which it refuses."""
     command = [tool("cvlc"), "--intf", "dummy", "--no-audio", "--vout", "dummy", "--video-filter", "scene"]
-    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(folder), "--no-dbus", link]
-    return keep(Program(command, folder.parent / "vlc", env={"HOME": str(folder)}, nobody=True))
+    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(shots), "--no-dbus", link]
+    return keep(Program(command, folder / "vlc", env={"HOME": str(shots)}, nobody=True))
 
 
 def start_mpv(keep: Keep, link: str, folder: Path) -> Program:
@@ -100,14 +105,13 @@ def is_whole_picture(path: Path) -> bool:
 
 @pytest.mark.timeout(150)
 def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
-    programs: Keep, demo: Program, tmp_path: Path
+    programs: Keep, demo: Program, tmp_path: Path, open_folder: Path
 ) -> None:
     for name in ("ffmpeg", "mpv", "cvlc", "ffprobe"):
         tool(name)
     link = next(link for link, name in LINK.findall(demo.out) if name == "Clock One")
     base = link.partition("/ace/")[0]
-    shots = tmp_path / "shots"
-    vlc = start_vlc(programs, link, shots)
+    vlc = start_vlc(programs, link, tmp_path, open_folder)
     mpv = start_mpv(programs, link, tmp_path)
     ffmpeg = start_ffmpeg(programs, link, tmp_path)
 
@@ -130,7 +134,7 @@ def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
     assert not re.search(r"\[(?:e|f)\]\[ffmpeg/|Error while decoding", log), log
 
     pictures = wait_for(
-        lambda: (found := [p for p in shots.glob("*.png") if is_whole_picture(p)]) and len(found) >= 4 and found,
+        lambda: (found := [p for p in open_folder.glob("*.png") if is_whole_picture(p)]) and len(found) >= 4 and found,
         "pictures from VLC",
         PLAYER_LIMIT_S,
     )

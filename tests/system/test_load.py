@@ -25,7 +25,8 @@ Keep = Callable[[Program], Program]
 
 def crowd_on(keep: Keep, folder: Path, url: str, count: int, *more: str) -> Program:
     """Start `count` players, who stay until they are asked for their verdict."""
-    command = [sys.executable, "-m", "tests.system.players", url, "--until-asked", "--count", str(count), *more]
+    # niced: elsewhere players do not share the proxy's processor
+    command = ["nice", sys.executable, "-m", "tests.system.players", url, "--until-asked", "--count", str(count), *more]
     return keep(Program(command, folder / "players"))
 
 
@@ -50,12 +51,12 @@ def latencies(keep: Keep, folder: Path, url: str, stream_id: str) -> dict[str, A
 def test_300_players_share_one_playback_and_no_route_feels_them(
     programs: Keep, engine: Engine, tmp_path: Path
 ) -> None:
-    proxy = Proxy(tmp_path, engine.url, "client_stall_s=300", "ring_s=10")
+    proxy = Proxy(tmp_path, engine.url, "client_stall_s=300", "ring_s=5")
     programs(proxy)
     url, stream_id = proxy.play(engine, "Clock One"), engine.id_of("Clock One")
     crowd = crowd_on(programs, tmp_path, url, PLAYERS, "--seconds", str(SECONDS))
     crowd.find("(joined)", limit_s=40)
-    frozen = crowd_on(programs, tmp_path, url, 1)
+    frozen = crowd_on(programs, tmp_path, url, 1, "--receive-bytes", "65536")
     frozen.find("(joined)")
     frozen.signal(signal.SIGSTOP)
     engine.set_fault("json-hang", name="Clock Two")
@@ -72,9 +73,10 @@ def test_300_players_share_one_playback_and_no_route_feels_them(
     assert {path: row for path, row in measured["routes"].items() if row["p99"] >= P99_LIMIT_MS} == {}
     assert hung.process.poll() is None
 
+    wait_for(lambda: [one for one in proxy.stream(stream_id)["clients"] if one["skips"]], "a skip of the frozen one")
     stream = proxy.stream(stream_id)
     assert stream["client_count"] == PLAYERS + 1
-    assert [client["skips"] > 0 for client in stream["clients"] if client["behind"]] == [True]
+    assert sum(client["skips"] > 0 for client in stream["clients"]) == 1
 
     crowd.signal(signal.SIGUSR1)
     verdict = json.loads(crowd.find(r"verdict (.*)", limit_s=60))

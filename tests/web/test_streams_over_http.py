@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from aceproxy.app import App
-from aceproxy.simulator import Simulator
+from aceproxy.mpegts.continuity import ContinuityChecker
+from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -295,3 +296,19 @@ async def test_too_many_clients_are_told_so(sim: Simulator, make_app: MakeApp, p
     await play(app, link(sim))
     answer = await ask(app, link(sim))
     assert (answer.status, answer.reason) == (503, "too_many_clients")
+
+
+async def test_a_source_faster_than_its_only_client_waits_for_it_and_nothing_is_lost(
+    make_app: MakeApp, play: Play
+) -> None:
+    """Start bursts and recordings come at socket speed; the first client must not be thrown forward by them."""
+    async with Simulator(SimulatorConfig.fast(burst_s=30.0)) as eager:
+        app = await make_app(engines=[eager.url], ring_s=4.0, client_stall_s=60)
+        answer = await play(app, link(eager))
+        await until(lambda: app.hub.streams[0].source is not None and app.hub.streams[0].source.paused)
+        checker = ContinuityChecker()
+        for _ in range(20):
+            checker.feed(await packets(answer, 2000))
+        assert not checker.errors
+        stream = (await ask(app, "/api/aceproxy/streams")).json["streams"][0]
+        assert stream["clients"][0]["skips"] == 0

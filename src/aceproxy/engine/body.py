@@ -140,6 +140,17 @@ class ResponseBody(asyncio.BufferedProtocol):
         assert self._transport is not None
         self._transport.write(request)
 
+    def pause(self) -> None:
+        """Receive nothing until `resume`; the engine is held up by TCP. Of no effect once it has ended."""
+        if self._transport is not None and self._phase is not _Phase.DONE:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        if self._transport is not None and self._phase is not _Phase.DONE:
+            self._transport.resume_reading()
+            self.last_byte_at = self._loop.time()  # the silence was ours
+
     def close(self) -> None:
         """End it at once; the sink is not called any more. May be called again."""
         self._end(MediaEnd.CLOSED, "closed")

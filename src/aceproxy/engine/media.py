@@ -47,6 +47,14 @@ class MediaReader:
         """Wait until the body ends, without a limit of its own: silence is for the caller to judge. Cancel-safe."""
         return await asyncio.shield(self._body.ended)
 
+    def pause(self) -> None:
+        """Receive nothing until `resume`. May be called again."""
+        self._body.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`; the time in between does not count as silence. May be called again."""
+        self._body.resume()
+
     def close(self) -> None:
         """Stop receiving at once; the sink is not called any more. May be called at any time and again."""
         self._body.close()

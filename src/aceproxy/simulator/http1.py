@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 HEAD_LIMIT_BYTES = 16 * 1024
 BODY_LIMIT_BYTES = 1024 * 1024
 WRITE_BUFFER_BYTES = 256 * 1024
+SEND_BUFFER_BYTES = 256 * 1024
 POLL_S = 0.02
 LINGER_S = 2.0
 SERVER = "BaseHTTP/0.6 Python/3.8.16"
@@ -123,6 +124,8 @@ class Connection:
         self.peer_host = str(peer[0])
         self.local_address = f"{local[0]}:{local[1]}"
         writer.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        # the kernel would take several MB more for a caller that reads nothing
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     @property
     def gone(self) -> bool:

@@ -129,6 +129,7 @@ class LiveReader(Reader):
         super().__init__(engine, session, connection)
         channel = session.channel
         self.position = max(0, channel.position_at(self.started_at) - channel.span(engine.config.burst_s))
+        self._lag_limit = channel.span(max(engine.config.lag_window_s, engine.config.burst_s) + 1)
         self._random = random.Random(engine.config.seed)  # noqa: S311  rubbish bytes, not secrets
         self._junk_position = self.position
         self._sent_at = -math.inf
@@ -138,7 +139,7 @@ class LiveReader(Reader):
         """Return what the pace allows, damaged as faults ask."""
         channel = self.session.channel
         missing = channel.position_at(now - self._jitter_s(now)) - self.position
-        if missing > channel.span(self.engine.config.lag_window_s):
+        if missing > self._lag_limit:
             self.position += missing - missing % PACKET_BYTES
             return b""
         if self.fault("one-packet-per-second"):

@@ -178,6 +178,8 @@ class Pump:
                 fallen.append((outlet, progress))
         for outlet, progress in fallen:
             self._settle(outlet, audience, progress)
+        if ring.watch_front:
+            ring.front = max((outlet.offset for outlet in (*audience.live, *audience.behind)), default=0)
 
     def _serve(self, outlet: Outlet) -> None:
         """Give an outlet that is behind a turn."""
@@ -188,6 +190,8 @@ class Pump:
         progress = self._turn(outlet)
         if outlet.sent_bytes != before:
             outlet.blocked_at = None
+            if outlet.ring.watch_front:
+                outlet.ring.front = max(outlet.ring.front, outlet.offset)
         self._settle(outlet, audience, progress)
 
     def _turn(self, outlet: Outlet) -> int:

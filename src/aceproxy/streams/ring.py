@@ -60,6 +60,8 @@ class Ring:
         self.finished: Reason | None = None
         self.delivered = 0  # head up to which the pump has gone at least once; written by the pump
         self.announced = 0  # head at which the pump was last woken; written by the event loop
+        self.watch_front = True  # the source sends faster than real time (as at its start): `front` is wanted
+        self.front = 0  # offset of the client that is furthest, while wanted; written by the pump
         self._limits = limits
         self._blocks: deque[Block] = deque()
         self._bytes = 0
@@ -83,6 +85,13 @@ class Ring:
     def held_s(self) -> float:
         """Media time held now, in seconds."""
         return max(0.0, self.edge_s - self._blocks[0].media_s) if self._blocks else 0.0
+
+    @property
+    def capacity_bytes(self) -> int:
+        """About how many bytes fit before old ones are dropped, by size or by media time at the present bitrate."""
+        held_s = self.held_s
+        by_time = self._bytes * self._limits.ring_s / held_s if held_s > 1 else self._limits.ring_bytes
+        return min(self._limits.ring_bytes, int(by_time))
 
     @property
     def points(self) -> list[JoinPoint]:

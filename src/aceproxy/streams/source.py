@@ -50,6 +50,7 @@ class Source:
     ) -> None:
         self.link = link
         self.playback: Playback | None = None
+        self.paused = False
         self.progress: StartProgress | None = None
         self._upstream = upstream
         self._params = params
@@ -123,7 +124,7 @@ class Source:
         polling = asyncio.ensure_future(self._poll_stat())
         try:
             while not ended.done():
-                left_s = reader.last_byte_at + silence_s - loop.time()
+                left_s = silence_s if self.paused else reader.last_byte_at + silence_s - loop.time()
                 if left_s <= 0:
                     return AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s")
                 await asyncio.wait({ended}, timeout=left_s)
@@ -137,6 +138,18 @@ class Source:
         """Wait until the engine ends the body. Cancel-safe."""
         assert self._reader is not None
         await self._reader.wait_ended()
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        self.paused = True
+        if self._reader is not None:
+            self._reader.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self.paused = False
+        if self._reader is not None:
+            self._reader.resume()
 
     def close(self) -> None:
         """Let go of the engine: the connection at once, the playback in the background. Idempotent."""

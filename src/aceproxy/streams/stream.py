@@ -26,6 +26,9 @@ from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State, check_edge
 
 ENDED_CLIENTS = 50  # remembered per stream
+FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
+PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
+RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
 NOT_TS_BYTES = 1 << 20  # received without a single packet in it: this is no transport stream
 
 
@@ -99,6 +102,7 @@ class Stream:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._rate_bytes = 0
+        self._edge_s = 0.0
 
     # --- for those who want to watch ---
 
@@ -306,6 +310,9 @@ class Stream:
         received = self.ingest.received_bytes
         self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
         self._rate_bytes = received
+        if self.source is not None and not self.source.paused:
+            self.ring.watch_front = self.ring.edge_s - self._edge_s > FAST * elapsed_s
+        self._edge_s = self.ring.edge_s
         held_s = self.ring.held_s
         self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
         for client in self.clients.values():
@@ -328,8 +335,35 @@ class Stream:
         if not self._joinable.is_set() and any(block.points for block in self.ring.blocks()):
             self._joinable.set()
         self._pump.appended(self.ring)
+        if self.ring.watch_front:
+            self._hold_back()
         if not self.ingest.found_packets and self.ingest.received_bytes > NOT_TS_BYTES:
             self.log.debug("no packet in the first %d bytes", self.ingest.received_bytes)
+
+    def _hold_back(self) -> None:
+        """Pause a source that sends faster than real time while even the furthest client is far behind it.
+
+        Start bursts and recordings come faster than players read. A live source is never faster for long, so no client
+        can hold it up.
+        """
+        source = self.source
+        if source is None or source.paused or not self._is_far_ahead(PAUSE_SHARE):
+            return
+        source.pause()
+        asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
+
+    def _let_go(self, source: Source) -> None:
+        """Go on reading once the furthest client has come closer."""
+        if source is not self.source or self.state is State.CLOSED:
+            return
+        if self._is_far_ahead(RESUME_SHARE):
+            asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
+        else:
+            source.resume()
+
+    def _is_far_ahead(self, share: float) -> bool:
+        """Whether the furthest client has more than this share of the ring before it."""
+        return self.ring.head - self.ring.front > share * self.ring.capacity_bytes
 
     # --- interest ---
 

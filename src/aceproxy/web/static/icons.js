@@ -10,7 +10,6 @@ const PATHS = {
   pause: "M5.5 3.5v9M10.5 3.5v9",
   resume: "M5 3.2v9.6L12.5 8Z",
   lines: "M2.5 4h11M2.5 8h7M2.5 12h9",
-  down: "M8 3v9.5M4 8.8 8 12.8l4-4",
 };
 
 /** Build an icon; it says nothing to screen readers, the element around it does. */

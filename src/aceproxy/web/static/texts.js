@@ -67,7 +67,6 @@ const english = {
   linkUrlNote: "The operator must allow this host (url_hosts).",
   linkOpen: "Open this address in a player such as VLC, mpv or Kodi:",
   streamAddress: "Stream address",
-  copy: "Copy",
   copyAddress: "Copy address",
   copied: "Copied",
   copyFailed: "The browser does not allow copying. Select the address and copy it yourself.",
@@ -95,7 +94,7 @@ const english = {
   helpBind: "An engine that you start yourself answers other machines only with this option:",
   helpBindCommand: "start-engine --client-console --bind-all",
   helpAddress: "It runs elsewhere? Tell AceProxy its address:",
-  helpAddressCommand: "--engine http://192.168.1.20:6878",
+  helpAddressCommand: "aceproxy serve --engine http://192.168.1.20:6878",
   helpDemo: "Only want to look around? This brings its own engine:",
   helpDemoCommand: "aceproxy demo",
   copyCommand: (command) => `Copy the command ${command}`,
@@ -123,7 +122,6 @@ const english = {
   clientsWord: (n) => plural(n, "client", "clients"),
   clientsRate: (rate) => `↑ ${rate}`,
   waiting: (n) => `${n} waiting`,
-  behindCount: (n) => `${n} behind`,
   recoveries: (n) => `${n} ${plural(n, "recovery", "recoveries")}`,
   dropped: (size) => `${size} unusable`,
   engineWord: (host) => `engine ${host}`,
@@ -224,7 +222,6 @@ const english = {
   logEmpty: "The log is empty.",
   logNoMatch: "No line matches the filter.",
   logFailed: (why) => `The log cannot be read: ${why}.`,
-  logNewest: "To the newest line",
 
   // questions and what came of them
   cancel: "Cancel",
