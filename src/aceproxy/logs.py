@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import queue
 import re
 import sys
@@ -19,16 +20,23 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 MESSAGE_LIMIT = 2000  # characters of one record that are kept
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_SECRET = re.compile(r"(?i)\b(token|password|passwd|secret|api_?key|authorization|access_token|pid|sid)=([^\s&\"'#]+)")
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
+LOGGERS = ("aceproxy", "asyncio", "aiohttp")  # whose records are ours to keep and to write
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_SECRET = re.compile(
+    r"(?i)\b(token|password|passwd|secret|api_?key|access_token|pid|sid)([\"']?\s{0,3}[=:]\s{0,3}[\"']?)([^\s&\"'#,}]+)"
+)
+_AUTHORIZATION = re.compile(r"(?i)\b(authorization\s{0,3}[=:]\s{0,3})(\w{1,20}\s{1,3})?[^\s,]+")
+_USERINFO = re.compile(r"://[^/\s?#]{1,500}@")
 
 
 def redact(text: str) -> str:
     """Return `text` without secrets, without control characters (a log line stays one line) and bounded in length."""
-    text = _SECRET.sub(r"\1=***", text)
-    text = _USERINFO.sub(r"\1***@", text)
-    text = _CONTROL.sub(" ", text.replace("\n", " | "))
+    text = text[: 4 * MESSAGE_LIMIT]
+    text = _AUTHORIZATION.sub(r"\1***", text)
+    text = _SECRET.sub(r"\1\2***", text)
+    text = _USERINFO.sub("://***@", text)
+    text = _UNSAFE.sub(" ", text.replace("\n", " | "))
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…"
 
 
@@ -73,16 +81,20 @@ class RingHandler(logging.Handler):
         self.setFormatter(_Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record."""
+        """Keep one record; one that cannot be formatted is our mistake and is told by logging itself."""
+        try:
+            self._lines.append(self._line(record))
+        except Exception:  # noqa: BLE001 - a bad log call must not fail its caller, as with logging's own handlers
+            self.handleError(record)
+
+    def _line(self, record: logging.LogRecord) -> LogLine:
         moment = datetime.fromtimestamp(record.created, UTC)
-        self._lines.append(
-            LogLine(
-                time=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                level=record.levelname.lower(),
-                logger=record.name,
-                message=self.format(record),
-                stream=getattr(record, "stream", None),
-            )
+        return LogLine(
+            time=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            level=record.levelname.lower(),
+            logger=record.name,
+            message=self.format(record),
+            stream=getattr(record, "stream", None),
         )
 
     def tail(self, lines: int) -> list[LogLine]:
@@ -112,16 +124,38 @@ class _DroppingQueueHandler(logging.handlers.QueueHandler):
 
 
 class _Writer(threading.Thread):
-    """Writes records from a queue to a stream; ends on None. A daemon: a blocked terminal never holds up the exit."""
+    """Writes records from a queue to a text stream; ends on None.
 
-    def __init__(self, records: queue.Queue[Any], handler: logging.Handler) -> None:
+    A daemon that shares no lock with anybody: it writes to the stream's descriptor itself, so that a terminal or pipe
+    that takes nothing can hold up neither the program nor its exit.
+    """
+
+    def __init__(self, records: queue.Queue[Any], stream: TextIO) -> None:
         super().__init__(name="log-writer", daemon=True)
         self._records = records
-        self._handler = handler
+        self._stream = stream
+        self._formatter = _Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     def run(self) -> None:
+        try:
+            descriptor: int | None = self._stream.fileno()
+        except (OSError, ValueError):
+            descriptor = None  # a stream in memory
         while (record := self._records.get()) is not None:
-            self._handler.handle(record)
+            line = self._formatter.format(record) + "\n"
+            try:
+                if descriptor is None:
+                    self._stream.write(line)
+                else:
+                    os.write(descriptor, line.encode(errors="backslashreplace"))
+            except OSError:
+                return  # the output is gone; the ring has everything all the same
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Leave out what strangers can cause at will: aiohttp logs a trace for every malformed request."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name == "aiohttp.server" and type(error).__module__ == "aiohttp.http_exceptions")
 
 
 class Logs:
@@ -133,24 +167,30 @@ class Logs:
         self._level = level.upper()
         self._records: queue.Queue[Any] = queue.Queue(maxsize=10_000)
         self._queue_handler = _DroppingQueueHandler(self._records)
-        target = logging.StreamHandler(stream if stream is not None else sys.stderr)
-        target.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-        self._writer = _Writer(self._records, target)
-        self._root = logging.getLogger("aceproxy")
+        self._handlers: tuple[logging.Handler, ...] = (self.ring, self._queue_handler)
+        self._writer = _Writer(self._records, stream if stream is not None else sys.stderr)
 
     def start(self) -> None:
-        """Attach to the program's own logger."""
-        self._root.setLevel(self._level)
-        self._root.propagate = False
-        self._root.addHandler(self.ring)
-        self._root.addHandler(self._queue_handler)
+        """Attach to the loggers of the program and of the libraries it runs on."""
+        for handler in self._handlers:
+            handler.addFilter(_is_worth_telling)
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.setLevel(self._level if name == "aceproxy" else "WARNING")
+            logger.propagate = False
+            for handler in self._handlers:
+                logger.addHandler(handler)
         self._writer.start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Detach, and write what is queued as long as that takes no longer than `timeout_s`."""
-        self._root.removeHandler(self.ring)
-        self._root.removeHandler(self._queue_handler)
-        self._root.propagate = True
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.propagate = True
+            for handler in self._handlers:
+                logger.removeHandler(handler)
+        if not self._writer.is_alive():
+            return
         try:
             self._records.put(None, timeout=timeout_s)
         except queue.Full:

@@ -8,6 +8,7 @@ An unknown name in any of them is an error that names the nearest known one: a t
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 ENV_PREFIX = "ACEPROXY_"
 CONFIG_VARIABLE = "ACEPROXY_CONFIG"  # names the TOML file; not a setting itself
+
+
+_HOST = re.compile(r"[0-9A-Za-z._~:%-]+")
 
 
 class SettingsError(Exception):
@@ -52,6 +56,8 @@ def _engine_url(text: str) -> str:
         raise ValueError(f"{text!r} is not an engine's address such as http://127.0.0.1:6878")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
         raise ValueError(f"{text!r}: an engine's address has no path, query or user name")
+    if not _HOST.fullmatch(parts.hostname) or parts.port == 0:
+        raise ValueError(f"{text!r} is not an engine's address such as http://127.0.0.1:6878")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{parts.port or 6878}"
 
@@ -61,6 +67,11 @@ def _words(value: object) -> object:
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     return value
+
+
+def _nothing(value: object) -> object:
+    """Take an empty text, as compose files produce it, for "not given"."""
+    return None if value == "" else value
 
 
 def _level(text: str) -> str:
@@ -91,7 +102,7 @@ class Settings(BaseModel):
         description="Hosts to which url= links may point; none by default, since the engine fetches what they name. "
         "'*' allows every public host; a private address must be named itself.",
     )
-    state_dir: Path | None = Field(
+    state_dir: Annotated[Path | None, BeforeValidator(_nothing)] = Field(
         None, description="Folder for what must survive a crash (open playbacks); none: nothing is kept."
     )
     # log
@@ -155,17 +166,18 @@ class Settings(BaseModel):
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """Say which known name was probably meant, or nothing."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""
+def nearest(name: str, prefix: str = "") -> str:
+    """Say which setting was probably meant, spelt as in the place where `prefix` is put before it; or nothing."""
+    close = difflib.get_close_matches(name, list(Settings.model_fields), n=1, cutoff=0.5)
+    if not close:
+        return ""
+    return f"; did you mean {prefix + close[0].upper() if prefix else close[0]}?"
 
 
 def _refuse_unknown(names: list[str], where: str) -> None:
-    known = list(Settings.model_fields)
     for name in names:
-        if name not in known:
-            raise SettingsError(f"unknown setting {name!r} in {where}{nearest(name, known)}")
+        if name not in Settings.model_fields:
+            raise SettingsError(f"unknown setting {name!r} in {where}{nearest(name)}")
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -185,11 +197,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for name, value in environ.items()
         if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE
     }
-    known = list(Settings.model_fields)
     for name in values:
-        if name not in known:
+        if name not in Settings.model_fields:
             variable = ENV_PREFIX + name.upper()
-            raise SettingsError(f"unknown setting {variable} in the environment{nearest(name, known).upper()}")
+            raise SettingsError(f"unknown setting {variable} in the environment{nearest(name, ENV_PREFIX)}")
     return values
 
 

@@ -75,6 +75,31 @@ def test_the_tables_of_a_point_are_those_before_it(
     assert (point.offset, point.pts, point.pid, point.preamble) == (len(tables), 900, VIDEO_PID, tables)
 
 
+def test_duplicates_do_not_count_against_the_bound(tables: bytes, pes: Maker, spread: Carrier) -> None:
+    packets = spread(VIDEO_PID, 0, pes(SETS + b"u" * 184 * 40 + IDR + REST, 900))
+    assert len(fed(tables + b"".join(packet * 2 for packet in packets))) == 1
+
+
+def test_a_change_of_the_reference_pid_settles_what_was_undecided(
+    tables: bytes, pmt: Maker, carry: Carrier, pes: Maker, spread: Carrier
+) -> None:
+    start, end = spread(VIDEO_PID, 0, pes(SETS + b"u" * 150 + IDR, 900), flags=RAI)
+    other = carry(PMT_PID, 1, pmt(1, [(0x1B, 0x300, b"")], version=1))[0]
+    analyzer = Analyzer()
+    assert analyzer.feed(tables + start).decided == len(tables)
+    scan = analyzer.feed(other)
+    assert (scan.decided, scan.points, scan.psi_changed) == (analyzer.offset, (), True)
+    assert fed(tables + start + other + end) == []
+
+
+def test_a_new_language_does_not_disturb_an_access_unit(
+    tables: bytes, pmt: Maker, carry: Carrier, pes: Maker, spread: Carrier
+) -> None:
+    start, end = spread(VIDEO_PID, 0, pes(SETS + b"u" * 150 + IDR, 900))
+    other = carry(PMT_PID, 1, pmt(1, [(0x1B, VIDEO_PID, b"\x0a\x04deu\x00")], version=1))[0]
+    assert [point.offset for point in fed(tables + start + other + end)] == [len(tables)]
+
+
 def test_the_end_of_the_pes_packet_settles_a_unit_without_a_slice(tables: bytes, pes: Maker, spread: Carrier) -> None:
     stream = tables + spread(VIDEO_PID, 0, pes(SETS), flags=RAI)[0] + spread(VIDEO_PID, 1, pes(P_SLICE))[0]
     assert fed(stream) == []

@@ -40,6 +40,7 @@ ENCODES = [
     f"{SMALL} -c:v libx264 -preset ultrafast -x264-params cqm=jvt",
     f"{SMALL} -c:v libx265 -preset ultrafast -x265-params log-level=none",
     f"{SMALL} -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params log-level=none",
+    f"{SMALL} -c:v libx265 -preset ultrafast -x265-params log-level=none:temporal-layers=1:b-pyramid=1",
     f"{SMALL} -c:v mpeg2video",
     f"{SMALL} -c:v mpeg2video -flags +ildct+ilme",
     f"{SMALL} -c:v mpeg1video",
@@ -89,7 +90,7 @@ def test_encodes_are_described_as_by_ffprobe(arguments: str, encode: Callable[[s
 
 @pytest.mark.parametrize(
     ("arguments", "interlaced"),
-    [(ENCODES[0], False), (ENCODES[4], True), (ENCODES[6], False), (ENCODES[8], False), (ENCODES[9], True)],
+    [(ENCODES[0], False), (ENCODES[4], True), (ENCODES[6], False), (ENCODES[9], False), (ENCODES[10], True)],
 )
 def test_interlaced_streams_are_told(arguments: str, interlaced: bool, encode: Callable[[str], bytes]) -> None:
     (video,) = describe(encode(arguments))

@@ -112,6 +112,22 @@ def test_a_program_that_joins_a_pid_is_found_in_the_next_repeat(pat: Maker, pmt:
     assert set(tracker.pmts) == {1, 2}
 
 
+def test_a_repeat_after_many_equal_ones_is_not_taken_for_a_duplicate(pat: Maker, pmt: Maker, carry: Carrier) -> None:
+    tracker = fed(carry(0, 0, pat({1: 0x20})))
+    for counter in range(16):
+        tracker.feed(carry(0x20, counter, pmt(1, [VIDEO]), pmt(2, [AUDIO]))[0])
+    tracker.feed(carry(0, 1, pat({1: 0x20, 2: 0x20}, version=1))[0])
+    tracker.feed(carry(0x20, 16, pmt(1, [VIDEO]), pmt(2, [AUDIO]))[0])
+    assert set(tracker.pmts) == {1, 2}
+
+
+def test_a_scrambled_repeat_does_not_get_into_the_preamble(pat: Maker, carry: Carrier) -> None:
+    packets = carry(0, 0, pat({1: 0x20}))
+    scrambled = bytearray(carry(0, 1, pat({1: 0x20}))[0])
+    scrambled[3] |= 0x80
+    assert fed([*packets, bytes(scrambled)]).preamble() == packets[0]
+
+
 def test_the_first_program_with_video_counts_else_the_first_with_audio(pat: Maker, pmt: Maker, carry: Carrier) -> None:
     tracker = fed(carry(0, 0, pat({5: 0x25, 6: 0x26, 7: 0x27})) + carry(0x26, 0, pmt(6, [AUDIO])))
     assert tracker.program == tracker.pmts[6]

@@ -109,6 +109,10 @@ def test_sections_without_syntax_or_too_long_are_dropped(section: Maker, carry: 
     packets = [ts_packet(PID, 0, endless, start=True)]
     packets += [ts_packet(PID, index, b"x" * 184) for index in range(1, 30)]
     assert cut(packets + carry(PID, 30, good)) == [good]
+    assembler = SectionAssembler()
+    for packet in packets:
+        assembler.feed(packet)
+        assert assembler.unfinished is None
 
 
 def test_a_pointer_beyond_the_packet_is_survived(section: Maker, carry: Carrier, ts_packet: Maker) -> None:

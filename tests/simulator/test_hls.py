@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -51,16 +52,15 @@ async def test_segments_follow_each_other_and_begin_with_tables_and_a_keyframe(s
         assert [pid_at(segment.body, at) for at in (0, 188, 376)] == [0, 0x1000, 0x100]
         places, found = scan(segment.body)
         assert found[0].offset == 0
-        frames = sum(
-            pid_at(segment.body, place.offset // 188 * 188) == 0x100 for place in places if "pts" in place.kind.value
-        )
+        pids = [pid_at(segment.body, one.offset // 188 * 188) for one in places if "pts" in one.kind.value]
+        frames = pids.count(0x100)
         pictures += frames
         # what was begun before the cut ends behind it: a picture or so
         assert abs(frames / 25 - float(duration)) < 0.3
     assert abs(pictures / 25 - sum(float(duration) for duration, *_ in entries)) < 0.3
     joined = b"".join(segment.body for segment in segments)
     counters = [joined[at + 3] & 15 for at in range(0, len(joined), 188) if pid_at(joined, at) == 0x101]
-    assert all((b - a) % 16 == 1 for a, b in zip(counters, counters[1:], strict=False))
+    assert all((b - a) % 16 == 1 for a, b in pairwise(counters))
 
 
 async def test_any_number_of_readers_get_the_same_segment(simulator: Simulator) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from aceproxy.simulator import Content, Simulator
 
 LIMIT_S = 10.0
+QUIET_S = 0.3
+VERSION = "/webui/api/service?method=get_version"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Wire:
         """Say whether nothing arrives, not even an end, for `quiet_s`."""
         try:
             async with asyncio.timeout(quiet_s):
-                await self.reader.read(1)
+                await self.reader.read(65536)
         except TimeoutError:
             return True
         return False
@@ -158,4 +160,23 @@ async def open_media(simulator: Simulator, response: dict[str, Any]) -> Wire:
     """Open the stream of a progressive playback; return the connection with the head not yet read."""
     wire = await Wire.open(simulator)
     wire.send(await media_target(simulator, response))
+    return wire
+
+
+async def until_silent(wire: Wire) -> None:
+    """Read until nothing comes for a while, but no end either."""
+    async with asyncio.timeout(LIMIT_S):
+        while not await wire.silent_for(QUIET_S):
+            assert not wire.reader.at_eof()
+
+
+async def json_start(simulator: Simulator, what: Content, pid: str = "p") -> Any:
+    """Start by JSON; return the whole answer."""
+    return (await ask(simulator, start_target(what, pid))).json
+
+
+async def playing(simulator: Simulator, what: Content, pid: str = "p") -> Wire:
+    """Start and open a stream past its head."""
+    wire = await open_media(simulator, await start(simulator, what, pid))
+    assert (await wire.head())[0] == 200
     return wire

@@ -19,6 +19,7 @@ from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.messages import (
     ANSWER_LIMIT_BYTES,
     EngineVersion,
+    MediaFiles,
     Stat,
     error_of,
     error_text,
@@ -182,6 +183,14 @@ class EngineApi:
         """
         if link.kind is LinkKind.INFOHASH:
             return link.value
+        found = await self.describe(link)
+        return found.infohash if found is not None else None
+
+    async def describe(self, link: Link) -> MediaFiles | None:
+        """Ask what a link names without playing it (§8.2). Limit: stat_timeout_s over all.
+
+        Returns None if the engine tells no infohash in time; never raises but for cancellation.
+        """
         limit = self.limits.stat_timeout_s
         asked = {"api_version": "3", "method": "get_media_files", "mode": "brief", link.kind.value: link.value}
         other = {"api_version": "3", "method": "analyze_content", "query": link.mrl}
@@ -190,11 +199,11 @@ class EngineApi:
                 for query in (asked, other):
                     try:
                         answer = await self._get(f"/server/api?{urlencode(query)}", limit)
-                        infohash = parse_media_files(_succeeded(answer).text).infohash
+                        found = parse_media_files(_succeeded(answer).text)
                     except AceProxyError:
                         continue
-                    if infohash is not None:
-                        return infohash
+                    if found.infohash is not None:
+                        return found
         except TimeoutError:
             pass  # told in the docstring: not in time is not told
         return None

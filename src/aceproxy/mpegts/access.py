@@ -110,7 +110,8 @@ class _PidTable:
 class Analyzer:
     """Follows the tables and finds the random-access points of one stream.
 
-    `feed` takes whole, synced packets (see `packets`). Any content is taken; memory is bounded (some 100 KiB).
+    `feed` takes whole, synced packets (see `packets`). Any content is taken; memory is bounded: some KiB for a real
+    stream, 2 MB for the worst that a hostile one can do.
     """
 
     def __init__(self) -> None:

@@ -154,7 +154,7 @@ def codec_of(stream_type: int, loop: bytes, program_registration: bytes | None =
     if stream_type < 0x80 and stream_type not in (PRIVATE_SECTIONS, PRIVATE_PES):
         return None
     described = _described(loop)
-    if described or stream_type == PRIVATE_PES:
+    if described:
         return described
     if program_registration == b"HDMV":
         return _BY_STREAM_TYPE_HDMV.get(stream_type, standard)

@@ -107,4 +107,3 @@ class SectionAssembler:
                 found.append(Section(raw, start))
             if only_one:
                 return
-            start = self.accepted - 1

@@ -1,7 +1,8 @@
 """The ring: the newest stretch of a stream as a chain of blocks.
 
-The event loop appends; the pump reads `head`, `newest` and the blocks' own fields without a lock (see `block`). Old
-blocks are dropped whole. Memory is bounded by `ring_bytes` plus the block being written.
+The event loop appends. Any thread may call `join` and `blocks` and read `head` and the blocks' own fields, without a
+lock (see `block`); everything else belongs to the event loop. Old blocks are dropped whole. Memory is bounded by
+`ring_bytes` plus the block being written.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class Ring:
         return [point for block in self._blocks for point in block.points]
 
     def blocks(self) -> tuple[Block, ...]:
-        """The blocks held now, oldest first; the last one is still being written."""
+        """The blocks held now, oldest first; the last one is still being written. One step, for any thread."""
         return tuple(self._blocks)
 
     def append(self, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
@@ -128,8 +129,9 @@ class Ring:
 
         A stream without any join point is entered at a block. None while the ring is empty.
         """
+        blocks = self.blocks()
         oldest: tuple[Block, JoinPoint] | None = None
-        for block in reversed(self._blocks):
+        for block in reversed(blocks):
             for point in reversed(block.points):
                 oldest = (block, point)
                 if self.edge_s - point.media_s >= self._limits.burst_s:
@@ -137,10 +139,10 @@ class Ring:
         if oldest is not None:
             block, point = oldest
             return Join(block, point.offset - block.start, point.preamble)
-        for block in reversed(self._blocks):
+        for block in reversed(blocks):
             if self.edge_s - block.media_s >= self._limits.burst_s:
                 return Join(block, 0, b"")
-        return Join(self._blocks[0], 0, b"") if self._blocks else None
+        return Join(blocks[0], 0, b"") if blocks else None
 
     def clear(self) -> None:
         """Let go of everything; clients in the middle of a block are told by its `dropped`."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aceproxy.engine.api import Playback
-from aceproxy.engine.links import Link
+from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import ByteSink, MediaEnd, MediaReader
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.opening import StartProgress, open_playback
@@ -50,6 +50,7 @@ class Source:
     ) -> None:
         self.link = link
         self.playback: Playback | None = None
+        self.title: str | None = None
         self.paused = False
         self.progress: StartProgress | None = None
         self._upstream = upstream
@@ -206,6 +207,9 @@ class Source:
         if handle is None or playback is None:
             return
         loop = asyncio.get_running_loop()
+        if playback.infohash and self.title is None:
+            told = await handle.api.describe(replace(self.link, kind=LinkKind.INFOHASH, value=playback.infohash))
+            self.title = (told.name if told is not None else None) or None
         failed = False
         while True:
             try:

@@ -73,7 +73,6 @@ class Stream:
         self.stream_id = link.stream_id
         self.aliases = {link.key}
         self.infohash: str | None = None
-        self.title: str | None = None
         self.state = State.STARTING
         self.state_at = self.created_at = time.monotonic()
         self.created_utc = datetime.now(UTC)
@@ -194,7 +193,8 @@ class Stream:
                 await self._recover(error)
                 error = None
         except MetAnother as met:
-            self._ready.set_exception(met)
+            if not self._ready.done():
+                self._ready.set_exception(met)
             self.log.info("the same broadcast as %s", met.stream.stream_id)
             self.close(Reason.GAVE_WAY)
         except AceProxyError as error:
@@ -230,7 +230,9 @@ class Stream:
 
     async def _open(self, deadline_at: float) -> None:
         while True:
+            title = self.title
             self.source = Source(self._upstream, self.link, self._params, self, self._note_infohash, self.log)
+            self.source.title = title
             ask_first = self.infohash is None and self._owner.might_be_running(self)
             try:
                 await self.source.open(deadline_at, ask_first=ask_first)
@@ -304,6 +306,11 @@ class Stream:
     def _close_source(self) -> None:
         if self.source is not None:
             self.source.close()
+
+    @property
+    def title(self) -> str | None:
+        """The broadcast's name, as the engine tells it some time after the start."""
+        return self.source.title if self.source is not None else None
 
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""

@@ -67,7 +67,7 @@ export class Ring {
     const lags = stream.clients.map((client) => [lagOf(client, stream.bitrate_bps), isLate(client, stream)]);
     const known = lags.filter(([lag]) => lag !== null);
     const worst = known.reduce((most, [lag]) => Math.max(most, lag), 0);
-    const span = Math.ceil(Math.max(LEAST_SPAN_S, stream.buffer_s, Math.min(worst, stream.buffer_s * 2)) / 10) * 10;
+    const span = Math.ceil(Math.max(LEAST_SPAN_S, stream.buffer_s, Math.min(worst, stream.buffer_s * 2)) / 5) * 5;
     const fine = new Array(BINS).fill(0);
     const behind = new Array(BINS).fill(0);
     for (const [lag, late] of known) {
@@ -80,7 +80,7 @@ export class Ring {
     setAttribute(this.fine, "d", marks(fine));
     setAttribute(this.behind, "d", marks(behind));
     setText(this.far, t.ringAgo(span));
-    setText(this.half, t.ringAgo(span / 2));
+    setText(this.half, t.ringAgo(Math.round(span / 2)));
     const words = t.ringLabel(seconds(stream.buffer_s), count(stream.client_count), worst > 0 ? seconds(worst) : "");
     setAttribute(this.picture, "aria-label", words);
   }

@@ -4,6 +4,8 @@ import { setAttribute, svg } from "./dom.js";
 
 const SPAN_MS = 120000;
 const GAP_MS = 4000;
+const USUAL_SHARE = 0.85; // of the samples are no burst
+const BURST = 2; // times the usual is where the line is cut off
 const WIDTH = 240;
 const HEIGHT = 40;
 
@@ -36,10 +38,17 @@ export class Sparkline {
     return this.samples.reduce((most, sample) => Math.max(most, sample.value), 0);
   }
 
+  /** What fills the height. A short burst, as every start has one, is cut off instead of flattening all the rest. */
+  top() {
+    const sorted = this.samples.map((sample) => sample.value).sort((a, b) => a - b);
+    const usual = sorted[Math.floor(sorted.length * USUAL_SHARE)] ?? 0;
+    return Math.max(this.floor, Math.min(this.peak(), usual * BURST)) * 1.12;
+  }
+
   draw(nowMs) {
-    const top = Math.max(this.floor, this.peak()) * 1.12;
+    const top = this.top();
     const x = (at) => (WIDTH * (1 - (nowMs - at) / SPAN_MS)).toFixed(1);
-    const y = (value) => (HEIGHT - 1.5 - ((HEIGHT - 3) * value) / top).toFixed(1);
+    const y = (value) => (HEIGHT - 1.5 - ((HEIGHT - 3) * Math.min(value, top)) / top).toFixed(1);
     let line = "";
     let area = "";
     this.runs().forEach((run) => {

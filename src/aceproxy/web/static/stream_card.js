@@ -209,8 +209,8 @@ export class StreamCard {
 }
 
 function factsOf(stream) {
-  const kinds = stream.codecs.filter((codec) => codec.kind !== "other" && codec.codec);
-  const codecs = kinds.map((codec) => [codec.codec, codec.language].filter(Boolean).join(" "));
+  const seen = stream.codecs.filter((codec) => ["video", "audio"].includes(codec.kind) && codec.codec);
+  const codecs = seen.map((codec) => [t.codecs[codec.codec] ?? codec.codec, codec.language].filter(Boolean).join(" "));
   const facts = [
     stream.title ? shortId(stream.stream_id) : "",
     [...new Set(codecs)].join(", "),

@@ -1,0 +1,121 @@
+/* Checks what a client receives, packet by packet, by looking at the first 37 bytes of each.
+ *
+ * In order: sync byte, mark, channel, sequence without a gap, continuity counters of each PID. PAT and PMT out of the
+ * sequence are a preamble (the tables sent anew at a join). A jump forward is a skip; it is clean if PAT and PMT came
+ * right before it and a random-access point follows.
+ */
+#ifndef VERIFY_H
+#define VERIFY_H
+
+#include "bench.h"
+
+typedef struct {
+    uint64_t packets, sync_lost, foreign, cc_errors, repeats, skips_clean, skips_dirty, nulls;
+} faults_t;
+
+typedef struct {
+    uint8_t carry[PACKET];
+    int carried, in_step, began, tables; /* tables: 1 PAT, 2 PMT of the preamble that is being received */
+    int clean_start, cc[3];              /* of PAT, PMT, video; -1 before the first */
+    uint32_t channel;
+    uint64_t next_seq, first_key_ns;
+    faults_t faults;
+} verifier_t;
+
+/* Called for the age of one packet in 16. */
+typedef void (*age_fn)(void *context, uint64_t sent_ns);
+
+static void verifier_begin(verifier_t *v) {
+    memset(v, 0, sizeof *v);
+    v->cc[0] = v->cc[1] = v->cc[2] = -1;
+    v->in_step = 1;
+}
+
+static inline int find_mark(const uint8_t *p, mark_t *mark) {
+    if (!(p[3] & 0x20)) return 0;
+    memcpy(mark, p + (p[5] & 0x10 ? MARK_AT_PCR : MARK_AT), sizeof *mark);
+    return mark->magic == MAGIC;
+}
+
+static inline void check_counter(verifier_t *v, int which, uint8_t cc) {
+    if (v->cc[which] >= 0 && ((v->cc[which] + 1) & 15) != cc) v->faults.cc_errors++;
+    v->cc[which] = cc;
+}
+
+/* The sequence jumped at a packet that is no table: say what it was. */
+static void judge_jump(verifier_t *v, const uint8_t *p, uint64_t seq) {
+    int is_key = (p[1] & 0x40) && (p[5] & 0x40);
+    int clean = v->tables == 3 && is_key;
+    if (!v->began) {
+        v->clean_start = clean;
+    } else if (seq < v->next_seq) {
+        v->faults.repeats++;
+    } else if (clean) {
+        v->faults.skips_clean++;
+    } else {
+        v->faults.skips_dirty++;
+    }
+    v->cc[2] = -1;
+}
+
+static inline void check_packet(verifier_t *v, const uint8_t *p, uint64_t now, age_fn age, void *context) {
+    int pid = pid_of(p);
+    mark_t mark;
+    v->faults.packets++;
+    if (pid == PID_NULL) {
+        v->faults.nulls++;
+        return;
+    }
+    int marked = find_mark(p, &mark), table = pid == PID_PAT ? 1 : pid == PID_PMT ? 2 : 0;
+    if (!table && (!marked || pid != PID_VIDEO || (v->began && mark.channel != v->channel))) {
+        v->faults.foreign++;
+        return;
+    }
+    if (table && !(v->began && marked && mark.seq == v->next_seq)) { /* a preamble, not the broadcast's own */
+        v->tables = table == 1 ? 1 : v->tables | 2;
+        v->cc[table - 1] = p[3] & 15; /* at a join anything goes; what follows must fit */
+        return;
+    }
+    if (!v->began || mark.seq != v->next_seq) judge_jump(v, p, mark.seq);
+    if (!v->began) v->channel = mark.channel; /* from here on no other one's packets may come */
+    v->began = 1;
+    v->tables = table == 1 ? 1 : table == 2 ? v->tables | 2 : 0;
+    v->next_seq = mark.seq + 1;
+    check_counter(v, table ? table - 1 : 2, p[3] & 15);
+    if (!v->first_key_ns && pid == PID_VIDEO && p[5] & 0x40) v->first_key_ns = now;
+    if (mark.sent_ns && (mark.seq & 15) == 0) age(context, mark.sent_ns);
+}
+
+/* Whether a packet begins here, for getting into step again. */
+static inline int looks_right(const uint8_t *p) {
+    mark_t mark;
+    int pid = pid_of(p);
+    return p[0] == 0x47 && (find_mark(p, &mark) || pid == PID_PAT || pid == PID_PMT || pid == PID_NULL);
+}
+
+static void verify(verifier_t *v, const uint8_t *p, size_t n, uint64_t now, age_fn age, void *context) {
+    if (v->carried) {
+        size_t more = (size_t)(PACKET - v->carried) < n ? (size_t)(PACKET - v->carried) : n;
+        memcpy(v->carry + v->carried, p, more);
+        v->carried += (int)more, p += more, n -= more;
+        if (v->carried < PACKET) return;
+        v->carried = 0;
+        if (v->carry[0] == 0x47) check_packet(v, v->carry, now, age, context);
+        else v->faults.sync_lost++, v->in_step = 0;
+    }
+    while (n >= PACKET) {
+        if (!(v->in_step ? p[0] == 0x47 : looks_right(p))) {
+            v->faults.sync_lost += (uint64_t)v->in_step;
+            v->in_step = 0;
+            p++, n--;
+            continue;
+        }
+        v->in_step = 1;
+        check_packet(v, p, now, age, context);
+        p += PACKET, n -= PACKET;
+    }
+    memcpy(v->carry, p, n);
+    v->carried = (int)n;
+}
+
+#endif

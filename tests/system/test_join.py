@@ -1,0 +1,88 @@
+"""Joining: a picture from the first bytes, and codecs that are known at once."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.system.calls import Viewer
+from tests.system.decoding import assert_decodes, decode_start
+from tests.system.oracle import faults_in, preamble_packets
+from tests.system.programs import Engine, Proxy, tool
+
+View = Callable[..., Viewer]
+CLOCK_BPS = 5_740_016
+PROBE_LIMIT_S = 1.0
+
+
+def test_players_that_join_in_mid_stream_decode_from_the_first_picture_on(
+    engine: Engine, proxy: Proxy, view: View, tmp_path: Path
+) -> None:
+    url = proxy.play(engine, "Clock One")
+    first = view(url)
+    first.wait_bytes(CLOCK_BPS // 8 * 5)
+    joined = []
+    for _ in range(4):  # at different places of the group of pictures
+        joined.append(view(url))
+        first.wait_more(CLOCK_BPS // 8 // 3)
+    for viewer in joined:
+        viewer.wait_bytes(CLOCK_BPS // 8 * 4, limit_s=20)
+        body = bytes(viewer.body)
+        assert preamble_packets(body) == 2
+        assert faults_in(body) == []
+        assert_decodes(body, tmp_path, seconds=2.5)
+    assert len(engine.playbacks()) == 1
+
+
+def test_the_judge_of_joins_notices_a_join_in_the_middle_of_a_group_of_pictures(
+    engine: Engine, proxy: Proxy, view: View
+) -> None:
+    viewer = view(proxy.play(engine, "Clock One"))
+    viewer.wait_bytes(CLOCK_BPS // 8 * 4)
+    spoilt = viewer.body[: 2 * 188] + viewer.body[200 * 188 :]
+    assert decode_start(spoilt, 30)["first_is_keyframe"] is False
+
+
+def test_the_first_byte_of_a_running_stream_comes_at_once(engine: Engine, proxy: Proxy, view: View) -> None:
+    url = proxy.play(engine, "Clock One")
+    view(url).wait_bytes(CLOCK_BPS // 8 * 4)
+    waits_s = [view(url).first_byte_s for _ in range(5)]
+    print(waits_s)
+    assert min(waits_s) < 0.1
+    burst = view(url)
+    burst.wait_bytes(CLOCK_BPS // 8 * 2, limit_s=1.5)  # two seconds of media to begin with, not in real time
+
+
+def test_ffprobe_knows_the_codecs_in_under_a_second(engine: Engine, proxy: Proxy, view: View) -> None:
+    url = proxy.play(engine, "Clock One")
+    view(url).wait_bytes(CLOCK_BPS // 8 * 5)
+    command = [tool("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name,width,sample_rate"]
+    took_s = []
+    for _ in range(3):  # the machine may be busy with something else
+        began_at = time.monotonic()
+        done = subprocess.run(
+            [*command, "-of", "csv=p=0", url], capture_output=True, text=True, timeout=20, check=True
+        )
+        took_s.append(round(time.monotonic() - began_at, 3))
+        assert done.stderr == ""
+        assert set(done.stdout.split()) == {"h264,1280", "aac,48000"}
+        if took_s[-1] < PROBE_LIMIT_S:
+            break
+    print(took_s)
+    assert took_s[-1] < PROBE_LIMIT_S
+
+
+def test_a_radio_is_joined_as_well(engine: Engine, proxy: Proxy, view: View, tmp_path: Path) -> None:
+    url = proxy.play(engine, "Radio One")
+    first = view(url)
+    first.wait_bytes(60_000)
+    late = view(url)
+    late.wait_bytes(60_000)
+    assert faults_in(late.body) == []
+    path = tmp_path / "radio.ts"
+    path.write_bytes(late.body)
+    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-xerror", "-f", "mpegts", "-i", str(path)]
+    done = subprocess.run([*command, "-t", "1", "-f", "null", "-"], capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

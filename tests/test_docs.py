@@ -1,0 +1,257 @@
+"""The documents and the code say the same: settings, reasons, routes, fields, layers, commands, links."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import tomllib
+import types
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+import dev
+from aceproxy import __version__, cli
+from aceproxy.engine import links
+from aceproxy.errors import REASONS, Reason
+from aceproxy.settings import ENV_PREFIX, Settings
+from aceproxy.streams.snapshot import (
+    ClientSnapshot,
+    CodecSnapshot,
+    EndedClient,
+    EndedStream,
+    EngineStat,
+    StreamSnapshot,
+)
+from aceproxy.streams.states import EDGES, State
+from aceproxy.web import answers, api, models
+from tests.conftest import MakeApp
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+MODELS: list[Any] = [
+    *(one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models.Model)),
+    *(StreamSnapshot, ClientSnapshot, EndedClient, EndedStream, EngineStat, CodecSnapshot),
+]
+MODELS.remove(models.Model)
+EXAMPLES: dict[str, type[BaseModel]] = {
+    "GET /api/health": models.Health,
+    "GET /api/aceproxy/stats": models.Stats,
+    "GET /api/aceproxy/streams": models.Streams,
+    "GET /api/aceproxy/streams/{key}": models.StreamAnswer,
+    "DELETE /api/aceproxy/streams/{key}": models.Stopped,
+    "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": models.Kicked,
+    "GET /api/logs/tail": models.LogTail,
+    "GET /ace/status": models.StatusOne,
+}
+
+
+def page(name: str) -> str:
+    """Return the text of a document."""
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of all rows of the tables in `text` whose first cell is code."""
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands below `heading`, up to the next heading of any level."""
+    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"no heading {heading!r}"
+    return found[1]
+
+
+# --- settings ---
+
+
+def default_words(value: object) -> str:
+    """Return how docs/settings.md writes a default."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{word}`" for word in value)
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    size = f" ({value >> 20} MiB)" if isinstance(value, int) and value >= 1 << 20 else ""
+    return f"`{value}`{size}"
+
+
+def setting_rows() -> list[list[str]]:
+    """Return the rows that docs/settings.md must have, but for the allowed values."""
+    units = {"_s": "s", "_bytes": "bytes", "_bps": "bit/s"}
+    return [
+        [
+            f"`{name}`",
+            f"`{ENV_PREFIX}{name.upper()}`",
+            default_words(field.default),
+            next((unit for suffix, unit in units.items() if name.endswith(suffix)), ""),
+            field.description or "",
+        ]
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def bounds_words(name: str) -> str:
+    """Return the bounds of a setting as docs/settings.md writes them; empty where it has none."""
+    signs = {"gt": "> {}", "ge": "≥ {}", "le": "≤ {}"}
+    found = [
+        sign.format(f"{getattr(bound, key):.10g}")
+        for bound in Settings.model_fields[name].metadata
+        for key, sign in signs.items()
+        if hasattr(bound, key)
+    ]
+    return ", ".join(found)
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    told = rows(page("settings.md"))
+    assert [[row[0], row[1], row[2], row[3], row[5]] for row in told] == setting_rows()
+    for row in told:
+        bounds = bounds_words(row[0].strip("`"))
+        assert row[4] == bounds or not bounds, row
+
+
+# --- reasons ---
+
+
+def test_every_reason_is_documented_as_it_is_and_with_advice() -> None:
+    text = page("reasons.md")
+    wanted = [
+        [
+            f"`{reason}`",
+            str(row.status),
+            str(row.fault),
+            "" if row.retry_after_s is None else f"{row.retry_after_s} s",
+            row.message,
+        ]
+        for reason, row in REASONS.items()
+    ]
+    told = rows(text)
+    assert [row[:5] for row in told] == wanted
+    assert [row[0] for row in told if len(row) != 6 or len(row[5]) < 15] == []
+
+
+# --- the API ---
+
+
+def type_words(kind: Any) -> str:
+    """Return how docs/api.md writes the type of a field."""
+    plain = {int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null"}
+    if kind in plain:
+        return plain[kind]
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return " or ".join(type_words(part) for part in parts)
+    if origin is list:
+        return f"list of {type_words(parts[0])}"
+    if origin is dict:
+        return f"object of {type_words(parts[1])}"
+    return f"`{kind.__name__}`"
+
+
+def fields_of(model: Any) -> list[tuple[str, str]]:
+    """Return the fields of an answer with their types, as docs/api.md writes them."""
+    if dataclasses.is_dataclass(model):
+        hints = TypeAdapter(model).core_schema and {name: kind for name, kind in _hints(model).items()}
+        return [(field.name, type_words(hints[field.name])) for field in dataclasses.fields(model)]
+    return [(name, type_words(field.annotation)) for name, field in model.model_fields.items()]
+
+
+def _hints(model: Any) -> dict[str, Any]:
+    from typing import get_type_hints
+
+    return get_type_hints(model)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_of_an_answer_is_documented(model: Any) -> None:
+    told = rows(section(page("api.md"), f"### `{model.__name__}`"))
+    assert [(row[0].strip("`"), row[1]) for row in told] == fields_of(model)
+    assert [row[0] for row in told if len(row) != 3 or not row[2]] == []
+
+
+@pytest.mark.parametrize("heading", EXAMPLES)
+def test_the_example_of_a_route_is_an_answer_it_could_give(heading: str) -> None:
+    example = re.search(r"```json\n(.*?)```", section(page("api.md"), f"### `{heading}`"), re.DOTALL)
+    assert example is not None
+    model = EXAMPLES[heading].model_validate_json(example[1])
+    assert json.loads(model.model_dump_json()) == json.loads(example[1])
+
+
+async def test_every_route_is_documented_and_no_other(make_app: MakeApp) -> None:
+    app = await make_app()
+    served = {
+        f"{route.method} {route.resource.canonical.rstrip('/') or '/'}"
+        for route in app.server._runner.app.router.routes()
+        if route.resource is not None and not (route.method == "HEAD" and "getstream" not in route.resource.canonical)
+    }
+    assert set(re.findall(r"^### `((?:GET|HEAD|POST|PUT|DELETE) [^`]+)`$", page("api.md"), re.MULTILINE)) == served
+
+
+def test_the_numbers_in_the_api_document_are_those_of_the_code() -> None:
+    text = section(page("api.md"), "### `GET /api/logs/tail`")
+    assert f"default {api.TAIL_DEFAULT}, at most {api.TAIL_LIMIT}" in text
+    for name in links._PARAMETERS:
+        assert f"`{name}`" in section(page("api.md"), "### `GET /ace/getstream`"), name
+        assert f"`{name}`" in page("security.md"), name
+    for name, value in answers.SECURITY_HEADERS.items():
+        assert f"{name}: {value}" in page("security.md")
+
+
+# --- the rest ---
+
+
+def test_the_layers_in_the_architecture_document_are_those_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    told = re.search(r"```layers\n(.*?)```", page("architecture.md"), re.DOTALL)
+    assert told is not None
+    names = [re.findall(r"[a-z]+", line.partition("  ")[0]) for line in told[1].splitlines()]
+    assert names == [re.findall(r"aceproxy\.([a-z]+)", layer) for layer in layers]
+
+
+def test_the_states_in_the_architecture_document_are_those_of_the_table() -> None:
+    told = rows(section(page("architecture.md"), "## A stream's life"))
+    assert {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in told} == {
+        str(state): {str(after) for after in EDGES[state]} for state in State
+    }
+
+
+def test_the_newest_version_of_the_changelog_is_the_programs() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)", text, re.MULTILINE)[0] == __version__
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    assert [target for target in targets if target and not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_the_documents_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    commands = {command.name or getattr(command.callback, "__name__", "") for command in cli.cli.registered_commands}
+    assert set(re.findall(r"^(?:\$ )?aceproxy ([a-z-]+)", text, re.MULTILINE)) <= commands
+    steps = set(re.findall(r"python3 dev\.py ([a-z]+)", text))
+    assert steps <= set(re.findall(r"dev\.py ([a-z]+)", dev.__doc__ or ""))
+
+
+def test_names_in_the_prose_are_names_of_the_program() -> None:
+    known = {*Settings.model_fields, *Reason, *State, *links._PARAMETERS}
+    known |= {name for model in MODELS for name, _ in fields_of(model)}
+    known |= {"content_id", "playback_url", "stat_url", "command_url", "direct_url", "getstream", "is_live"}
+    for path in PAGES:
+        if path.name == "simulator.md":
+            continue
+        text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        strange = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - known
+        assert not strange, (path.name, strange)
