@@ -93,8 +93,8 @@ async def serve(nothing_leaks: None) -> AsyncIterator[Serve]:
             connections.add(task)
             try:
                 await converse(reader, writer)
-            except ConnectionError:
-                pass  # the client under test went away, which is its right
+            except (ConnectionError, asyncio.CancelledError):
+                pass  # the client under test went away, which is its right, or the test is over
             finally:
                 writer.close()
                 connections.discard(task)

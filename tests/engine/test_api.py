@@ -190,6 +190,10 @@ async def test_stat_failures(engine: Engine, answer: bytes, reason: Reason) -> N
 async def test_links_are_resolved_without_playing(api: EngineApi, simulator: Simulator) -> None:
     content = simulator.contents[0]
     assert await api.resolve(parse_link(content.content_id)) == content.infohash
+    described = await api.describe(parse_link(content.content_id))
+    assert described is not None
+    assert (described.infohash, described.is_live) == (content.infohash, True)
+    assert await api.describe(Link(LinkKind.CONTENT_ID, "0" * 40)) is None
     assert await api.resolve(Link(LinkKind.INFOHASH, HEX)) == HEX
     assert await api.resolve(Link(LinkKind.CONTENT_ID, "0" * 40)) is None
     assert simulator.playbacks == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -135,6 +136,16 @@ async def test_1_an_infohash_given_as_content_id_plays(viewer: Viewer, simulator
     assert opened.link_used == Link(LinkKind.INFOHASH, infohash)
 
 
+async def test_1_an_infohash_given_as_content_id_may_take_its_time_once_it_shows_life(
+    viewer: Viewer, stopper: PlaybackStopper
+) -> None:
+    async with Simulator(SimulatorConfig.fast(prebuffer_s=1.0)) as slow:
+        viewer.api = EngineApi(slow.url, viewer.api._session, viewer.api.limits)
+        await viewer.open(Link(LinkKind.CONTENT_ID, slow.contents[0].infohash), 1.7)
+        viewer.close()
+        await stopper.drain(1.0)
+
+
 async def test_1_an_infohash_without_any_life_counts_as_an_unknown_content_id(
     viewer: Viewer, simulator: Simulator
 ) -> None:
@@ -221,6 +232,8 @@ async def test_6_only_empty_bodies_are_no_data(viewer: Viewer, link: Link, simul
     simulator.set_fault("empty-body")
     error = await viewer.fail(link, 1.0)
     assert (error.reason, error.detail) == (Reason.NO_DATA, "an empty body")
+    tries = sum(target.startswith("/ace/r/") for _, target in simulator.requests)
+    assert 3 <= tries <= 6  # with growing waits between them
 
 
 async def test_7_a_playback_that_another_player_replaced_ends_and_is_known_as_lost(
@@ -285,6 +298,12 @@ async def test_10_a_session_lost_while_starting_leads_to_another_playback_at_onc
         assert len({playback.pid for playback in viewer.playbacks}) == len(viewer.playbacks) >= 2
         viewer.close()
         await stopper.drain(1.0)
+
+
+async def test_10_the_first_lost_session_costs_no_wait(viewer: Viewer, link: Link, simulator: Simulator) -> None:
+    viewer.api.limits = dataclasses.replace(viewer.api.limits, retry_first_s=30.0)
+    simulator.set_fault("got-newer-download", times=1)
+    await viewer.open(link)
 
 
 async def test_10_sessions_that_are_lost_again_and_again_are_told_at_the_deadline(

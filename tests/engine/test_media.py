@@ -175,7 +175,42 @@ async def test_closing_is_immediate_and_may_be_repeated(serve: Serve) -> None:
     assert sink.used == used
 
 
-async def test_the_sink_may_close_the_reader_while_it_is_being_filled(serve: Serve) -> None:
+async def test_a_paused_reader_holds_up_the_engine_and_goes_on_where_it_was(serve: Serve) -> None:
+    sink = Sink(room_bytes=64 << 10)
+    sent = 0
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        while True:
+            writer.write(MEDIA)
+            await writer.drain()
+            sent += len(MEDIA)
+
+    reader = await opened(await serve(converse), sink)
+    reader.pause()
+    reader.pause()
+    used, before = sink.used, -1
+    while sent != before:  # until the buffers of both sides are full
+        before = sent
+        await asyncio.sleep(0.05)
+    assert sink.used == used == reader.received_bytes
+    paused_until = asyncio.get_running_loop().time()
+    reader.resume()
+    assert reader.last_byte_at >= paused_until  # the silence was ours
+    sink.used = 0
+    sink.arrived.clear()
+    async with asyncio.timeout(2):
+        await sink.arrived.wait()
+    reader.close()
+    reader.pause()
+    reader.resume()
+    assert await reader.wait_ended() is MediaEnd.CLOSED
+
+
+@pytest.mark.parametrize("framed", [False, True])
+async def test_the_sink_may_close_the_reader_while_it_is_being_filled(serve: Serve, framed: bool) -> None:
     class Closing(Sink):
         reader: MediaReader | None = None
 
@@ -189,9 +224,9 @@ async def test_the_sink_may_close_the_reader_while_it_is_being_filled(serve: Ser
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)
-        writer.write(response(b"abc"))
+        writer.write(response(b"3\r\nabc\r\n", b"Transfer-Encoding: chunked") if framed else response(b"abc"))
         await go.wait()
-        writer.write(MEDIA)
+        writer.write(chunked(MEDIA, len(MEDIA)) if framed else MEDIA)
         await reader.read()
 
     sink.reader = await opened(await serve(converse), sink)
