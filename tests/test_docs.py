@@ -8,12 +8,12 @@ import re
 import tomllib
 import types
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
-
-import pytest
-from pydantic import BaseModel, TypeAdapter
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import dev
+import pytest
+from pydantic import BaseModel
+
 from aceproxy import __version__, cli
 from aceproxy.engine import links
 from aceproxy.errors import REASONS, Reason
@@ -159,15 +159,9 @@ def type_words(kind: Any) -> str:
 def fields_of(model: Any) -> list[tuple[str, str]]:
     """Return the fields of an answer with their types, as docs/api.md writes them."""
     if dataclasses.is_dataclass(model):
-        hints = TypeAdapter(model).core_schema and {name: kind for name, kind in _hints(model).items()}
+        hints = get_type_hints(model)
         return [(field.name, type_words(hints[field.name])) for field in dataclasses.fields(model)]
     return [(name, type_words(field.annotation)) for name, field in model.model_fields.items()]
-
-
-def _hints(model: Any) -> dict[str, Any]:
-    from typing import get_type_hints
-
-    return get_type_hints(model)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -240,7 +234,7 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 def test_commands_in_the_documents_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     commands = {command.name or getattr(command.callback, "__name__", "") for command in cli.cli.registered_commands}
-    assert set(re.findall(r"^(?:\$ )?aceproxy ([a-z-]+)", text, re.MULTILINE)) <= commands
+    assert set(re.findall(r"(?:^aceproxy|`aceproxy|dev\.py run) ([a-z-]+)", text, re.MULTILINE)) <= commands
     steps = set(re.findall(r"python3 dev\.py ([a-z]+)", text))
     assert steps <= set(re.findall(r"dev\.py ([a-z]+)", dev.__doc__ or ""))
 
@@ -248,7 +242,16 @@ def test_commands_in_the_documents_exist(path: Path) -> None:
 def test_names_in_the_prose_are_names_of_the_program() -> None:
     known = {*Settings.model_fields, *Reason, *State, *links._PARAMETERS}
     known |= {name for model in MODELS for name, _ in fields_of(model)}
-    known |= {"content_id", "playback_url", "stat_url", "command_url", "direct_url", "getstream", "is_live"}
+    known |= {
+        "content_id",
+        "playback_url",
+        "stat_url",
+        "command_url",
+        "direct_url",
+        "is_live",
+        "use_api_events",
+        "watch_front",
+    }
     for path in PAGES:
         if path.name == "simulator.md":
             continue

@@ -2,19 +2,20 @@
  *
  *   load --port P --path '/ace/getstream?id={}' [--channels 1] [--clients N] [--slow K --slow-bps 1e6] [--frozen K]
  *        [--ramp-s 1] [--warm-s 3] [--measure-s 10] [--nap-us 0]
- *        [--joiners J --join-from-s 0 --join-every-ms 50 --stay-s 1 --stay-most-s 1]
+ *        [--joiners J --join-every-ms 50 --stay-s 1 --stay-most-s 1]
  *
- * `{}` becomes the 40 digits of a channel; clients and joiners go over the channels in turn. The first K clients are
- * the slow (read at --slow-bps) and then the frozen ones (read nothing after the head). Joiners come one after the
- * other during the measured time and leave again. Prints "window begins" and "window ends" as they happen, and one JSON
- * document at the end; times are in milliseconds, ages are those of packets of ordinary clients within the window.
+ * `{}` becomes the 40 digits of a channel; clients go over the channels in turn, joiners by chance. The first K clients
+ * are the slow ones (read at --slow-bps), then come the frozen ones (read nothing after the head). Joiners come one
+ * after the other during the measured time and leave again. SIGTERM ends the window early; after it, clients go on
+ * until another SIGTERM, or for 10 s. Prints "window begins" and "window ends" as they happen, and one JSON document
+ * at the end; times are in milliseconds, ages are those of packets of ordinary clients within the window.
  */
 #include "stats.h"
 #include "verify.h"
 #include <signal.h>
 #include <sys/epoll.h>
 
-enum { READ_SIZE = 256 << 10, HEAD_LIMIT = 4096, SLOW_MS = 50 };
+enum { READ_SIZE = 256 << 10, HEAD_LIMIT = 4096, SLOW_MS = 50, HOLD_S = 10 };
 enum kind { ORDINARY, SLOW, FROZEN, JOINER };
 enum state { WAITING, ASKING, BODY, OVER };
 
@@ -33,7 +34,8 @@ typedef struct {
 
 static client_t *clients;
 static int count, epoll_fd, port, channels, refused, ended_early, failed, last_status, live;
-static uint64_t window_from, window_to, over_at;
+static uint64_t window_from, window_to;
+static volatile sig_atomic_t asked_to_end;
 static double slow_bps;
 static const char *path;
 static histogram_t ages;
@@ -86,11 +88,9 @@ static void drop_age(void *context, uint64_t sent_ns) { (void)context, (void)sen
 static void take(client_t *c, const uint8_t *p, size_t n, uint64_t now) {
     if (!c->first_ns) c->first_ns = c->last_ns = now;
     int inside = now >= window_from && now < window_to;
-    if (inside) {
-        uint64_t since = c->last_ns > window_from ? c->last_ns : window_from;
-        if (now > since && now - since > c->longest_ns) c->longest_ns = now - since;
-        c->window_bytes += n;
-    }
+    uint64_t since = c->last_ns > window_from ? c->last_ns : window_from, until = inside ? now : window_to;
+    if (now >= window_from && until > since && until - since > c->longest_ns) c->longest_ns = until - since;
+    if (inside) c->window_bytes += n;
     c->last_ns = now;
     c->bytes += n;
     age_context_t context = {now};
@@ -193,7 +193,6 @@ static void plan(int argc, char **argv) {
     uint64_t begin = now_ns() + 10000000;
     window_from = begin + (uint64_t)((ramp + warm) * 1e9);
     window_to = window_from + (uint64_t)(option_number(argc, argv, "--measure-s", 10) * 1e9);
-    over_at = window_to;
     count = ordinary + joiners;
     clients = calloc((size_t)count + 1, sizeof *clients);
     for (int i = 0; i < count; i++) {
@@ -275,16 +274,18 @@ static void say(const char *what) {
     fflush(stdout);
 }
 
-/* Run to the end of the window; returns our own processor time within it. */
+/* Run until told to end, or HOLD_S after the window; returns our own processor time within the window. */
 static double run(uint64_t nap_ns) {
     struct epoll_event ready[1024];
     uint64_t slow_at = now_ns();
-    double cpu_from = 0;
-    int next_start = 0, begun = 0;
+    double cpu_from = 0, spent = 0;
+    int next_start = 0, begun = 0, ended = 0;
     for (;;) {
         uint64_t now = now_ns();
         if (!begun && now >= window_from) begun = 1, cpu_from = cpu_s(), say("window begins");
-        if (now >= over_at) break;
+        if (asked_to_end && now < window_to) window_to = now, asked_to_end = 0;
+        if (!ended && now >= window_to) ended = 1, spent = cpu_s() - cpu_from, say("window ends");
+        if (ended && (asked_to_end || now >= window_to + HOLD_S * 1000000000ull)) return spent;
         for (; next_start < count && clients[next_start].start_ns <= now; now = now_ns())
             connect_client(&clients[next_start++], now);
         leave(now);
@@ -298,14 +299,14 @@ static double run(uint64_t nap_ns) {
         }
         if (nap_ns) nanosleep(&(struct timespec){0, (long)nap_ns}, NULL);
     }
-    double spent = cpu_s() - cpu_from;
-    say("window ends");
-    return spent;
 }
+
+static void on_signal(int number) { asked_to_end = number; }
 
 int main(int argc, char **argv) {
     raise_limits();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, on_signal);
     port = (int)option_number(argc, argv, "--port", 6880);
     path = option(argc, argv, "--path", "/ace/getstream?id={}");
     channels = (int)option_number(argc, argv, "--channels", 1);

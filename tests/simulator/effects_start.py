@@ -28,13 +28,13 @@ PACKET = 188
 
 
 async def slow_start(simulator: Simulator, light: Content) -> None:
-    simulator.set_fault("slow-start", "0.4", times=1)
+    simulator.set_fault("slow-start", "0.8", times=1)
     begun = time.monotonic()
     await start(simulator, light)
-    assert time.monotonic() - begun >= 0.4
+    assert time.monotonic() - begun >= 0.8
     begun = time.monotonic()
     await start(simulator, light)
-    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - begun < 0.8
 
 
 async def never_starts(simulator: Simulator, light: Content) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aceproxy.simulator import Simulator
 from aceproxy.simulator.clips import pid_at, scan
-from tests.simulator.wire import Reply, ask, content, local, start
+from tests.simulator.wire import Reply, ask, content, local, start, stat
 from tests.waiting import until
 
 Run = Callable[..., Awaitable[Simulator]]
@@ -112,6 +112,13 @@ async def test_another_player_takes_the_list_away_and_counts_from_zero(simulator
     assert [one.stop_reason for one in simulator.playbacks] == ["superseded", None]
 
 
+async def test_a_superseding_player_takes_over_the_download_without_prebuffering_again(run: Run) -> None:
+    simulator = await run(prebuffer_s=1.0, start_timeout_s=5.0)
+    assert (await first_list(simulator, pid="a"))[1].status == 200
+    response = await start(simulator, content(simulator, "Light"), "b", hls=True)
+    assert (await stat(simulator, response))["response"]["status"] == "dl"
+
+
 async def test_sharing_can_be_chosen_for_hls(run: Run) -> None:
     simulator = await run(second_pid_hls="share")
     first, _ = await first_list(simulator, pid="a")
@@ -130,11 +137,11 @@ async def test_after_a_stop_the_list_is_500_and_segments_are_gone(simulator: Sim
 
 
 async def test_fetching_segments_keeps_the_session_alive(run: Run) -> None:
-    simulator = await run(idle_timeout_s=0.4)
+    simulator = await run(idle_timeout_s=1.0)
     _, reply = await first_list(simulator)
     path = ENTRY.findall(reply.body.decode())[-1][2]
     started = asyncio.get_running_loop().time()
-    while asyncio.get_running_loop().time() - started < 1.0:
+    while asyncio.get_running_loop().time() - started < 2.0:
         assert (await ask(simulator, path)).status == 200
     await until(lambda: simulator.active_playbacks == ())
     assert simulator.playbacks[0].bytes_sent > 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from aceproxy.simulator import Content, Simulator
 from aceproxy.simulator.clips import Stamp, scan
+from aceproxy.simulator.media import LiveReader
 from tests.simulator.wire import LIMIT_S, Wire, ask, content, local, media_target, open_media, start, stat
 from tests.waiting import until
 
@@ -50,7 +52,7 @@ async def test_the_past_comes_at_once_and_then_real_time(run: Run) -> None:
     assert time.monotonic() - begun < 1.0
     await wire.read(int(rate * 1.0))
     taken = time.monotonic() - begun
-    assert 0.8 <= taken < 2.0
+    assert 0.8 <= taken < 4.0
     await wire.close()
 
 
@@ -175,6 +177,13 @@ async def test_headers_are_not_held_longer_than_the_limit(run: Run) -> None:
     await wire.close()
 
 
+async def test_waiting_for_headers_keeps_a_session_alive(run: Run) -> None:
+    simulator = await run(prebuffer_s=1.5, idle_timeout_s=0.6)
+    wire = await open_media(simulator, await start(simulator, content(simulator, "Light")))
+    assert (await wire.head())[0] == 200
+    await wire.close()
+
+
 async def test_an_early_request_can_fail_fast_and_work_later(run: Run) -> None:
     simulator = await run(not_ready="fast500", prebuffer_s=0.6, start_timeout_s=0.2)
     response = await start(simulator, content(simulator, "Light"))
@@ -251,5 +260,27 @@ async def test_a_file_has_a_length_and_ranges(simulator: Simulator) -> None:
 async def test_delivery_can_swing_around_the_rate(run: Run) -> None:
     simulator = await run(jitter=0.5, burst_s=1.0)
     wire = await media(simulator, "Light")
-    assert sync_offsets(await wire.read(PACKET * 1200)) == []
+    assert sync_offsets(await wire.read(PACKET * 800)) == []
+    (reader,) = simulator._engine.table.active()[0].readers
+    assert isinstance(reader, LiveReader)
+    lags = [reader._jitter_s(reader.started_at + step / 10) for step in range(101)]
+    rates = [1 - (after - before) / 0.1 for before, after in pairwise(lags)]
+    assert (round(min(rates), 1), round(max(rates), 1)) == (0.5, 1.5)
+    assert min(lags) >= 0
+    assert lags[100] == pytest.approx(0, abs=1e-6)
+    await wire.close()
+
+
+async def test_at_the_live_edge_a_reader_writes_once_a_tick(run: Run) -> None:
+    simulator = await run(contents=(Content("Clock", "clock"),), burst_s=0.0, tick_s=0.04)
+    wire = await media(simulator, "Clock")
+    await wire.read(PACKET)
+    (reader,) = simulator._engine.table.active()[0].readers
+    assert isinstance(reader, LiveReader)
+    positions = set()
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + 1.0:
+        positions.add(reader.position)
+        await wire.reader.read(65536)
+    assert 8 <= len(positions) <= 2 + (now - begun) / 0.04
     await wire.close()

@@ -22,7 +22,7 @@ def decode_start(data: bytes | bytearray, pictures: int) -> dict[str, Any]:
     old_level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     try:
-        with av.logging.Capture() as complaints, av.open(io.BytesIO(bytes(data)), format="mpegts") as container:
+        with av.logging.Capture() as complaints, av.open(io.BytesIO(bytes(data)), "r", format="mpegts") as container:
             for packet in container.demux(video=0):
                 if seen["first_is_keyframe"] is None:
                     seen["first_is_keyframe"] = packet.is_keyframe

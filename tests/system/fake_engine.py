@@ -37,7 +37,7 @@ class FakeEngine:
         class Answers(BaseHTTPRequestHandler):
             """One connection."""
 
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:
                 engine.answer(self)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as http.server has it

@@ -65,24 +65,17 @@ def preamble_packets(data: bytes | bytearray) -> int:
     return count
 
 
-def place_in(source: bytes, body: bytes | bytearray, most_tables: int = 12) -> tuple[int, int]:
-    """Find a client's body in what the engine sent: returns the offset in `source` and the packets in front of it.
+def place_in(source: bytes, body: bytes | bytearray) -> tuple[int, int]:
+    """Find a client's body in what the engine sent: (offset in `source`, packets of tables in front of that).
 
-    The body may begin with some packets of tables; all the rest must be one piece of `source`, from a packet boundary
-    on. Raises AssertionError if it is not.
+    Behind the tables at its start the body must be one piece of `source`, from a packet boundary on. Raises
+    AssertionError if it is not.
     """
-    for count in range(most_tables + 1):
-        rest = bytes(body[count * PACKET :])
-        at = source.find(rest[: 4 * PACKET])
-        while at >= 0:
-            if at % PACKET == 0 and source.startswith(rest, at):
-                tables = {0} | pmt_pids(source)
-                assert all(pid_of(packet) in tables for packet in packets(body[: count * PACKET]))
-                return at, count
-            at = source.find(rest[: 4 * PACKET], at + 1)
+    tables = preamble_packets(body)
+    rest = bytes(body[tables * PACKET :])
+    at = source.find(rest[: 4 * PACKET])
+    while at >= 0:
+        if at % PACKET == 0 and source.startswith(rest, at):
+            return at, tables
+        at = source.find(rest[: 4 * PACKET], at + 1)
     raise AssertionError("the body is not one piece of what the engine sent")
-
-
-def runs_of(data: bytes | bytearray, marker: bytes) -> list[int]:
-    """Return every packet number at which `marker` is found in a packet."""
-    return [number for number, packet in enumerate(packets(data)) if marker in packet]

@@ -27,7 +27,7 @@ POLL_S = 0.02
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], what: str, limit_s: float = 10.0) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = 10.0) -> T:
     """Poll until `condition()` is true and return its value; fail with `what` when that takes too long."""
     deadline_at = time.monotonic() + limit_s
     while True:
@@ -225,4 +225,4 @@ class Proxy(Program):
             health = self.get("/api/health")
             return health if health["status"] == status else None
 
-        return wait_for(look, f"health {status}", limit_s) or {}
+        return wait_for(look, f"health {status}", limit_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def timed(method: str, url: str) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def broken(module_programs: Keep, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Proxy]]:
+def broken(module_programs: Keep, tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, Proxy]:
     """Return an engine on which each case has a channel, and a proxy with short deadlines."""
     folder = tmp_path_factory.mktemp("broken")
     engine = Engine(folder, "--channels", str(len(CASES)))
@@ -69,7 +69,7 @@ def broken(module_programs: Keep, tmp_path_factory: pytest.TempPathFactory) -> I
         engine.set_fault(case.fault, case.value, name=f"Channel {number:03d}")
     proxy = Proxy(folder, engine.url, *DEADLINES, "keyframe_wait_s=1")
     module_programs(proxy)
-    yield engine, proxy
+    return engine, proxy
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_a_frozen_player_skips_ahead_and_goes_on_at_a_keyframe(
     other.wait_more(1 << 20)
 
     assert faults_in(other.body) == []
-    assert set(body[:: PACKET][: len(body) // PACKET]) == {0x47}  # aligned from the first packet to the last
+    assert set(body[::PACKET][: len(body) // PACKET]) == {0x47}  # aligned from the first packet to the last
     starts = pieces(body, bytes(other.body))
     assert len(starts) == 2, starts
     (_, _), (begun, _) = starts

@@ -62,9 +62,7 @@ def test_ffprobe_knows_the_codecs_in_under_a_second(engine: Engine, proxy: Proxy
     took_s = []
     for _ in range(3):  # the machine may be busy with something else
         began_at = time.monotonic()
-        done = subprocess.run(
-            [*command, "-of", "csv=p=0", url], capture_output=True, text=True, timeout=20, check=True
-        )
+        done = subprocess.run([*command, "-of", "csv=p=0", url], capture_output=True, text=True, timeout=20, check=True)
         took_s.append(round(time.monotonic() - began_at, 3))
         assert done.stderr == ""
         assert set(done.stdout.split()) == {"h264,1280", "aac,48000"}

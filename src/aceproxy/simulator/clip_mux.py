@@ -21,6 +21,7 @@ CLOCK_HZ = 90_000
 PMT_PID, VIDEO_PID, AUDIO_PID = 0x1000, 0x100, 0x101
 PSI_INTERVAL_S = 0.08
 SDT_INTERVAL_S = 0.5
+SHORT_BYTES = 24  # payload of a packet cut short: enough for a PES header
 PCR_INTERVAL_S = 0.022
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
 
@@ -43,7 +44,7 @@ class Track:
 
     pid: int
     units: deque[Unit]
-    short_units: int
+    short_packets: int
     rest: bytes = b""
     unit: Unit | None = None
     packets: int = 0
@@ -124,9 +125,9 @@ def packet_of(track: Track, pcr: int | None) -> bytes:
     flags = (0x40 if starts and track.unit and track.unit.random_access else 0) | (0x10 if pcr is not None else 0)
     field_bytes = bytes((flags,)) + (pcr_bytes(pcr) if pcr is not None else b"") if flags else b""
     room = PACKET_BYTES - 4 - (1 + len(field_bytes) if field_bytes else 0)
-    if starts and track.short_units > 0 and len(track.rest) > 200:
-        track.short_units -= 1
-        room = min(room, 40)
+    if track.short_packets > 0 and len(track.rest) > SHORT_BYTES:
+        track.short_packets -= 1
+        room = min(room, SHORT_BYTES)
     payload, track.rest = track.rest[:room], track.rest[room:]
     head = bytes((0x47, (0x40 if starts else 0) | track.pid >> 8, track.pid & 0xFF))
     track.packets += 1
@@ -204,14 +205,14 @@ def multiplex(name: str, units: list[Unit], lap_ticks: int, packet_count: int) -
     """
     pids = [pid for pid in (VIDEO_PID, AUDIO_PID) if any(unit.pid == pid for unit in units)]
     psi = tables(name, with_video=VIDEO_PID in pids)
-    short_units = dict.fromkeys(pids, 0)
+    short_packets = dict.fromkeys(pids, 0)
     for _ in range(200):
-        tracks = [Track(pid, deque(u for u in units if u.pid == pid), short_units[pid]) for pid in pids]
+        tracks = [Track(pid, deque(u for u in units if u.pid == pid), short_packets[pid]) for pid in pids]
         packets = Multiplexer(tracks, psi, lap_ticks, packet_count).run()
         if all(track.packets % 16 == 0 for track in tracks):
             return b"".join(close_counters(packets, psi))
         for track in tracks:
-            short_units[track.pid] += -track.packets % 16
+            short_packets[track.pid] += -track.packets % 16
     raise ValueError(f"{name}: no division into packets closes the continuity counters")
 
 

@@ -101,7 +101,8 @@ class Engine:
         channel, config = download.channel, self.config
         if download.segmenter is None:
             live = channel.content.live
-            start = channel.position_at(now) - channel.span(config.hls_history_s) if live else 0
+            history_s = min(config.hls_history_s, 0.8 * config.hls_window * config.hls_segment_s)
+            start = channel.position_at(now) - channel.span(history_s) if live else 0
             window = config.hls_window if live else None
             download.segmenter = Segmenter(channel, start, config.hls_segment_s, window)
         position = channel.position_at(self.air_time(download, now)) if channel.content.live else channel.size_bytes

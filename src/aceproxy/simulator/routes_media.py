@@ -56,7 +56,12 @@ async def wait_ready(engine: Engine, session: Session, connection: Connection, l
     held = engine.faults.use("headers-held", session.infohash)
     if held is not None:
         await connection.pause(FOREVER_S, lambda: held.cleared or session.ended)
-    await connection.pause(limit_s, lambda: session.ended or engine.table.is_ready(session.download, engine.now()))
+
+    def settled() -> bool:
+        session.active_at = engine.now()  # a player that waits is there
+        return session.ended or engine.table.is_ready(session.download, engine.now())
+
+    await connection.pause(limit_s, settled)
     if session.ended:
         return text_answer(500, GONE)
     return None if connection.gone or session.download.ready_at is not None else text_answer(500, TIMEOUT)

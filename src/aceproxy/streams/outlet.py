@@ -1,7 +1,9 @@
 """An outlet: the pump's side of one client, from a place in the ring to a socket.
 
-Only the pump's thread touches an outlet after it was handed over, but for the counters, which any thread may read: each
-is one whole number that only the pump writes.
+Only the pump's thread touches an outlet after it was handed over, but for the counters, which any thread may read.
+
+An outlet is either at the live edge, together with all others there (then its place is that of the `Cohort`), or it is
+behind, with a place of its own.
 
 The outlet owns a descriptor of its own (a duplicate). Were it the event loop's, the loop could close it and the system
 could give the same number to another connection while the pump is about to write to it.
@@ -18,22 +20,34 @@ from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.streams.block import Block
 from aceproxy.streams.ring import Join, Ring
 
-LIVE_EDGE = 0  # progress: everything there is was sent
+REACHED = 0  # progress: everything before the limit was sent
 BEHIND = 1  # progress: the socket took what it could, there is more
 GONE = 2  # progress: the connection is broken
 FAILED = 3  # progress: a mistake of ours
 
 
+class Cohort:
+    """The one place of all outlets at the live edge: `position` in `block`, at `offset` in the stream."""
+
+    __slots__ = ("block", "offset", "position")
+
+    def __init__(self) -> None:
+        self.block: Block | None = None
+        self.position = 0
+        self.offset = 0
+
+
 class Outlet:
     """Sends one ring to one socket.
 
-    `on_end(reason)` is called on the event loop, once, after the outlet has let go of its descriptor. `turn_bytes`
-    bounds what one turn sends, so that a client that catches up does not hold up the others.
+    `on_end(reason)` is called on the event loop, once, after the outlet has let go of its descriptor.
     """
 
     __slots__ = (
+        "_cohort",
         "_pending",
         "_rejoin",
+        "_sent_bytes",
         "block",
         "blocked_at",
         "ended",
@@ -41,7 +55,6 @@ class Outlet:
         "on_end",
         "position",
         "ring",
-        "sent_bytes",
         "skips",
         "watched",
     )
@@ -53,18 +66,27 @@ class Outlet:
         self.block: Block | None = join.block
         self.position = join.position
         self.on_end = on_end
-        self.sent_bytes = 0
         self.skips = 0
         self.blocked_at: float | None = None  # since when the socket has taken nothing although there was something
         self.watched = False  # registered with the pump's selector
         self.ended: Reason | None = None
+        self._sent_bytes = 0
+        self._cohort: tuple[Cohort, int] | None = None  # while at the live edge; bytes sent are offset + number
         self._pending = join.preamble
         self._rejoin = False
 
     @property
+    def sent_bytes(self) -> int:
+        """Bytes of the stream that the socket took."""
+        cohort = self._cohort
+        return self._sent_bytes if cohort is None else cohort[0].offset + cohort[1]
+
+    @property
     def offset(self) -> int:
         """Absolute offset of the next byte to be sent; the head while the outlet has lost its place."""
-        block = self.block
+        cohort, block = self._cohort, self.block
+        if cohort is not None:
+            return cohort[0].offset
         return self.ring.head if block is None else block.start + self.position
 
     @property
@@ -72,8 +94,24 @@ class Outlet:
         """Bytes between the live edge and the next byte to be sent."""
         return max(0, self.ring.head - self.offset)
 
-    def turn(self, turn_bytes: int) -> int:
-        """Send what there is, at most about `turn_bytes`; return LIVE_EDGE, BEHIND or GONE. Never waits."""
+    def enter(self, cohort: Cohort) -> None:
+        """Come to the live edge: from now on the cohort's place is this outlet's."""
+        self._cohort = (cohort, self._sent_bytes - cohort.offset)
+        self.block = None
+
+    def leave(self, taken: int) -> None:
+        """Fall behind the cohort: of what it is about to send, the socket took only `taken` bytes."""
+        assert self._cohort is not None
+        cohort, base = self._cohort
+        self.block, self.position = cohort.block, cohort.position + taken
+        self._sent_bytes = cohort.offset + base + taken
+        self._cohort = None
+
+    def turn(self, turn_bytes: int, limit: int) -> int:
+        """Send what there is before absolute offset `limit`, at most about `turn_bytes`. Never waits.
+
+        Returns REACHED, BEHIND or GONE.
+        """
         budget = turn_bytes
         try:
             while budget > 0:
@@ -81,20 +119,20 @@ class Outlet:
                     self._send_pending()
                 block = self.block
                 if block is None:
-                    return LIVE_EDGE
+                    return REACHED
                 if block.dropped:
                     self._lose_place(block)
                     continue
                 following = block.next  # read before `size`: see the rules in block.py
-                count = block.size - self.position
+                count = min(block.size, limit - block.start) - self.position
                 if count <= 0:
-                    if following is None:
-                        return LIVE_EDGE
+                    if following is None or following.start > limit:
+                        return REACHED
                     self.block, self.position = following, 0
                     continue
                 taken = os.sendfile(self.fd, block.fd, self.position, count)
                 self.position += taken
-                self.sent_bytes += taken
+                self._sent_bytes += taken
                 budget -= taken
                 if taken < count:
                     return BEHIND
@@ -115,6 +153,8 @@ class Outlet:
 
     def close(self) -> None:
         """Give back the descriptor. The connection itself is closed by the event loop."""
+        self._sent_bytes = self.sent_bytes
+        self._cohort = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -124,8 +164,8 @@ class Outlet:
     def _lose_place(self, block: Block) -> None:
         """The place fell off the ring: finish the packet that was begun, and go on at the newest join point."""
         if self._pending:
-            # Nothing of this block was sent yet. What is pending is the rest of a packet, or PAT and PMT from their
-            # first byte or later; the join sends them anew, so only the packet that was begun must be kept.
+            # Nothing of this block was sent yet. What is pending is PAT and PMT, from their first byte or from within
+            # a packet; the next join sends them anew, so only the packet that was begun must be finished.
             self._pending = self._pending[: len(self._pending) % PACKET_BYTES]
         else:
             inside = self.position % PACKET_BYTES
@@ -140,7 +180,7 @@ class Outlet:
             while self._pending:
                 taken = os.write(self.fd, self._pending)
                 self._pending = self._pending[taken:]
-                self.sent_bytes += taken
+                self._sent_bytes += taken
             if not self._rejoin:
                 return
             join = self.ring.join()

@@ -1,8 +1,9 @@
 """The pump: one thread that sends the rings to the clients.
 
-The kernel copies (`sendfile` releases the interpreter lock), Python steers. The pump wakes when enough has arrived, or
-a tick after; it gives every client that is at the live edge one turn. A client whose socket does not take everything
-is *behind*: it gets further turns as its socket becomes writable and never holds up another one.
+The kernel copies, Python steers: system calls release the interpreter lock. The pump wakes when enough has arrived, or
+a tick after. All clients at the live edge are at the same place, the *cohort*, and are sent the same piece by one tight
+loop. A client whose socket does not take everything is *behind*: it has a place of its own, gets turns as its socket
+becomes writable, never holds up another one, and comes back to the cohort when it has caught up with it.
 
 Who may touch what: the event loop calls the public methods, which only put commands into a queue and wake the thread.
 All outlets and sets belong to the thread. Ends are reported to the loop with `call_soon_threadsafe`, many at once.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -22,12 +24,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aceproxy.errors import Reason
-from aceproxy.streams.outlet import BEHIND, FAILED, GONE, LIVE_EDGE, Outlet
+from aceproxy.streams.block import Block
+from aceproxy.streams.outlet import BEHIND, FAILED, GONE, REACHED, Cohort, Outlet
 from aceproxy.streams.ring import Ring
 
 log = logging.getLogger(__name__)
 
 TURN_BYTES = 1 << 20  # what one client may send in one turn before the next one has its turn
+PIECE_BYTES = 256 << 10  # what the cohort is sent at once
+READ_FROM = 3  # clients in the cohort from which on its piece is read into memory once and sent from there
 SWEEP_S = 1.0  # how often stalled clients are looked for
 
 
@@ -41,12 +46,13 @@ class PumpLimits:
 
 
 class _Audience:
-    """The outlets of one ring: those at the live edge, and those whose sockets are full."""
+    """The outlets of one ring: those at the live edge (by descriptor), and those that are behind."""
 
-    __slots__ = ("behind", "live")
+    __slots__ = ("behind", "cohort", "live")
 
     def __init__(self) -> None:
-        self.live: dict[Outlet, None] = {}  # in the order in which they came, and quick to leave
+        self.cohort = Cohort()
+        self.live: dict[int, Outlet] = {}
         self.behind: set[Outlet] = set()
 
 
@@ -163,23 +169,68 @@ class Pump:
         self._serve(outlet)
 
     def _deliver(self, ring: Ring) -> None:
-        """Give every outlet at the live edge a turn, and those that cannot read a chance to let go of old blocks."""
+        """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks."""
         audience = self._audiences.get(ring)
         if audience is None:
             return
         ring.delivered = ring.head
         for outlet in audience.behind:
             outlet.release_dropped()
-        finished = ring.finished
-        fallen: list[tuple[Outlet, int]] = []
-        for outlet in audience.live:
-            progress = self._turn(outlet)
-            if progress != LIVE_EDGE or finished is not None:
-                fallen.append((outlet, progress))
-        for outlet, progress in fallen:
-            self._settle(outlet, audience, progress)
+        self._advance(audience)
+        if ring.finished is not None:
+            for outlet in list(audience.live.values()):
+                self._end(outlet, ring.finished)
         if ring.watch_front:
-            ring.front = max((outlet.offset for outlet in (*audience.live, *audience.behind)), default=0)
+            behind = max((outlet.offset for outlet in audience.behind), default=0)
+            ring.front = max(behind, audience.cohort.offset if audience.live else 0)
+
+    def _advance(self, audience: _Audience) -> None:
+        """Send all outlets at the live edge what has been appended since they were last sent something."""
+        cohort = audience.cohort
+        while audience.live and (block := cohort.block) is not None:
+            if block.dropped:  # the thread did not run for longer than the ring lasts
+                for outlet in list(audience.live.values()):
+                    self._fall_behind(audience, outlet, 0)
+                return
+            following = block.next  # read before `size`: see the rules in block.py
+            count = min(block.size - cohort.position, PIECE_BYTES)
+            if count > 0:
+                self._send_piece(audience, block, count)
+                cohort.position += count
+                cohort.offset += count
+            elif following is None:
+                return
+            else:
+                cohort.block, cohort.position = following, 0
+
+    def _send_piece(self, audience: _Audience, block: Block, count: int) -> None:
+        """Send `count` bytes from the cohort's place to each of its outlets; who does not take all falls behind."""
+        position = audience.cohort.position
+        fallen: list[tuple[Outlet, int]] = []
+        # A piece that is in the processor's cache is sent for less than one the kernel has to look up page by page.
+        piece = block.read(position, count) if len(audience.live) >= READ_FROM else None
+        write, sendfile, source = os.write, os.sendfile, block.fd
+        for fd, outlet in audience.live.items():
+            try:
+                taken = write(fd, piece) if piece is not None else sendfile(fd, source, position, count)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                taken = -1
+            if taken != count:
+                fallen.append((outlet, taken))
+        for outlet, taken in fallen:
+            if taken < 0:
+                self._end(outlet, Reason.CLIENT_LEFT)
+            else:
+                self._fall_behind(audience, outlet, taken)
+
+    def _fall_behind(self, audience: _Audience, outlet: Outlet, taken: int) -> None:
+        del audience.live[outlet.fd]
+        outlet.leave(taken)
+        audience.behind.add(outlet)
+        outlet.blocked_at = time.monotonic()
+        self._watch(outlet)
 
     def _serve(self, outlet: Outlet) -> None:
         """Give an outlet that is behind a turn."""
@@ -187,23 +238,26 @@ class Pump:
         if audience is None or outlet.ended is not None:
             return
         before = outlet.sent_bytes
-        progress = self._turn(outlet)
+        progress = self._turn(audience, outlet)
         if outlet.sent_bytes != before:
             outlet.blocked_at = None
             if outlet.ring.watch_front:
                 outlet.ring.front = max(outlet.ring.front, outlet.offset)
-        self._settle(outlet, audience, progress)
+        self._settle(audience, outlet, progress)
 
-    def _turn(self, outlet: Outlet) -> int:
+    def _turn(self, audience: _Audience, outlet: Outlet) -> int:
         """One turn; a mistake of ours costs this one client, never the thread that serves all others."""
         try:
-            return outlet.turn(TURN_BYTES)
+            if audience.live and outlet.offset > audience.cohort.offset:
+                self._advance(audience)
+            limit = audience.cohort.offset if audience.live else outlet.ring.head
+            return outlet.turn(TURN_BYTES, limit)
         except Exception:
             log.exception("sending to a client failed")
             return FAILED
 
-    def _settle(self, outlet: Outlet, audience: _Audience, progress: int) -> None:
-        """Put an outlet where its progress says: at the live edge, behind, or out."""
+    def _settle(self, audience: _Audience, outlet: Outlet, progress: int) -> None:
+        """Put an outlet where its progress says: into the cohort, behind, or out."""
         if progress == GONE:
             self._end(outlet, Reason.CLIENT_LEFT)
         elif progress == FAILED:
@@ -211,21 +265,18 @@ class Pump:
         elif progress == BEHIND:
             if outlet.blocked_at is None:
                 outlet.blocked_at = time.monotonic()
-            if outlet not in audience.behind:
-                audience.live.pop(outlet, None)
-                audience.behind.add(outlet)
-            if not outlet.watched:
-                self._selector.register(outlet.fd, selectors.EVENT_WRITE, outlet)
-                outlet.watched = True
-        else:
-            outlet.blocked_at = None
-            if outlet.ring.finished is not None:
-                self._end(outlet, outlet.ring.finished)
-                return
-            if outlet in audience.behind:
-                audience.behind.discard(outlet)
-                audience.live[outlet] = None
+            self._watch(outlet)
+        elif outlet.ring.finished is not None and outlet.offset >= outlet.ring.head:
+            self._end(outlet, outlet.ring.finished)
+        elif outlet.block is not None:  # else the ring is empty: the next turn finds a place
             self._unwatch(outlet)
+            outlet.blocked_at = None
+            audience.behind.discard(outlet)
+            cohort = audience.cohort
+            if not audience.live:
+                cohort.block, cohort.position, cohort.offset = outlet.block, outlet.position, outlet.offset
+            outlet.enter(cohort)
+            audience.live[outlet.fd] = outlet
 
     def _sweep(self, now: float) -> None:
         """End the clients that have taken nothing for too long although there was something for them."""
@@ -238,6 +289,11 @@ class Pump:
             for outlet in stalled:
                 self._end(outlet, Reason.STALLED_CLIENT)
 
+    def _watch(self, outlet: Outlet) -> None:
+        if not outlet.watched:
+            self._selector.register(outlet.fd, selectors.EVENT_WRITE, outlet)
+            outlet.watched = True
+
     def _unwatch(self, outlet: Outlet) -> None:
         if outlet.watched:
             # Before the descriptor is closed: the kernel would go on watching a connection that has another one.
@@ -249,19 +305,19 @@ class Pump:
             return
         outlet.ended = reason
         self._unwatch(outlet)
-        outlet.close()
         audience = self._audiences.get(outlet.ring)
         if audience is not None:
             audience.behind.discard(outlet)
-            audience.live.pop(outlet, None)
+            audience.live.pop(outlet.fd, None)
             if not audience.live and not audience.behind:
                 del self._audiences[outlet.ring]
+        outlet.close()
         self._ends.append((outlet, reason))
 
     def _forget(self, ring: Ring, reason: Reason) -> None:
         audience = self._audiences.get(ring)
         if audience is not None:
-            for outlet in [*audience.live, *audience.behind]:
+            for outlet in [*audience.live.values(), *audience.behind]:
                 self._end(outlet, reason)
 
     def _report_ends(self) -> None:

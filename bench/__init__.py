@@ -1,0 +1,1 @@
+"""The bench: scenarios against a whole running proxy, beside references that do the least that can be done."""

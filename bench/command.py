@@ -1,0 +1,106 @@
+"""The bench's command line: choose, run, judge, write."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from bench.building import ROOT, BuildError, build
+from bench.figures import figures_of, summarize
+from bench.measuring import Run, run_once
+from bench.reporting import draw, page, write
+from bench.scenarios import ALL, Scenario, chosen
+from bench.targets import DEFAULT_COMMAND, NGINX, PROXY, Setup
+from bench.verdicts import verdicts
+
+USAGE_STATUS = 2
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure a proxy in front of a fake engine.")
+    parser.add_argument("--scenario", action="append", nargs="+", default=[], metavar="NAME", help="default: all")
+    parser.add_argument("--repeat", type=int, default=3, help="times that each run is made; medians count (3)")
+    parser.add_argument("--command", default=DEFAULT_COMMAND, help="how to start the proxy; {listen}, {engine} are set")
+    parser.add_argument(
+        "--quick", action="store_true", help="short windows, one hour for a day; one run if no --repeat"
+    )
+    parser.add_argument("--no-references", action="store_true", help="only the proxy")
+    parser.add_argument("--bitrate", type=float, default=8e6, help="bit/s of each stream (8e6)")
+    parser.add_argument("--output", type=Path, default=ROOT / "artifacts" / "bench", help="folder for the results")
+    parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
+    return parser
+
+
+def main() -> int:
+    """Run the bench. Returns 0 if all requirements that were measured are met, 1 if not, 2 if it cannot run."""
+    parser = arguments()
+    options = parser.parse_args()
+    if options.list:
+        for one in ALL:
+            print(f"{one.name:14} {one.about}")
+        return 0
+    try:
+        scenarios = chosen([name for group in options.scenario for name in group], quick=options.quick)
+        programs = build()
+    except (ValueError, BuildError) as error:
+        print(f"bench: {error}")
+        return USAGE_STATUS
+    repeats = 1 if options.quick and options.repeat == parser.get_default("repeat") else options.repeat
+    with tempfile.TemporaryDirectory(prefix="aceproxy-bench-") as folder:
+        setup = Setup(programs, options.command, Path(folder), options.bitrate)
+        runs = _run_all(setup, scenarios, repeats, references=not options.no_references)
+    return _conclude(runs, options.bitrate, options.command, repeats, options.output)
+
+
+def _run_all(setup: Setup, scenarios: list[Scenario], repeats: int, *, references: bool) -> list[Run]:
+    """Make all runs; the targets of a scenario take turns, so that what else the machine does hits all of them."""
+    runs: list[Run] = []
+    for scenario in scenarios:
+        targets = [kind for kind in scenario.targets if kind == PROXY or (references and _available(kind))]
+        for repeat in range(repeats):
+            for kind in targets:
+                began_at = time.monotonic()
+                run = run_once(setup, scenario, kind)
+                runs.append(run)
+                _tell(run, repeat, time.monotonic() - began_at)
+    return runs
+
+
+def _available(kind: str) -> bool:
+    return (
+        kind != NGINX
+        or shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin") is not None
+    )
+
+
+def _tell(run: Run, repeat: int, took_s: float) -> None:
+    """Print a line about a run that is over."""
+    figures = figures_of(run)
+    shown = {
+        "CPU s/GB": figures.get("cpu_s_per_gb"),
+        "GB": figures.get("delivered_gb"),
+        "age p99": figures.get("age_ms_p99"),
+        "silence p99": figures.get("stall_ms_p99"),
+        "faults": figures.get("faults"),
+    }
+    words = ", ".join(f"{name} {value:.3g}" for name, value in shown.items() if value is not None)
+    print(f"{run.scenario:14} {run.target:11} #{repeat + 1} {took_s:5.1f} s  {run.error or words}", flush=True)
+
+
+def _conclude(runs: list[Run], bitrate_bps: float, command: str, repeats: int, output: Path) -> int:
+    summaries = summarize(runs)
+    judged = verdicts(summaries, bitrate_bps)
+    plots = draw(runs, summaries)
+    text = page(summaries, judged, list(plots), command, repeats)
+    write(output, runs, summaries, text, plots)
+    for verdict in judged:
+        value = "-" if verdict.value is None else f"{verdict.value:.3g}"
+        sign = ">=" if verdict.least else "<="
+        print(f"{verdict.word:4} {verdict.what}: {value} {verdict.unit} ({sign} {verdict.limit:.3g})")
+    print(f"written to {output}")
+    return 0 if all(verdict.word != "FAIL" for verdict in judged) else 1

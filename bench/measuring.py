@@ -1,0 +1,184 @@
+"""One run of one scenario against one target, from the start of all processes to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.building import ROOT
+from bench.processes import Child, ProcessError, wait_until
+from bench.sampling import Usage, cpu_s, usage
+from bench.scenarios import Scenario
+from bench.targets import DIRECT, PROXY, Setup, Target, source, target
+
+PROBE_RATE = 20.0  # requests per second and route
+SAMPLE_S = 0.5
+SLACK_S = 20.0
+IDLE_S = 1.5  # for a fresh process to come to rest
+VOLUME_S_PER_GB = 5.0  # slower than that and the run is given up
+
+
+@dataclass(slots=True)
+class Run:
+    """What came out of one run. `load` and `probes` are the documents of load.c and the prober."""
+
+    scenario: str
+    target: str
+    load: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, dict[str, float]] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    idle: Usage | None = None
+    busy: Usage | None = None
+    after: Usage | None = None
+    ring_bytes: int | None = None
+    engine: dict[str, Any] = field(default_factory=dict)
+    series: list[dict[str, float]] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def delivered_gb(self) -> float:
+        """GB (10^9 bytes) that clients received in the window."""
+        return float(self.load.get("window_bytes", 0)) / 1e9
+
+    def as_document(self) -> dict[str, Any]:
+        """Return everything as JSON takes it."""
+        return {**dataclasses.asdict(self), "delivered_gb": self.delivered_gb}
+
+
+def run_once(setup: Setup, scenario: Scenario, kind: str) -> Run:
+    """Run a scenario once. What fails is told in the run's `error`; nothing is left running."""
+    run = Run(scenario.name, kind)
+    if kind == DIRECT:
+        scenario = dataclasses.replace(scenario, clients=1)
+    try:
+        with (
+            source(setup, unlimited=scenario.unlimited, limit_gb=scenario.volume_gb) as engine,
+            target(setup, kind, engine, scenario.total_s + 5, big_log=scenario.big_log) as goal,
+        ):
+            if kind == PROXY:
+                time.sleep(IDLE_S)
+                run.idle = usage(goal.pid)
+            _play(setup, scenario, run, engine, goal)
+    except (ProcessError, ValueError, KeyError) as error:
+        run.error = f"{type(error).__name__}: {error}"
+    return run
+
+
+def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Target) -> None:
+    """Send the players and watch."""
+    with contextlib.ExitStack() as children:
+        load = children.enter_context(Child("load", _load_command(setup, scenario, goal), setup.folder / "load.log"))
+        load.wait_line("window begins", scenario.ramp_s + scenario.warm_s + SLACK_S)
+        if scenario.hang:
+            _get(engine.port, "/bench/hang?on=1")
+        prober = _start_prober(setup, scenario, goal)
+        if prober is not None:
+            children.enter_context(prober)
+        before_s = cpu_s(goal.pid)
+        if scenario.volume_gb:
+            _watch_volume(scenario, run, engine, goal)
+            load.ask_to_end()
+        load.wait_line("window ends", scenario.measure_s + SLACK_S)
+        run.cpu_s = cpu_s(goal.pid) - before_s
+        if run.target == PROXY:
+            run.busy = usage(goal.pid)
+            run.ring_bytes = _ring_bytes(goal.port)
+        load.ask_to_end()
+        load.wait_end(SLACK_S)
+        run.load = json.loads(load.lines[-1])
+        if prober is not None:
+            prober.wait_end(SLACK_S)
+            run.probes = json.loads(prober.lines[-1])
+    if run.target == PROXY and not scenario.hang:
+        _look_back(scenario, run, engine, goal)
+
+
+def _load_command(setup: Setup, scenario: Scenario, goal: Target) -> list[str]:
+    numbers: dict[str, float] = {
+        "port": goal.port,
+        "clients": scenario.clients,
+        "channels": scenario.channels,
+        "slow": scenario.slow,
+        "frozen": scenario.frozen,
+        "joiners": scenario.joiners,
+        "join-every-ms": scenario.join_every_ms,
+        "stay-s": scenario.stay_s,
+        "stay-most-s": scenario.stay_most_s,
+        "ramp-s": scenario.ramp_s,
+        "warm-s": scenario.warm_s,
+        "measure-s": scenario.volume_gb * VOLUME_S_PER_GB + SLACK_S if scenario.volume_gb else scenario.measure_s,
+        "nap-us": scenario.nap_us,
+    }
+    command = [str(setup.programs.load), "--path", goal.path]
+    for name, number in numbers.items():
+        command += [f"--{name}", f"{number:g}"]
+    return command
+
+
+def _start_prober(setup: Setup, scenario: Scenario, goal: Target) -> Child | None:
+    if not scenario.routes:
+        return None
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.probing import main; main(sys.argv[1:])"
+    numbers = [str(goal.port), f"{PROBE_RATE:g}", f"{scenario.measure_s - 0.5:g}"]
+    return Child("prober", [sys.executable, "-c", code, *numbers, *scenario.routes], setup.folder / "prober.log")
+
+
+def _watch_volume(scenario: Scenario, run: Run, engine: Target, goal: Target) -> None:
+    """Sample memory until the source has sent its volume. Raises ProcessError when that takes too long."""
+    began_at = time.monotonic()
+    deadline_at = began_at + scenario.volume_gb * VOLUME_S_PER_GB + SLACK_S / 2
+    sent_gb = 0.0
+    while sent_gb < scenario.volume_gb * 0.999:
+        if time.monotonic() > deadline_at:
+            raise ProcessError(f"only {sent_gb:.1f} of {scenario.volume_gb:.1f} GB went through in time")
+        time.sleep(SAMPLE_S)
+        sent_gb = float(_get(engine.port, "/bench/stats").get("media_bytes", 0)) / 1e9
+        now = usage(goal.pid)
+        run.series.append(
+            {
+                "at_s": round(time.monotonic() - began_at, 2),
+                "sent_gb": round(sent_gb, 3),
+                "pss_bytes": now.pss_bytes,
+                "memfd_bytes": now.memfd_bytes,
+                "descriptors": now.descriptors,
+            }
+        )
+
+
+def _look_back(scenario: Scenario, run: Run, engine: Target, goal: Target) -> None:
+    """See what is left when the players have gone."""
+
+    def stopped() -> bool:
+        run.engine = _get(engine.port, "/bench/stats")
+        return run.engine.get("starts") == run.engine.get("stops")
+
+    if scenario.settle_s:
+        wait_until(stopped, scenario.settle_s)
+    else:
+        time.sleep(0.5)
+        stopped()
+    run.after = usage(goal.pid)
+
+
+def _ring_bytes(port: int) -> int | None:
+    """Ask the proxy how much media it holds; None if it does not tell."""
+    with contextlib.suppress(KeyError, TypeError):
+        streams = _get(port, "/api/aceproxy/streams")["streams"]
+        return sum(int(stream["buffer_bytes"]) for stream in streams)
+    return None
+
+
+def _get(port: int, path: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5.0) as answer:
+            document = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}

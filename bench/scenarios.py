@@ -1,0 +1,135 @@
+"""The scenarios: what is played, by whom, for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
+
+ROUTES = ("/api/health", "/api/aceproxy/stats", "/api/aceproxy/streams", "/api/logs/tail?lines=100", "/ace/status")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One scenario. Clients play during the whole window; joiners come within it and leave.
+
+    `routes` are probed meanwhile; `hang` makes the engine's API hang from the window's begin; `big_log` gives the
+    proxy's error output a file that holds 1 GB; `volume_gb` ends the run when the source has sent so much;
+    `settle_s` is how long to wait afterwards for the engine's playbacks to be stopped.
+    """
+
+    name: str
+    about: str
+    clients: int = 1
+    channels: int = 1
+    slow: int = 0
+    frozen: int = 0
+    joiners: int = 0
+    join_every_ms: float = 50.0
+    stay_s: float = 1.0
+    stay_most_s: float = 1.0
+    unlimited: bool = False
+    volume_gb: float = 0.0
+    ramp_s: float = 1.0
+    warm_s: float = 4.0
+    measure_s: float = 10.0
+    nap_us: int = 1000
+    routes: tuple[str, ...] = ()
+    hang: bool = False
+    big_log: bool = False
+    settle_s: float = 0.0
+    targets: tuple[str, ...] = (PROXY,)
+
+    @property
+    def total_s(self) -> float:
+        """Planned time from the first client to the last."""
+        return self.ramp_s + self.warm_s + self.measure_s
+
+
+def _fan(clients: int, ramp_s: float, *references: str) -> Scenario:
+    about = f"1 stream to {clients} client{'s' if clients > 1 else ''}"
+    return Scenario(f"fan{clients}", about, clients=clients, ramp_s=ramp_s, targets=(PROXY, *references))
+
+
+REFERENCES = (COALESCE, CHUNK, NGINX)
+ALL = (
+    _fan(1, 0.1),
+    _fan(10, 0.2),
+    _fan(100, 1.0, *REFERENCES),
+    _fan(300, 2.0, *REFERENCES),
+    _fan(1000, 4.0, *REFERENCES, DIRECT),
+    Scenario("streams20x5", "20 streams to 5 clients each", clients=100, channels=20),
+    Scenario("streams100x1", "100 streams to 1 client each", clients=100, channels=100, ramp_s=2.0),
+    Scenario(
+        "unlimited4", "1 stream as fast as it goes, 4 clients", clients=4, unlimited=True, measure_s=5.0, nap_us=0
+    ),
+    Scenario(
+        "unlimited50", "1 stream as fast as it goes, 50 clients", clients=50, unlimited=True, measure_s=5.0, nap_us=0
+    ),
+    Scenario("slow20of100", "100 clients, 20 of them read at 1 Mbit/s", clients=100, slow=20, measure_s=45.0),
+    Scenario(
+        "late", "100 join a stream that 300 watch", clients=300, joiners=100, join_every_ms=95, ramp_s=2.0, nap_us=0
+    ),
+    Scenario(
+        "churn200",
+        "about 200 clients that come and go, 20 that stay",
+        clients=20,
+        joiners=900,
+        join_every_ms=16.0,
+        stay_s=2.0,
+        stay_most_s=4.0,
+        measure_s=18.0,
+        nap_us=0,
+    ),
+    Scenario(
+        "zap",
+        "1000 joins and leaves over 50 channels in a minute",
+        clients=0,
+        channels=50,
+        joiners=1000,
+        join_every_ms=59.0,
+        stay_s=0.5,
+        stay_most_s=3.0,
+        ramp_s=0.1,
+        warm_s=0.5,
+        measure_s=62.0,
+        nap_us=0,
+        settle_s=25.0,
+    ),
+    Scenario("day", "24 h of one 8 Mbit/s stream at full speed", unlimited=True, volume_gb=86.4, warm_s=0.5, nap_us=0),
+    Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=4.0, routes=ROUTES),
+    Scenario(
+        "api-trouble",
+        "the API with 20 slow readers of 100, a hung engine and a log of 1 GB",
+        clients=100,
+        slow=20,
+        routes=ROUTES,
+        hang=True,
+        big_log=True,
+    ),
+)
+
+
+def chosen(names: list[str], *, quick: bool) -> list[Scenario]:
+    """Return the scenarios by name; `api` means all that begin with it. Raises ValueError for an unknown name."""
+    found = list(ALL)
+    if names:
+        found = [one for one in ALL if any(one.name == name or one.name.startswith(f"{name}-") for name in names)]
+        known = {one.name for one in ALL} | {one.name.partition("-")[0] for one in ALL}
+        unknown = sorted(set(names) - known)
+        if unknown:
+            raise ValueError(f"no scenario {', '.join(unknown)}; there are {', '.join(one.name for one in ALL)}")
+    return [_shortened(one) for one in found] if quick else found
+
+
+def _shortened(scenario: Scenario) -> Scenario:
+    """Return a scenario that takes a few seconds."""
+    measure_s = min(scenario.measure_s, 4.0)
+    share = measure_s / scenario.measure_s
+    return replace(
+        scenario,
+        measure_s=measure_s,
+        warm_s=min(scenario.warm_s, 2.5),
+        joiners=int(scenario.joiners * share),
+        volume_gb=scenario.volume_gb / 24,
+    )

@@ -1,0 +1,126 @@
+"""What is measured: the proxy under a start command of choice, and the references, each as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.building import Programs
+from bench.processes import Child, ProcessError, free_port, wait_port
+
+DEFAULT_COMMAND = "aceproxy serve --listen {listen} --engine {engine}"
+START_S = 30.0
+PROXY, COALESCE, CHUNK, NGINX, DIRECT = "proxy", "c-coalesce", "c-chunk", "nginx", "direct"
+STREAM_PATH = "/ace/getstream?id={}"
+BIG_LOG_BYTES = 1 << 30
+
+NGINX_CONF = """
+daemon off; master_process off; worker_rlimit_nofile 16384; pid {folder}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; sendfile on; default_type video/mp2t;
+  client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+  uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+  server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}; limit_rate {rate}; }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all runs have in common. `folder` takes logs and files of the runs."""
+
+    programs: Programs
+    command: str
+    folder: Path
+    bitrate_bps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that players can be sent to; `pid` is the root of the tree that is measured."""
+
+    kind: str
+    port: int
+    pid: int
+    path: str = STREAM_PATH
+
+
+@contextlib.contextmanager
+def source(setup: Setup, *, unlimited: bool = False, limit_gb: float = 0.0) -> Iterator[Target]:
+    """Run the fake engine. Raises ProcessError."""
+    command: list[str | Path] = [setup.programs.source, "--bitrate", f"{setup.bitrate_bps:.0f}"]
+    command += ["--unlimited", str(int(unlimited)), "--limit-gb", f"{limit_gb:g}"]
+    with Child("source", command, setup.folder / "source.log") as child:
+        port = int(child.wait_line("listening ", START_S).split()[1])
+        yield Target(DIRECT, port, child.pid)
+
+
+@contextlib.contextmanager
+def target(setup: Setup, kind: str, engine: Target, media_s: float, *, big_log: bool = False) -> Iterator[Target]:
+    """Run what is to be measured; `media_s` is how long it will have to play. Raises ProcessError."""
+    if kind == DIRECT:
+        yield engine
+    elif kind == PROXY:
+        yield from _proxy(setup, engine.port, big_log=big_log)
+    elif kind == NGINX:
+        yield from _nginx(setup, media_s)
+    else:
+        yield from _fanout(setup, kind.removeprefix("c-"), engine.port)
+
+
+def _proxy(setup: Setup, engine_port: int, *, big_log: bool) -> Iterator[Target]:
+    port = free_port()
+    words = shlex.split(setup.command.format(listen=f"127.0.0.1:{port}", engine=f"http://127.0.0.1:{engine_port}"))
+    beside = Path(sys.executable).parent / words[0]
+    if "/" not in words[0] and beside.exists():
+        words[0] = str(beside)
+    log = setup.folder / "proxy.log"
+    if big_log:
+        with log.open("wb") as file:
+            file.truncate(BIG_LOG_BYTES)
+    with Child("the proxy", words, log, append=big_log) as child:
+        wait_port(child, port, START_S)
+        yield Target(PROXY, port, child.pid)
+
+
+def _fanout(setup: Setup, mode: str, engine_port: int) -> Iterator[Target]:
+    command: list[str | Path] = [setup.programs.fanout, "--engine-port", str(engine_port), "--mode", mode]
+    with Child(f"fanout {mode}", command, setup.folder / f"fanout-{mode}.log") as child:
+        port = int(child.wait_line("listening ", START_S).split()[1])
+        yield Target(f"c-{mode}", port, child.pid)
+
+
+def _nginx(setup: Setup, media_s: float) -> Iterator[Target]:
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if nginx is None:
+        raise ProcessError("nginx is not installed")
+    port = free_port()
+    media = setup.folder / "media.ts"
+    wanted = int(setup.bitrate_bps / 8 * media_s)
+    if not media.exists() or media.stat().st_size < wanted:
+        subprocess.run(
+            [
+                setup.programs.source,
+                "--file",
+                media,
+                "--seconds",
+                f"{media_s:.0f}",
+                "--bitrate",
+                f"{setup.bitrate_bps:.0f}",
+            ],
+            check=True,
+            timeout=START_S,
+        )
+    conf = setup.folder / "nginx.conf"
+    rate = int(setup.bitrate_bps / 8 * 1.002)  # the broadcast's own rate, rounded up to whole packets per frame
+    conf.write_text(NGINX_CONF.format(folder=setup.folder, port=port, rate=rate))
+    with Child("nginx", [nginx, "-c", conf, "-e", "stderr"], setup.folder / "nginx.log") as child:
+        wait_port(child, port, START_S)
+        yield Target(NGINX, port, child.pid, "/media.ts")

@@ -1,0 +1,125 @@
+"""The requirements: what the figures must be, and whether they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.figures import Summary
+from bench.scenarios import ROUTES
+from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
+
+Lookup = Callable[..., float | None]
+STEADY = ("fan1", "fan10", "fan100", "fan300", "fan1000", "streams20x5", "streams100x1", "late", "api-1000")
+OTHERS = ("unlimited4", "unlimited50", "slow20of100", "churn200", "zap", "day", "api-trouble")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One requirement. `value` is None where nothing was measured for it."""
+
+    what: str
+    value: float | None
+    limit: float
+    unit: str = ""
+    least: bool = False
+
+    @property
+    def word(self) -> str:
+        """PASS, FAIL, or a dash."""
+        if self.value is None:
+            return "-"
+        return "PASS" if (self.value >= self.limit if self.least else self.value <= self.limit) else "FAIL"
+
+
+def verdicts(summaries: list[Summary], bitrate_bps: float) -> list[Verdict]:
+    """Judge what was measured."""
+    table = {(one.scenario, one.target): one.figures for one in summaries}
+
+    def value(scenario: str, name: str, target: str = PROXY) -> float | None:
+        return table.get((scenario, target), {}).get(name)
+
+    errors = sum(len(one.errors) for one in summaries)
+    found = [Verdict("runs that failed", errors, 0)]
+    for group in (_cost(value), _delivery(value, bitrate_bps), _delay(value), _api(value), _memory(value)):
+        found.extend(verdict for verdict in group if verdict.value is not None)
+    return found
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return one / other if one is not None and other else None
+
+
+def _cost(value: Lookup) -> Iterator[Verdict]:
+    name = "cpu_s_per_gb"
+    for scenario in ("fan300", "fan1000"):
+        own = value(scenario, name)
+        for target, limit in ((COALESCE, 1.15), (CHUNK, 0.6), (NGINX, 1.6)):
+            yield Verdict(
+                f"{scenario}: CPU per GB, to {target}", _ratio(own, value(scenario, name, target)), limit, "x"
+            )
+    for scenario in ("streams20x5", "streams100x1"):
+        yield Verdict(
+            f"{scenario}: CPU per GB, to fan100", _ratio(value(scenario, name), value("fan100", name)), 1.5, "x"
+        )
+    for scenario in ("fan300", "fan1000"):
+        yield Verdict(
+            f"{scenario}: CPU per GB, to fan100", _ratio(value(scenario, name), value("fan100", name)), 1.1, "x"
+        )
+
+
+def _delivery(value: Lookup, bitrate_bps: float) -> Iterator[Verdict]:
+    for scenario in STEADY:
+        # a window of some seconds may cut one batch of 100 ms off at its end
+        yield Verdict(
+            f"{scenario}: slowest client", value(scenario, "rate_mbps_min"), bitrate_bps / 1e6 * 0.96, "Mbit/s", True
+        )
+        yield Verdict(f"{scenario}: p99 of the clients' longest silence", value(scenario, "stall_ms_p99"), 250, "ms")
+        yield Verdict(f"{scenario}: skips", value(scenario, "skips"), 0)
+    yield Verdict("slow20of100: p99 of the 80's longest silence", value("slow20of100", "stall_ms_p99"), 250, "ms")
+    for scenario in (*STEADY, *OTHERS):
+        yield Verdict(f"{scenario}: broken packets, gaps, refusals", value(scenario, "faults"), 0)
+        yield Verdict(f"{scenario}: starts not at PAT, PMT, keyframe", value(scenario, "unclean_starts"), 0)
+    for scenario in ("churn200", "zap"):
+        left, idle = value(scenario, "after_descriptors"), value(scenario, "idle_descriptors")
+        more = left - idle if left is not None and idle is not None else None
+        yield Verdict(f"{scenario}: descriptors left open", more, 40)
+    yield Verdict("zap: playbacks not stopped in the end", value("zap", "playbacks_left"), 0)
+
+
+def _delay(value: Lookup) -> Iterator[Verdict]:
+    through, direct = value("fan1000", "age_ms_p99"), value("fan1000", "age_ms_p99", DIRECT)
+    added = through - direct if through is not None and direct is not None else None
+    yield Verdict("fan1000: p99 of the delay that is added", added, 150, "ms")
+    yield Verdict("late: p50 to the first byte", value("late", "join_first_byte_ms_p50"), 5, "ms")
+    yield Verdict("late: p99 to the first byte", value("late", "join_first_byte_ms_p99"), 50, "ms")
+
+
+def _api(value: Lookup) -> Iterator[Verdict]:
+    for scenario in ("api-1000", "api-trouble"):
+        for route in ROUTES:
+            yield Verdict(f"{scenario}: {route} p50", value(scenario, f"p50 {route}"), 3, "ms")
+            yield Verdict(f"{scenario}: {route} p99", value(scenario, f"p99 {route}"), 15, "ms")
+            yield Verdict(f"{scenario}: {route} errors", value(scenario, f"errors {route}"), 0)
+
+
+def _memory(value: Lookup) -> Iterator[Verdict]:
+    for scenario in ("fan1", "fan10", "fan100"):
+        idle = value(scenario, "idle_pss_mb")
+        if idle is not None:
+            yield Verdict("memory (PSS) with nothing playing", idle, 60, "MB")
+            break
+    yield Verdict("streams100x1: memory per stream beside its ring", _per_stream(value), 2, "MB")
+    few, many = value("fan10", "busy_private_mb"), value("fan1000", "busy_private_mb")
+    per_client = (many - few) * 1e6 / 990 / 1024 if few is not None and many is not None else None
+    yield Verdict("fan1000: memory per client, to fan10", per_client, 16, "KiB")
+    yield Verdict("day: growth of memory (PSS), first to last third", value("day", "pss_growth_mb"), 3, "MB")
+    yield Verdict("day: most that the ring held", value("day", "memfd_highest_mb"), 80, "MB")
+
+
+def _per_stream(value: Lookup) -> float | None:
+    busy, idle = value("streams100x1", "busy_private_mb"), value("streams100x1", "idle_pss_mb")
+    held, ring = value("streams100x1", "memfd_mb"), value("streams100x1", "ring_mb")
+    if busy is None or idle is None or held is None or ring is None:
+        return None
+    return (busy - idle + max(0.0, held - ring)) / 100

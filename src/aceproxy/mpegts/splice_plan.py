@@ -1,0 +1,267 @@
+"""Where and how a new source goes on: the plans of the rules "same clock" and "other clock".
+
+**Same clock.** Each stream goes on by its own time stamps. Where the new source has the PES packet that was cut off,
+byte for byte, only its rest is sent and the next one follows: no frame is repeated or lost. Else video begins with
+the very next access unit if the last one was sent whole, and otherwise at the next random-access point; sound begins
+with the first PES packet that was not sent. Time stamps stay as they are: a short gap is a short jump forward.
+
+**Other clock.** The source begins at a random-access point, its clocks shifted so that this picture comes one frame
+after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players wait a jump
+out (mpv and VLC freeze for as long as it takes, or start anew), so viewers who have just sat through an outage would
+sit through it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
+from aceproxy.mpegts.pes import read_pes_header
+from aceproxy.mpegts.splice_rewrite import Gate
+from aceproxy.mpegts.splice_sent import PidEnd
+from aceproxy.mpegts.splice_source import NewSource, PesStart
+from aceproxy.mpegts.splice_stamps import later
+from aceproxy.mpegts.splice_tables import Tables, map_pids
+
+_VIDEO_GAP: Final = 3600
+_AUDIO_GAP: Final = 1920
+_MAX_REORDER: Final = 2 * CLOCK_HZ
+_AUDIO_PATIENCE: Final = CLOCK_HZ  # how far video may be past the place before sound is no longer waited for
+_WITH_PES: Final = ("video", "audio", "subtitle")
+
+
+class Outcome(StrEnum):
+    """How a source was joined to what was sent before."""
+
+    PENDING = "pending"
+    SAME_BYTES = "same bytes"
+    SAME_CLOCK = "same clock"
+    OTHER_CLOCK = "other clock"
+
+
+@dataclass(frozen=True, slots=True)
+class LastSent:
+    """What was sent before the splice. Clocks and PIDs are those sent, unless said otherwise."""
+
+    ends: Mapping[int, PidEnd]
+    clock: int | None
+    """The last PCR."""
+    own_tables: Tables | None
+    """Of the last source, as it sent them."""
+    tables: Tables | None
+    shift: int
+    """What was added to the last source's clocks."""
+    is_used: Callable[[int], bool]
+    """Tells whether a PID was ever sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a source goes on."""
+
+    outcome: Outcome
+    start: int
+    """Offset in the source from which on it is looked at; gates may open later."""
+    shift: int = 0
+    gates: Mapping[int, Gate] = field(default_factory=lambda: MappingProxyType({}))
+    rests: tuple[tuple[int, bytes], ...] = ()
+    """By PID as sent: the rest of the PES packet that was cut off."""
+    is_mapped: bool = False
+    """Own tables are sent in the place of the source's."""
+    trailing: tuple[bytes, ...] = ()
+    """Packets of the source that may follow at once and were sent already."""
+    gap: int = 0
+    """Media time that is missing, 90 kHz; 0 where it cannot be known."""
+    at_access_point: bool = False
+
+
+def needs_mapping(last: LastSent, new: Tables) -> bool:
+    """Tell whether the tables of a new source differ in any way from those that were sent last."""
+    sent = last.tables
+    return sent is None or (sent.pat, sent.pmt, sent.pmt_pid) != (new.pat, new.pmt, new.pmt_pid)
+
+
+def same_clock(source: NewSource, last: LastSent, *, max_jump: int) -> Plan | bool:
+    """Return the plan where the source has gone past the last time stamps sent, by the same clock.
+
+    True: more of the source is needed. False: this rule does not apply.
+    """
+    tables, reference = source.tables, source.reference_pid
+    if tables is None or reference is None:
+        return True
+    pid_map = _pid_map(last, tables)
+    end = last.ends.get(pid_map.get(reference, reference))
+    if end is None:
+        return False
+    opening = _reference_opening(source, last, reference, end)
+    if isinstance(opening, bool):
+        return opening
+    start, rest = opening
+    step = later(_moved(start.dts, last.shift), end.dts) if start.dts is not None else 0
+    gap = end.gap or _VIDEO_GAP
+    if step > max_jump:
+        return False
+    gates = {reference: Gate(start.offset)}
+    rests = [(pid_map.get(reference, reference), rest)] if rest else []
+    for stream in tables.program.streams:
+        if stream.pid == reference or (stream.kind not in _WITH_PES and stream.pid not in source.starts):
+            continue
+        other = last.ends.get(pid_map.get(stream.pid, stream.pid))
+        found = _other_opening(source, last, stream.pid, other, waited=step > _AUDIO_PATIENCE)
+        if found is None:
+            return True
+        gates[stream.pid], rest = found
+        if rest:
+            rests.append((pid_map.get(stream.pid, stream.pid), rest))
+    begin = min(_first_opening(source, last, pid, gate) for pid, gate in gates.items())
+    return Plan(
+        Outcome.SAME_CLOCK,
+        begin,
+        last.shift,
+        gates,
+        tuple(rests),
+        needs_mapping(last, tables),
+        gap=max(0, step - gap),
+        at_access_point=start.offset in source.points,
+    )
+
+
+def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
+    """Return the plan to begin with a PES packet of the source, with its clocks made to go on."""
+    tables = source.tables
+    pid_map = _pid_map(last, tables) if tables else {}
+    gates: dict[int, Gate] = {}
+    shift = _shift(source, last, start)
+    for stream in tables.program.streams if tables else ():
+        if stream.kind not in _WITH_PES and stream.pid not in source.starts:
+            continue
+        end = last.ends.get(pid_map.get(stream.pid, stream.pid))
+        after = None
+        if end is not None and stream.pid != source.reference_pid:
+            after = (end.own_pts + (end.gap or _AUDIO_GAP) // 2) % WRAP
+        gates[stream.pid] = Gate(start.offset, after)
+    is_mapped = tables is not None and needs_mapping(last, tables)
+    point = start.offset in source.points
+    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, is_mapped=is_mapped, at_access_point=point)
+
+
+def anywhere(source: NewSource, last: LastSent) -> Plan:
+    """Return the plan where there is no random-access point: at any PES packet, or just at any packet."""
+    starts = source.reference_starts() or [start for starts in source.starts.values() for start in starts]
+    if starts:
+        return other_clock(source, last, min(starts))
+    is_mapped = source.tables is not None and needs_mapping(last, source.tables)
+    return Plan(Outcome.OTHER_CLOCK, source.base, is_mapped=is_mapped)
+
+
+def _pid_map(last: LastSent, tables: Tables) -> Mapping[int, int]:
+    return map_pids(last.tables, tables, last.is_used) if needs_mapping(last, tables) else {}
+
+
+def _moved(ticks: int, shift: int) -> int:
+    return (ticks + shift) % WRAP
+
+
+def _reference_opening(
+    source: NewSource, last: LastSent, pid: int, end: PidEnd
+) -> tuple[PesStart, bytes] | bool:
+    """Return where the reference PID goes on and what is to be sent before that; True: wait, False: never."""
+    gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+    starts = [start for start in source.starts.get(pid, []) if start.dts is not None]
+    steps = [later(_moved(start.dts or 0, last.shift), end.dts) for start in starts]
+    cut = next((index for index, step in enumerate(steps) if step == 0), None)
+    following = next((index for index, step in enumerate(steps) if step > gap // 2), None)
+    if following is None:
+        return True
+    if cut is not None and cut < following:
+        rest = _rest(source, last, pid, end, starts[cut], starts[following])
+        if rest is not None:
+            return starts[following], rest
+    elif end.is_whole and steps[following] < gap * 3 // 2:
+        return starts[following], b""
+    points = set(source.points)
+    for start, step in zip(starts, steps, strict=True):
+        if step > gap // 2 and start.offset in points:
+            return start, b""
+    return True
+
+
+def _other_opening(
+    source: NewSource, last: LastSent, pid: int, end: PidEnd | None, *, waited: bool
+) -> tuple[Gate, bytes] | None:
+    """Return where another PID goes on and what is to be sent before that; None: more is needed."""
+    if end is None:
+        return Gate(source.base), b""
+    starts = [start for start in source.starts.get(pid, []) if start.pts is not None]
+    for index, start in enumerate(starts):
+        if (_moved(start.pts or 0, last.shift), _moved(start.dts or 0, last.shift)) != (end.own_pts, end.dts):
+            continue
+        if index + 1 < len(starts):
+            rest = _rest(source, last, pid, end, start, starts[index + 1])
+            if rest is not None:
+                return Gate(starts[index + 1].offset), rest
+        elif not waited:
+            return None
+    return Gate(0, (end.own_pts + (end.gap or _AUDIO_GAP) // 2) % WRAP), b""
+
+
+def _rest(
+    source: NewSource, last: LastSent, pid: int, end: PidEnd, cut: PesStart, following: PesStart
+) -> bytes | None:
+    """Return what is missing of the PES packet that was cut off, if the source has the very same one."""
+    payload = source.payload(pid, cut.offset, following.offset)
+    if payload is None or end.partial is None:
+        return None
+    sent, header = read_pes_header(end.partial), read_pes_header(payload)
+    if sent is None or header is None:
+        return None
+    content, known = payload[header.content_at :], end.partial[sent.content_at :]
+    length = end.partial[4] << 8 | end.partial[5]
+    if not content.startswith(known) or (length and sent.content_at + len(content) != 6 + length):
+        return None
+    return content[len(known) :]
+
+
+def _first_opening(source: NewSource, last: LastSent, pid: int, gate: Gate) -> int:
+    """Return where a gate opens in what is held, or the end of that."""
+    for start in source.starts.get(pid, []):
+        if start.offset < gate.open_at:
+            continue
+        if gate.after is None:
+            return start.offset
+        if start.pts is not None and later(_moved(start.pts, last.shift), gate.after) > 0:
+            return start.offset
+    return source.end
+
+
+def _shift(source: NewSource, last: LastSent, start: PesStart) -> int:
+    """Return what to add to the clocks so that `start` comes one frame after the last one sent."""
+    end = _end_before(source, last)
+    if start.dts is None or start.pts is None or end is None:
+        return _shift_by_pcr(source, last)
+    gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+    by_dts, by_pts = end.dts + gap - start.dts, end.pts + gap - start.pts
+    more = later(by_pts, by_dts)
+    return (by_pts if 0 < more < _MAX_REORDER else by_dts) % WRAP
+
+
+def _shift_by_pcr(source: NewSource, last: LastSent) -> int:
+    """Return what to add where there are no time stamps to go by."""
+    clock = next(iter(source.clocks.values()), None)
+    return 0 if clock is None or last.clock is None else (last.clock + _VIDEO_GAP - clock) % WRAP
+
+
+def _end_before(source: NewSource, last: LastSent) -> PidEnd | None:
+    """Return the end that a new source must go on from: of the same kind if there is one, else the latest."""
+    kind = "video" if source.has_video else "audio"
+    for stream in last.tables.program.streams if last.tables else ():
+        if stream.kind == kind and stream.pid in last.ends:
+            return last.ends[stream.pid]
+    ends = list(last.ends.values())
+    if not ends:
+        return None
+    return max(ends, key=lambda end: later(end.dts, ends[0].dts))

@@ -1,0 +1,268 @@
+"""Rewriting the packets of a spliced source: continuity counters, PIDs, clocks, tables.
+
+The packets of a window are taken together. One byte table says for every PID what to add to its continuity counters,
+and that sum is made for all packets at once with whole numbers as long as the window; only packets with a clock, and
+those of a few special PIDs, are looked at one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aceproxy.mpegts.clock import WRAP
+from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES
+from aceproxy.mpegts.splice_sent import WINDOW_PACKETS
+from aceproxy.mpegts.splice_stamps import (
+    PIDS,
+    Stamp,
+    later,
+    lone_pcr,
+    pids_of,
+    read_stamp,
+    shift_stamps,
+    stamped,
+    without_pcr,
+)
+from aceproxy.mpegts.splice_tables import TableWriter
+
+_NEW: Final = 0x80  # the first packet of the PID will say what to add
+_CLOSED: Final = 0x81  # left out until its gate opens
+_TABLE: Final = 0x82  # own packets in its place
+_LEFT_OUT: Final = 0x83
+_SPECIAL: Final = re.compile(rb"[\x80-\xff]")
+_EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
+_PLAIN: Final = bytes(value if value < 0x10 else 0 for value in range(256))
+_NIBBLE: Final = bytes(value & 0x0F for value in range(256))
+_UPPER: Final = bytes(value & 0xF0 for value in range(256))
+_FLAGS: Final = bytes(value & 0xE0 for value in range(256))
+_SERVICE_PIDS: Final = range(0x10, 0x20)
+_CLOCK_PIDS: Final = (0x14,)  # TDT and TOT belong to no program
+_PATIENCE_BYTES: Final = 8 << 20  # after which every gate opens at the next PES packet
+
+
+def packets_with(pid: int, payload: bytes, counters: dict[int, int]) -> bytes:
+    """Return the packets that carry a payload on, the last one stuffed; `counters` are kept up."""
+    packets: list[bytes] = []
+    for at in range(0, len(payload), 184):
+        piece = payload[at : at + 184]
+        counter = (counters.get(pid, 0x0F) + 1) & 0x0F
+        counters[pid] = counter
+        room = 184 - len(piece)
+        field = bytes((room - 1,)) + (b"\x00" + b"\xff" * (room - 2) if room > 1 else b"") if room else b""
+        packets.append(bytes((0x47, pid >> 8, pid & 0xFF, (0x30 if room else 0x10) | counter)) + field + piece)
+    return b"".join(packets)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """From where on a PID is sent: at the first PES packet for which both hold."""
+
+    open_at: int = 0
+    """Offset in the source."""
+    after: int | None = None
+    """PTS, as sent, that must be exceeded."""
+
+
+class Rewriter:
+    """Makes what is sent out of one source, packet by packet: the result does not depend on how it is cut.
+
+    `counters` are the last continuity counters by PID sent. Every PCR is left out until it exceeds `floor`.
+    """
+
+    def __init__(
+        self,
+        offset: int,
+        counters: dict[int, int],
+        *,
+        shift: int = 0,
+        writer: TableWriter | None = None,
+        gates: Mapping[int, Gate] | None = None,
+        floor: int | None = None,
+    ) -> None:
+        self.shift = shift % WRAP
+        self.writer = writer
+        self.dropped_bytes = 0
+        """Bytes of the source that were left out behind closed gates."""
+        self._offset = self._begun = offset
+        self._counters = counters
+        self._gates = dict(gates or {})
+        self._floor = floor
+        self._codes = bytearray()
+        self._highs = self._lows = b""
+        self._map_before: Mapping[int, int] = {}
+        self._prepare()
+
+    @property
+    def pid_map(self) -> Mapping[int, int]:
+        """Return the PID sent for each PID of the source that has got another one (or may have)."""
+        return self.writer.pid_map if self.writer else {}
+
+    def feed(self, view: memoryview) -> tuple[bytes, bytes | memoryview]:
+        """Take the next whole packets; return what to send, and the source's packets that are in it as they came."""
+        out: list[bytes] = []
+        kept: list[bytes] = []
+        dropped = self.dropped_bytes
+        for start in range(0, len(view), WINDOW_PACKETS * PACKET_BYTES):
+            with view[start : start + WINDOW_PACKETS * PACKET_BYTES] as window:
+                self._window(window, out, kept)
+                self._offset += len(window)
+        return b"".join(out), view if dropped == self.dropped_bytes else b"".join(kept)
+
+    def resume(self) -> None:
+        """Go on with the same source after a break: gates that are still closed open by the clock alone."""
+        self._gates = {pid: Gate(0, gate.after) for pid, gate in self._gates.items()}
+        self._begun = self._offset
+
+    def _prepare(self) -> None:
+        """Say what is to be done with every PID."""
+        codes = bytearray([_NEW]) * PIDS
+        if self.writer:
+            mapped = self.writer.pid_map
+            for pid in range(PIDS):
+                if pid not in mapped and not self._passes(pid):
+                    codes[pid] = _LEFT_OUT
+            for pid in self.writer.pids:
+                codes[pid] = _TABLE
+            self._highs = bytes(mapped.get(pid, pid) >> 8 for pid in range(PIDS))
+            self._lows = bytes(mapped.get(pid, pid) & 0xFF for pid in range(PIDS))
+        for pid, code in enumerate(self._codes):  # not empty where tables have changed in the middle of the source
+            if code < 0x10 and codes[pid] == _NEW and self._map_before.get(pid, pid) == self.pid_map.get(pid, pid):
+                codes[pid] = code
+        self._map_before = dict(self.pid_map)
+        for pid in self._gates:
+            if codes[pid] == _NEW:
+                codes[pid] = _CLOSED
+        codes[NULL_PID] = 0
+        self._codes = codes
+
+    def _passes(self, pid: int) -> bool:
+        """Tell whether a PID that is not of the program is sent nevertheless."""
+        if pid == NULL_PID or pid in _CLOCK_PIDS:
+            return True
+        return pid in _SERVICE_PIDS and self.writer is not None and self.writer.keeps_services
+
+    def _window(self, view: memoryview, out: list[bytes], kept: list[bytes]) -> None:
+        pids = pids_of(view)
+        at = 0
+        while at < len(pids):
+            with view[at * PACKET_BYTES :] as rest:
+                at += self._stretch(rest, pids[at:], self._offset + at * PACKET_BYTES, out, kept)
+
+    def _stretch(
+        self, view: memoryview, pids: tuple[int, ...], offset: int, out: list[bytes], kept: list[bytes]
+    ) -> int:
+        """Do packets up to one that changes what is to be done with a PID; return how many were done."""
+        codes = bytes(map(self._codes.__getitem__, pids))
+        specials = [found.start() for found in _SPECIAL.finditer(codes)]
+        first_new = next((index for index in specials if self._opens(view, index, pids[index], offset)), None)
+        if first_new is not None:
+            specials = [index for index in specials if index < first_new]
+        count = len(pids) if first_new is None else first_new
+        with view[: count * PACKET_BYTES] as part:
+            plain = self._plain(part, codes[:count], pids[:count])
+            if not specials:
+                out.append(bytes(plain))
+                kept.append(bytes(part))
+                return count
+            done = 0
+            for index in specials:
+                out.append(bytes(plain[done * PACKET_BYTES : index * PACKET_BYTES]))
+                kept.append(bytes(part[done * PACKET_BYTES : index * PACKET_BYTES]))
+                done = index + 1
+                packet = bytes(part[index * PACKET_BYTES : done * PACKET_BYTES])
+                if self._special(packet, codes[index], pids[index], out, kept):
+                    return done
+            out.append(bytes(plain[done * PACKET_BYTES :]))
+            kept.append(bytes(part[done * PACKET_BYTES :]))
+        return count
+
+    def _opens(self, view: memoryview, index: int, pid: int, offset: int) -> bool:
+        """Tell whether a special packet is the first of its PID to be sent; if so its PID is plain from now on."""
+        code = self._codes[pid]
+        if code not in (_NEW, _CLOSED):
+            return False
+        head = view[index * PACKET_BYTES : index * PACKET_BYTES + 4]
+        if code == _CLOSED:
+            if not head[1] & 0x40:
+                return False
+            packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
+            if not self._gate_opens(self._gates[pid], read_stamp(packet), offset + index * PACKET_BYTES):
+                return False
+            del self._gates[pid]
+        last = self._counters.get(self.pid_map.get(pid, pid))
+        step = head[3] >> 4 & 1
+        self._codes[pid] = 0 if last is None else (last + step - head[3]) & 0x0F
+        return True
+
+    def _gate_opens(self, gate: Gate, stamp: Stamp, offset: int) -> bool:
+        if not stamp.starts:  # not a PES packet: sections have no clock to wait for
+            return offset >= gate.open_at
+        if gate.after is None or offset - self._begun > _PATIENCE_BYTES:
+            return offset >= gate.open_at
+        return offset >= gate.open_at and stamp.pts is not None and later(stamp.pts + self.shift, gate.after) > 0
+
+    def _plain(self, view: memoryview, codes: bytes, pids: tuple[int, ...]) -> bytearray:
+        """Return the packets with counters, PIDs and clocks changed; those that are special are left as they are."""
+        out = bytearray(view)
+        count = len(codes)
+        control = view[3::PACKET_BYTES].tobytes()
+        steps = int.from_bytes(codes.translate(_PLAIN), "little")
+        # a counter and a step are less than 16 each: no sum reaches into the next byte
+        summed = int.from_bytes(control.translate(_NIBBLE), "little") + steps
+        counters = summed.to_bytes(count, "little").translate(_NIBBLE)
+        upper = int.from_bytes(control.translate(_UPPER), "little")
+        out[3::PACKET_BYTES] = (upper | int.from_bytes(counters, "little")).to_bytes(count, "little")
+        if self.shift or self._floor is not None:
+            self._move_clocks(view, out, codes)
+        if self._highs:
+            flags = int.from_bytes(view[1::PACKET_BYTES].tobytes().translate(_FLAGS), "little")
+            highs = int.from_bytes(bytes(map(self._highs.__getitem__, pids)), "little")
+            out[1::PACKET_BYTES] = (flags | highs).to_bytes(count, "little")
+            out[2::PACKET_BYTES] = bytes(map(self._lows.__getitem__, pids))
+        return out
+
+    def _move_clocks(self, view: memoryview, out: bytearray, codes: bytes) -> None:
+        for found in _EVENT.finditer(stamped(view)):
+            index = found.start()
+            if codes[index] >= 0x10:
+                continue
+            at = index * PACKET_BYTES
+            if self._floor is not None:
+                pcr = read_stamp(bytes(view[at : at + PACKET_BYTES])).pcr
+                if pcr is not None and not self._clock_is_due(pcr):
+                    without_pcr(out, at)
+            if self.shift:
+                shift_stamps(out, at, self.shift)
+
+    def _clock_is_due(self, pcr: int) -> bool:
+        """Tell whether a PCR of the source may be sent: it is later than all before the splice."""
+        if self._floor is None or later(pcr + self.shift, self._floor) > 0:
+            self._floor = None
+            return True
+        if self._offset - self._begun > _PATIENCE_BYTES:
+            self._floor = None
+        return self._floor is None
+
+    def _special(self, packet: bytes, code: int, pid: int, out: list[bytes], kept: list[bytes]) -> bool:
+        """Do one special packet; tell whether that changed what is to be done with others."""
+        if code == _TABLE and self.writer is not None:
+            replaced, changed = self.writer.feed(packet)
+            out.append(replaced)
+            kept.append(packet)
+            if changed:
+                self._prepare()
+            return changed
+        pcr = read_stamp(packet).pcr if code == _CLOSED else None
+        if pcr is not None and self._clock_is_due(pcr):
+            target = self.pid_map.get(pid, pid)
+            lone = lone_pcr(packet, self._counters.setdefault(target, 0x0F))
+            kept.append(lone)
+            moved = bytearray(lone)
+            shift_stamps(moved, 0, self.shift)
+            moved[1:3] = bytes((target >> 8, target & 0xFF))
+            out.append(bytes(moved))
+        self.dropped_bytes += PACKET_BYTES
+        return False

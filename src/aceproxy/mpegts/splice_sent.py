@@ -1,0 +1,240 @@
+"""What has been sent: the newest packets, the last continuity counter of every PID, the tables; where each PID ended.
+
+While the bytes go through untouched this is all that is done with them, so nothing here loops over packets; `ends_of`
+reads the tail once, when a source has been lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median_low
+from typing import Final
+
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, payload_start
+from aceproxy.mpegts.pes import read_pes_header
+from aceproxy.mpegts.psi import PsiTracker
+from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stamp, stamped
+
+WINDOW_PACKETS: Final = 1024  # looked at together
+
+_EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
+_RECENT: Final = 32  # time stamps of a PID from which its frame gap and its highest PTS are taken
+_MAX_GAP: Final = 90_000
+
+
+class Tail:
+    """The newest bytes, whole packets, in a ring of fixed size."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size = max(PACKET_BYTES, size_bytes // PACKET_BYTES * PACKET_BYTES)
+        self._ring = bytearray()
+        self._at = 0
+        self._held = 0
+
+    def append(self, part: Buffer) -> None:
+        """Take the next whole packets."""
+        if not self._ring:
+            self._ring = bytearray(self._size)  # not before there is anything to hold
+        with memoryview(part) as view, view[max(0, len(view) - self._size) :] as newest:
+            first = min(len(newest), self._size - self._at)
+            self._ring[self._at : self._at + first] = newest[:first]
+            self._ring[: len(newest) - first] = newest[first:]
+            self._at = (self._at + len(newest)) % self._size
+            self._held = min(self._size, self._held + len(newest))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._at = self._held = 0
+
+    def content(self) -> bytes:
+        """Return what is held, oldest first."""
+        if self._held < self._size:
+            return bytes(self._ring[: self._at])
+        return bytes(self._ring[self._at :] + self._ring[: self._at])
+
+
+class Counters:
+    """The last continuity counter of every PID that went by."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+
+    def note(self, view: memoryview) -> None:
+        """Take the next whole packets."""
+        self._last.update(zip(pids_of(view), view[3::PACKET_BYTES].tobytes(), strict=True))
+
+    def last(self, pid: int) -> int | None:
+        """Return the counter of the last packet of a PID, None where there was none."""
+        found = self._last.get(pid)
+        return None if found is None else found & 0x0F
+
+    def all(self) -> dict[int, int]:
+        """Return the last counter of every PID."""
+        return {pid: control & 0x0F for pid, control in self._last.items()}
+
+    def seen(self, pid: int) -> bool:
+        """Tell whether a PID was ever used."""
+        return pid in self._last
+
+
+class TableWatch:
+    """Feeds a `PsiTracker` with the packets of its PIDs out of a stream."""
+
+    def __init__(self) -> None:
+        self.psi = PsiTracker()
+        self._marks()
+
+    def note(self, view: memoryview) -> None:
+        """Take the next whole packets."""
+        marked = self._classify(view)
+        at = 0
+        while (found := _EVENT.search(marked, at)) is not None:
+            at = found.end()
+            start = found.start() * PACKET_BYTES
+            if self.psi.feed(bytes(view[start : start + PACKET_BYTES])):
+                self._marks()
+                with view[at * PACKET_BYTES :] as rest:
+                    marked = bytes(at) + self._classify(rest)
+
+    def _classify(self, view: memoryview) -> bytes:
+        first = view[1::PACKET_BYTES].tobytes().translate(self._first)
+        second = view[2::PACKET_BYTES].tobytes().translate(self._second)
+        both = int.from_bytes(first, "little") & int.from_bytes(second, "little")
+        return both.to_bytes(len(first), "little")
+
+    def _marks(self) -> None:
+        """Make the byte tables anew; a few PIDs too many may be marked, the tracker leaves them out."""
+        first, second = bytearray(256), bytearray(256)
+        highs: dict[int, int] = {}
+        for pid in sorted(self.psi.pids):
+            bit = 1 << min(highs.setdefault(pid >> 8, len(highs)), 7)
+            for flags in (0x00, 0x20, 0x40, 0x60):
+                first[flags | pid >> 8] |= bit
+            second[pid & 0xFF] |= bit
+        self._first, self._second = bytes(first), bytes(second)
+
+
+@dataclass(frozen=True, slots=True)
+class PidEnd:
+    """Where the elementary stream on one PID ended. Clocks are those that were sent."""
+
+    dts: int
+    """Of the last PES packet that began."""
+    pts: int
+    """The highest of the last ones."""
+    own_pts: int
+    """Of the last PES packet that began."""
+    gap: int
+    """From one PES packet to the next, 90 kHz."""
+    partial: bytes | None = None
+    """The last PES packet as far as it was sent, None where that is not known."""
+    is_whole: bool = False
+    """It is certain that all of the last PES packet was sent."""
+
+    def settled(self, *, is_whole: bool) -> PidEnd:
+        """Return the same end once another source goes on."""
+        return PidEnd(self.dts, self.pts, self.own_pts, self.gap, None, is_whole)
+
+
+def events_of(view: memoryview) -> list[tuple[int, Stamp]]:
+    """Return index and clocks of every packet that says something of time."""
+    found: list[tuple[int, Stamp]] = []
+    for start in range(0, len(view), WINDOW_PACKETS * PACKET_BYTES):
+        with view[start : start + WINDOW_PACKETS * PACKET_BYTES] as window:
+            for match in _EVENT.finditer(stamped(window)):
+                at = match.start() * PACKET_BYTES
+                stamp = read_stamp(bytes(window[at : at + PACKET_BYTES]))
+                if stamp.starts or stamp.pcr is not None:
+                    found.append((start // PACKET_BYTES + match.start(), stamp))
+    return found
+
+
+def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[int, PidEnd], dict[int, int]]:
+    """Return where each PID ended, and the last PCR of each PID that has one: as sent, by the PIDs that were sent.
+
+    `tail` is the last packets of a source as they came; `pid_map` and `shift` say what was made of them (PIDs that are
+    not in the map were not changed).
+    """
+    stamps: dict[int, list[tuple[int, int]]] = {}
+    starts: dict[int, tuple[int, bool]] = {}
+    clocks: dict[int, int] = {}
+    with memoryview(tail) as view:
+        for index, stamp in events_of(view):
+            if stamp.pcr is not None:
+                clocks[pid_map.get(stamp.pid, stamp.pid)] = (stamp.pcr + shift) % (1 << 33)
+            if stamp.starts:
+                starts[stamp.pid] = index, stamp.pts is not None
+            if stamp.pts is not None and stamp.dts is not None:
+                known = stamps.setdefault(stamp.pid, [])
+                known.append((stamp.pts, stamp.dts))
+                del known[:-_RECENT]
+        partials = _partials(view, {pid: index for pid, (index, has_pts) in starts.items() if has_pts})
+    ends: dict[int, PidEnd] = {}
+    for pid, known in stamps.items():
+        partial, is_whole = partials.get(pid, (None, False))
+        ends[pid_map.get(pid, pid)] = _end(known, shift, partial, is_whole=is_whole)
+    return ends, clocks
+
+
+def _end(known: list[tuple[int, int]], shift: int, partial: bytes | None, *, is_whole: bool) -> PidEnd:
+    own_pts, dts = known[-1]
+    ahead = max(step for pts, _ in known if (step := later(pts, dts)) < 2 * _MAX_GAP or pts == own_pts)
+    highest = dts + ahead
+    steps = [later(after[1], before[1]) for before, after in pairwise(known)]
+    good = [step for step in steps if 0 < step <= _MAX_GAP]
+    gap = median_low(good) if good else 0
+    return PidEnd(
+        (dts + shift) % (1 << 33), (highest + shift) % (1 << 33), (own_pts + shift) % (1 << 33), gap, partial, is_whole
+    )
+
+
+def _partials(view: memoryview, starts: Mapping[int, int]) -> dict[int, tuple[bytes | None, bool]]:
+    """Return the last PES packet of each PID as far as it is there, and whether it is certainly whole."""
+    if not starts:
+        return {}
+    first = min(starts.values())
+    wanted = bytearray(PIDS)
+    for pid in starts:
+        wanted[pid] = 1
+    pieces: dict[int, list[bytes]] = {pid: [] for pid in starts}
+    last: dict[int, bytes] = {}
+    broken: set[int] = set()
+    with view[first * PACKET_BYTES :] as rest:
+        for index, pid in enumerate(pids_of(rest), first):
+            if not wanted[pid] or index < starts[pid]:
+                continue
+            packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
+            if not packet[3] & 0x10 or (pid in last and packet[3:] == last[pid][3:]):
+                continue
+            if packet[1] & 0x80 or packet[3] & 0xC0 or (pid in last and (packet[3] - last[pid][3] - 1) & 0x0F):
+                broken.add(pid)
+            pieces[pid].append(packet[payload_start(packet) :])
+            last[pid] = packet
+    return {
+        pid: (None, False) if pid in broken else _judged(b"".join(pieces[pid]), last[pid])
+        for pid in starts
+        if pid in last
+    }
+
+
+def _judged(partial: bytes, last: bytes) -> tuple[bytes | None, bool]:
+    """Return a PES packet and whether it is whole: by its length, or by the stuffing in its last packet."""
+    if read_pes_header(partial) is None:
+        return None, False
+    length = partial[4] << 8 | partial[5]
+    if length:
+        return partial, len(partial) == 6 + length
+    return partial, _is_stuffed(last)
+
+
+def _is_stuffed(packet: bytes) -> bool:
+    """Tell whether a packet has stuffing in its adaptation field: a PES packet ends in it."""
+    if not packet[3] & 0x20 or packet[1] & 0x40:
+        return False
+    length = min(packet[4], PACKET_BYTES - 5)
+    if length < 2:
+        return length == 0 or packet[5] == 0
+    return length > (7 if packet[5] & 0x10 else 1) and packet[4 + length] == 0xFF
