@@ -100,7 +100,7 @@ def _conclude(runs: list[Run], bitrate_bps: float, command: str, repeats: int, o
     write(output, runs, summaries, text, plots)
     for verdict in judged:
         value = "-" if verdict.value is None else f"{verdict.value:.3g}"
-        sign = ">=" if verdict.least else "<="
-        print(f"{verdict.word:4} {verdict.what}: {value} {verdict.unit} ({sign} {verdict.limit:.3g})")
+        limit = "" if verdict.limit is None else f"({'>=' if verdict.least else '<='} {verdict.limit:.3g})"
+        print(f"{verdict.word:4} {verdict.what}: {value} {verdict.unit} {limit}".rstrip())
     print(f"written to {output}")
     return 0 if all(verdict.word != "FAIL" for verdict in judged) else 1

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,20 +24,32 @@ class ProcessError(Exception):
 class Child:
     """A process of ours. Its standard output is kept line by line, its standard error goes to a file."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], log: Path, *, append: bool = False) -> None:
-        """Start `command`; `append` keeps what the log file holds."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        append: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `command`; `append` keeps what the log file holds. Raises ProcessError if there is no such program."""
         self.name = name
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._log = log
         with log.open("ab" if append else "wb") as errors:
-            self._process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    env=environment,
+                )
+            except OSError as error:
+                raise ProcessError(f"cannot start {name}: {error}") from error
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()

@@ -98,7 +98,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
     value = "-" if verdict.value is None else f"{verdict.value:.3g} {verdict.unit}".strip()
     sign = "≥" if verdict.least else "≤"
-    return verdict.word, verdict.what, value, f"{sign} {verdict.limit:.3g} {verdict.unit}".strip()
+    limit = "" if verdict.limit is None else f"{sign} {verdict.limit:.3g} {verdict.unit}".strip()
+    return verdict.word, verdict.what, value, limit
 
 
 def _cells(summary: Summary) -> list[str]:

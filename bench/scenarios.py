@@ -48,7 +48,8 @@ class Scenario:
 
 def _fan(clients: int, ramp_s: float, *references: str) -> Scenario:
     about = f"1 stream to {clients} client{'s' if clients > 1 else ''}"
-    return Scenario(f"fan{clients}", about, clients=clients, ramp_s=ramp_s, targets=(PROXY, *references))
+    warm_s = max(4.0, clients / 150)
+    return Scenario(f"fan{clients}", about, clients=clients, ramp_s=ramp_s, warm_s=warm_s, targets=(PROXY, *references))
 
 
 REFERENCES = (COALESCE, CHUNK, NGINX)
@@ -58,8 +59,15 @@ ALL = (
     _fan(100, 1.0, *REFERENCES),
     _fan(300, 2.0, *REFERENCES),
     _fan(1000, 4.0, *REFERENCES, DIRECT),
-    Scenario("streams20x5", "20 streams to 5 clients each", clients=100, channels=20),
-    Scenario("streams100x1", "100 streams to 1 client each", clients=100, channels=100, ramp_s=2.0),
+    Scenario("streams20x5", "20 streams to 5 clients each", clients=100, channels=20, targets=(PROXY, COALESCE, CHUNK)),
+    Scenario(
+        "streams100x1",
+        "100 streams to 1 client each",
+        clients=100,
+        channels=100,
+        ramp_s=2.0,
+        targets=(PROXY, COALESCE, CHUNK),
+    ),
     Scenario(
         "unlimited4", "1 stream as fast as it goes, 4 clients", clients=4, unlimited=True, measure_s=5.0, nap_us=0
     ),
@@ -97,7 +105,7 @@ ALL = (
         settle_s=25.0,
     ),
     Scenario("day", "24 h of one 8 Mbit/s stream at full speed", unlimited=True, volume_gb=86.4, warm_s=0.5, nap_us=0),
-    Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=4.0, routes=ROUTES),
+    Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=4.0, warm_s=6.5, routes=ROUTES),
     Scenario(
         "api-trouble",
         "the API with 20 slow readers of 100, a hung engine and a log of 1 GB",
@@ -123,13 +131,13 @@ def chosen(names: list[str], *, quick: bool) -> list[Scenario]:
 
 
 def _shortened(scenario: Scenario) -> Scenario:
-    """Return a scenario that takes a few seconds."""
+    """Return a scenario that takes a few seconds; a thousand clients need their time to catch up with the stream."""
     measure_s = min(scenario.measure_s, 4.0)
     share = measure_s / scenario.measure_s
     return replace(
         scenario,
         measure_s=measure_s,
-        warm_s=min(scenario.warm_s, 2.5),
+        warm_s=min(scenario.warm_s, max(2.5, scenario.clients / 200)),
         joiners=int(scenario.joiners * share),
         volume_gb=scenario.volume_gb / 24,
     )

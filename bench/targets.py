@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -78,14 +79,14 @@ def target(setup: Setup, kind: str, engine: Target, media_s: float, *, big_log: 
 def _proxy(setup: Setup, engine_port: int, *, big_log: bool) -> Iterator[Target]:
     port = free_port()
     words = shlex.split(setup.command.format(listen=f"127.0.0.1:{port}", engine=f"http://127.0.0.1:{engine_port}"))
-    beside = Path(sys.executable).parent / words[0]
-    if "/" not in words[0] and beside.exists():
-        words[0] = str(beside)
+    # programs beside our Python come first: `aceproxy` is the checkout's own
+    search = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+    words[0] = shutil.which(words[0], path=search["PATH"]) or words[0]
     log = setup.folder / "proxy.log"
     if big_log:
         with log.open("wb") as file:
             file.truncate(BIG_LOG_BYTES)
-    with Child("the proxy", words, log, append=big_log) as child:
+    with Child("the proxy", words, log, append=big_log, environment=search) as child:
         wait_port(child, port, START_S)
         yield Target(PROXY, port, child.pid)
 

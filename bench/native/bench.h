@@ -1,8 +1,9 @@
 /* What the bench's programs share: the clock, the marks in the packets, the smallest HTTP.
  *
- * Every packet that source.c makes is an ordinary transport packet (ISO/IEC 13818-1 2.4.3) whose adaptation field
- * carries 24 bytes of private data: a magic, the channel, a sequence number that counts the packets of one playback,
- * and the monotonic time at which it was written. So each packet can be checked by itself, wherever it turns up.
+ * Every video packet that source.c makes is an ordinary transport packet (ISO/IEC 13818-1 2.4.3) whose adaptation field
+ * carries 24 bytes of private data: a magic, the channel, a sequence number that counts the video packets of one
+ * playback, and the monotonic time at which it was written. So each can be checked by itself, wherever it turns up.
+ * PAT and PMT are plain, and equal but for their counters, as they are in real broadcasts.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -10,7 +10,7 @@
 typedef struct {
     uint32_t channel;
     int per_frame;
-    uint64_t seq;
+    uint64_t index, seq; /* of all packets, of the video packets */
     uint8_t cc_pat, cc_pmt, cc_video;
 } broadcast_t;
 
@@ -60,10 +60,13 @@ static inline void put_mark(uint8_t *p, const broadcast_t *b, uint64_t sent_ns) 
     memcpy(p, &mark, sizeof mark);
 }
 
-static void put_section(uint8_t *p, const uint8_t *section, int size) {
-    p[31] = 0; /* pointer_field */
-    memcpy(p + 32, section, (size_t)size);
-    memset(p + 32 + size, 0xFF, (size_t)(PACKET - 32 - size));
+/* A packet that holds one table. */
+static void put_table(uint8_t *p, int pid, uint8_t cc, const uint8_t *section, int size) {
+    put_head(p, pid, 1, cc);
+    p[3] ^= 0x20; /* no adaptation field */
+    p[4] = 0;     /* pointer_field */
+    memcpy(p + 5, section, (size_t)size);
+    memset(p + 5 + size, 0xFF, (size_t)(PACKET - 5 - size));
 }
 
 static uint8_t *put_stamp(uint8_t *p, uint64_t pts) {
@@ -97,28 +100,17 @@ static void put_frame_start(uint8_t *p, uint64_t frame) {
 
 /* Make the next packet. */
 static void next_packet(broadcast_t *b, uint8_t *p, uint64_t sent_ns) {
-    uint64_t frame = b->seq / (uint64_t)b->per_frame;
-    int slot = (int)(b->seq % (uint64_t)b->per_frame), tables = frame % FPS % 2 == 0;
+    uint64_t frame = b->index / (uint64_t)b->per_frame;
+    int slot = (int)(b->index++ % (uint64_t)b->per_frame), tables = frame % FPS % 2 == 0;
+    if (tables && slot == 0) return put_table(p, PID_PAT, b->cc_pat++, pat_section, pat_size);
+    if (tables && slot == 1) return put_table(p, PID_PMT, b->cc_pmt++, pmt_section, pmt_size);
+    int start = slot == (tables ? 2 : 0);
     memcpy(p, filler, PACKET);
-    p[4] = 26;
+    put_head(p, PID_VIDEO, start, b->cc_video++);
+    p[4] = 26; /* adaptation_field_length, then flags: transport_private_data */
     p[5] = 0x02;
-    if (tables && slot == 0) {
-        put_head(p, PID_PAT, 1, b->cc_pat++);
-        put_section(p, pat_section, pat_size);
-    } else if (tables && slot == 1) {
-        put_head(p, PID_PMT, 1, b->cc_pmt++);
-        put_section(p, pmt_section, pmt_size);
-    } else {
-        int start = slot == (tables ? 2 : 0);
-        put_head(p, PID_VIDEO, start, b->cc_video++);
-        if (start) {
-            put_frame_start(p, frame);
-            put_mark(p + MARK_AT_PCR, b, sent_ns);
-            b->seq++;
-            return;
-        }
-    }
-    put_mark(p + MARK_AT, b, sent_ns);
+    if (start) put_frame_start(p, frame);
+    put_mark(p + (start ? MARK_AT_PCR : MARK_AT), b, sent_ns);
     b->seq++;
 }
 

@@ -1,33 +1,42 @@
-/* The reference: the least that a fan-out must do. One upstream, one ring, `send` from the ring to each client.
+/* The reference: the least that a fan-out must do. One ring per stream, `send` from the ring to each of its clients.
  *
- *   fanout --engine-port P [--port 0] [--mode coalesce|chunk] [--batch-bytes 131072] [--tick-ms 100]
+ *   fanout --engine-port P [--port 0] [--mode coalesce|chunk] [--batch-bytes 131072] [--tick-ms 100] [--ring-mb 8]
  *
- * coalesce: clients get their turn when --batch-bytes have come, or --tick-ms after the first unsent byte, as AceProxy's
- * pump does it. chunk: with every piece that arrives. Any GET becomes a client of the one stream; it starts at the
- * newest packet, there are no tables sent first. Skips of clients that fall off the ring are not made clean.
+ * coalesce: a stream's clients get their turn when --batch-bytes have come, or --tick-ms after the first unsent byte, as
+ * AceProxy's pump does it. chunk: with every piece that arrives. A client starts at the newest packet, there are no
+ * tables sent first, and skips of clients that fall off the ring are not made clean.
  */
 #include "bench.h"
 #include <signal.h>
 #include <sys/epoll.h>
 
-enum { RING = 32 << 20, MAX_FD = 16384, READ_SIZE = 256 << 10, PIECE = 1 << 20 };
+enum { MAX_FD = 16384, MAX_STREAMS = 256, READ_SIZE = 256 << 10, PIECE = 1 << 20 };
+
+typedef struct {
+    char id[64];
+    int upstream, listed, list[MAX_FD];
+    uint8_t *ring;
+    uint64_t head, delivered, first_unsent_at;
+} stream_t;
 
 typedef struct {
     int open, waits; /* waits: for its socket to take more */
     uint64_t at;
+    stream_t *stream;
 } client_t;
 
-static uint8_t *ring;
 static client_t clients[MAX_FD];
-static int list[MAX_FD], listed, epoll_fd, upstream = -1, engine_port;
-static uint64_t head, delivered, first_unsent_at;
+static stream_t *streams[MAX_STREAMS], *by_upstream[MAX_FD];
+static int stream_count, epoll_fd, engine_port;
+static uint64_t ring_size;
 
 static void drop(int fd) {
+    stream_t *s = clients[fd].stream;
     close(fd);
     clients[fd].open = 0;
-    for (int i = 0; i < listed; i++)
-        if (list[i] == fd) {
-            list[i] = list[--listed];
+    for (int i = 0; i < s->listed; i++)
+        if (s->list[i] == fd) {
+            s->list[i] = s->list[--s->listed];
             break;
         }
 }
@@ -40,12 +49,13 @@ static void watch(int fd, uint32_t events) {
 /* Send what there is; 0 if the connection is gone. */
 static int give(int fd) {
     client_t *c = &clients[fd];
-    if (head - c->at > RING - READ_SIZE) c->at = head - head % PACKET;
-    while (c->at < head) {
-        uint64_t from = c->at % RING, n = head - c->at;
-        if (n > RING - from) n = RING - from;
+    const stream_t *s = c->stream;
+    if (s->head - c->at > ring_size - READ_SIZE) c->at = s->head - s->head % PACKET;
+    while (c->at < s->head) {
+        uint64_t from = c->at % ring_size, n = s->head - c->at;
+        if (n > ring_size - from) n = ring_size - from;
         if (n > PIECE) n = PIECE;
-        ssize_t sent = send(fd, ring + from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = send(fd, s->ring + from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0) {
             if (errno != EAGAIN) return 0;
             if (!c->waits) c->waits = 1, watch(fd, EPOLLIN | EPOLLOUT);
@@ -57,26 +67,35 @@ static int give(int fd) {
     return 1;
 }
 
-static void give_all(void) {
-    for (int i = listed - 1; i >= 0; i--)
-        if (!clients[list[i]].waits && !give(list[i])) drop(list[i]);
-    delivered = head;
+static void give_all(stream_t *s) {
+    for (int i = s->listed - 1; i >= 0; i--)
+        if (!clients[s->list[i]].waits && !give(s->list[i])) drop(s->list[i]);
+    s->delivered = s->head;
 }
 
-static void open_upstream(const char *target) {
+/* Return the stream that a request asks for, opened if it is not; NULL if there are too many. */
+static stream_t *stream_of(const char *target) {
     char id[64] = "", request[256], answer[1024];
-    struct sockaddr_in a = loopback(engine_port);
     query_value(target, "id", id, sizeof id);
+    for (int i = 0; i < stream_count; i++)
+        if (strcmp(streams[i]->id, id) == 0) return streams[i];
+    if (stream_count == MAX_STREAMS) return NULL;
+    struct sockaddr_in a = loopback(engine_port);
     int n = snprintf(request, sizeof request, "GET /ace/getstream?id=%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", id), used = 0;
-    upstream = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(upstream, (struct sockaddr *)&a, sizeof a) || send(upstream, request, (size_t)n, 0) != n) die("engine");
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) || send(fd, request, (size_t)n, 0) != n) die("engine");
     while (!memmem(answer, (size_t)used, "\r\n\r\n", 4)) { /* byte by byte: what follows belongs to the ring */
-        if (used >= 1000 || recv(upstream, answer + used, 1, 0) != 1) die("engine's answer");
+        if (used >= 1000 || recv(fd, answer + used, 1, 0) != 1) die("engine's answer");
         used++;
     }
-    set_nonblocking(upstream);
-    struct epoll_event e = {.events = EPOLLIN, .data.fd = upstream};
-    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, upstream, &e);
+    set_nonblocking(fd);
+    stream_t *s = streams[stream_count++] = by_upstream[fd] = calloc(1, sizeof *s);
+    memcpy(s->id, id, sizeof id);
+    s->upstream = fd;
+    s->ring = malloc(ring_size);
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
+    return s;
 }
 
 static void admit(int listener) {
@@ -93,7 +112,11 @@ static void admit(int listener) {
         }
         request[n] = 0;
         request[strcspn(request, "\r\n")] = 0;
-        if (upstream < 0) open_upstream(request);
+        stream_t *s = stream_of(request);
+        if (!s) {
+            close(fd);
+            continue;
+        }
         set_nonblocking(fd);
         int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -101,21 +124,21 @@ static void admit(int listener) {
             close(fd);
             continue;
         }
-        clients[fd] = (client_t){.open = 1, .at = head - head % PACKET};
-        list[listed++] = fd;
+        clients[fd] = (client_t){.open = 1, .at = s->head - s->head % PACKET, .stream = s};
+        s->list[s->listed++] = fd;
         struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
     }
 }
 
 /* Read what has come from upstream. */
-static void fill(uint64_t now) {
-    uint64_t from = head % RING, room = RING - from < READ_SIZE ? RING - from : READ_SIZE;
-    ssize_t n = recv(upstream, ring + from, room, 0);
+static void fill(stream_t *s, uint64_t now) {
+    uint64_t from = s->head % ring_size, room = ring_size - from < READ_SIZE ? ring_size - from : READ_SIZE;
+    ssize_t n = recv(s->upstream, s->ring + from, room, 0);
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) exit(0);
-    if (head == delivered) first_unsent_at = now;
-    head += (uint64_t)n;
+    if (s->head == s->delivered) s->first_unsent_at = now;
+    s->head += (uint64_t)n;
 }
 
 static void hear(int fd, uint32_t events) {
@@ -132,23 +155,27 @@ int main(int argc, char **argv) {
     int coalesce = strcmp(option(argc, argv, "--mode", "coalesce"), "chunk") != 0;
     uint64_t batch = (uint64_t)option_number(argc, argv, "--batch-bytes", 128 << 10);
     uint64_t tick_ns = (uint64_t)(option_number(argc, argv, "--tick-ms", 100) * 1e6);
-    ring = malloc(RING);
+    ring_size = (uint64_t)option_number(argc, argv, "--ring-mb", 8) << 20;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_on((int)option_number(argc, argv, "--port", 0));
+    int listener = listen_on((int)option_number(argc, argv, "--port", 0)), wait_ms = 1000;
     fcntl(listener, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listener}, ready[1024];
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &e);
     for (;;) {
-        uint64_t now = now_ns(), due = first_unsent_at + tick_ns;
-        int wait_ms = head == delivered ? 1000 : due > now ? (int)((due - now) / 1000000) + 1 : 0;
         int n = epoll_wait(epoll_fd, ready, 1024, wait_ms);
-        now = now_ns();
+        uint64_t now = now_ns(), next = now + 1000000000;
         for (int i = 0; i < n; i++) {
             int fd = ready[i].data.fd;
             if (fd == listener) admit(listener);
-            else if (fd == upstream) fill(now);
+            else if (by_upstream[fd]) fill(by_upstream[fd], now);
             else if (clients[fd].open) hear(fd, ready[i].events);
         }
-        if (head != delivered && (!coalesce || head - delivered >= batch || now - first_unsent_at >= tick_ns)) give_all();
+        for (int i = 0; i < stream_count; i++) {
+            stream_t *s = streams[i];
+            if (s->head == s->delivered) continue;
+            if (!coalesce || s->head - s->delivered >= batch || now - s->first_unsent_at >= tick_ns) give_all(s);
+            else if (s->first_unsent_at + tick_ns < next) next = s->first_unsent_at + tick_ns;
+        }
+        wait_ms = next > now ? (int)((next - now) / 1000000) + 1 : 0;
     }
 }

@@ -1,4 +1,4 @@
-/* A fake engine that costs next to nothing: one thread, epoll, paced or unlimited media with marks in every packet.
+/* A fake engine that costs next to nothing: one thread, epoll, paced or unlimited media with marks in its packets.
  *
  *   source [--port 0] [--bitrate 8e6] [--chunk-ms 10] [--unlimited 1] [--limit-gb 0]
  *   source --file PATH --seconds 30 [--bitrate 8e6]       write the broadcast to a file and leave
@@ -19,7 +19,7 @@ typedef struct {
     uint8_t *out;
     int out_at, out_end;
     broadcast_t broadcast;
-    uint64_t next_at, began_ns, started_seq;
+    uint64_t next_at, began_ns;
     char key[33];
 } conn_t;
 
@@ -181,7 +181,7 @@ static void send_unlimited(conn_t *c) {
         int sent = flush(c);
         if (sent < 0) return close_conn(c);
         if (!sent) return;
-        if (limit_bytes > 0 && (double)c->broadcast.seq * PACKET >= limit_bytes) return watch(c, EPOLLIN);
+        if (limit_bytes > 0 && (double)c->broadcast.index * PACKET >= limit_bytes) return watch(c, EPOLLIN);
         make(c, OUT_LIMIT / PACKET);
     }
 }
@@ -197,7 +197,7 @@ static void send_paced(conn_t *c, uint64_t now) {
     c->next_at = now - c->next_at > chunk_ns ? now + chunk_ns : c->next_at + chunk_ns;
     double per_s = (double)c->broadcast.per_frame * FPS;
     uint64_t due = (uint64_t)((double)(now - c->began_ns) / 1e9 * per_s) + 1;
-    if (due > c->broadcast.seq) make(c, due - c->broadcast.seq);
+    if (due > c->broadcast.index) make(c, due - c->broadcast.index);
     if (flush(c) < 0) close_conn(c);
 }
 

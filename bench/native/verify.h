@@ -1,8 +1,8 @@
 /* Checks what a client receives, packet by packet, by looking at the first 37 bytes of each.
  *
- * In order: sync byte, mark, channel, sequence without a gap, continuity counters of each PID. PAT and PMT out of the
- * sequence are a preamble (the tables sent anew at a join). A jump forward is a skip; it is clean if PAT and PMT came
- * right before it and a random-access point follows.
+ * In order: sync byte, mark, channel, sequence without a gap, continuity counters of each PID. A jump forward of the
+ * sequence is a skip; it is clean if PAT and PMT came right before it and a random-access point follows. The counters
+ * of tables may jump only where the sequence does.
  */
 #ifndef VERIFY_H
 #define VERIFY_H
@@ -15,8 +15,10 @@ typedef struct {
 
 typedef struct {
     uint8_t carry[PACKET];
-    int carried, in_step, began, tables; /* tables: 1 PAT, 2 PMT of the preamble that is being received */
-    int clean_start, cc[3];              /* of PAT, PMT, video; -1 before the first */
+    int carried, in_step, began;
+    int tables;       /* 1: PAT, 2: PMT, since the last video packet */
+    int table_jumps;  /* of their counters; forgiven if the sequence jumps as well */
+    int clean_start, cc[3]; /* of PAT, PMT, video; -1 before the first */
     uint32_t channel;
     uint64_t next_seq, first_key_ns;
     faults_t faults;
@@ -37,24 +39,21 @@ static inline int find_mark(const uint8_t *p, mark_t *mark) {
     return mark->magic == MAGIC;
 }
 
-static inline void check_counter(verifier_t *v, int which, uint8_t cc) {
-    if (v->cc[which] >= 0 && ((v->cc[which] + 1) & 15) != cc) v->faults.cc_errors++;
+/* Take note of a counter; says whether it is not the one after the last. */
+static inline int counter_jumps(verifier_t *v, int which, uint8_t cc) {
+    int jumps = v->cc[which] >= 0 && ((v->cc[which] + 1) & 15) != cc;
     v->cc[which] = cc;
+    return jumps;
 }
 
-/* The sequence jumped at a packet that is no table: say what it was. */
+/* The sequence jumped: say what it was. */
 static void judge_jump(verifier_t *v, const uint8_t *p, uint64_t seq) {
-    int is_key = (p[1] & 0x40) && (p[5] & 0x40);
-    int clean = v->tables == 3 && is_key;
-    if (!v->began) {
-        v->clean_start = clean;
-    } else if (seq < v->next_seq) {
-        v->faults.repeats++;
-    } else if (clean) {
-        v->faults.skips_clean++;
-    } else {
-        v->faults.skips_dirty++;
-    }
+    int clean = v->tables == 3 && p[1] & 0x40 && p[5] & 0x40;
+    if (!v->began) v->clean_start = clean;
+    else if (seq < v->next_seq) v->faults.repeats++;
+    else if (clean) v->faults.skips_clean++;
+    else v->faults.skips_dirty++;
+    v->table_jumps = 0;
     v->cc[2] = -1;
 }
 
@@ -62,27 +61,26 @@ static inline void check_packet(verifier_t *v, const uint8_t *p, uint64_t now, a
     int pid = pid_of(p);
     mark_t mark;
     v->faults.packets++;
+    if (pid == PID_PAT || pid == PID_PMT) {
+        v->tables = pid == PID_PAT ? 1 : v->tables | 2;
+        v->table_jumps += counter_jumps(v, pid == PID_PMT, p[3] & 15);
+        return;
+    }
     if (pid == PID_NULL) {
         v->faults.nulls++;
         return;
     }
-    int marked = find_mark(p, &mark), table = pid == PID_PAT ? 1 : pid == PID_PMT ? 2 : 0;
-    if (!table && (!marked || pid != PID_VIDEO || (v->began && mark.channel != v->channel))) {
+    if (pid != PID_VIDEO || !find_mark(p, &mark) || (v->began && mark.channel != v->channel)) {
         v->faults.foreign++;
-        return;
-    }
-    if (table && !(v->began && marked && mark.seq == v->next_seq)) { /* a preamble, not the broadcast's own */
-        v->tables = table == 1 ? 1 : v->tables | 2;
-        v->cc[table - 1] = p[3] & 15; /* at a join anything goes; what follows must fit */
         return;
     }
     if (!v->began || mark.seq != v->next_seq) judge_jump(v, p, mark.seq);
     if (!v->began) v->channel = mark.channel; /* from here on no other one's packets may come */
     v->began = 1;
-    v->tables = table == 1 ? 1 : table == 2 ? v->tables | 2 : 0;
     v->next_seq = mark.seq + 1;
-    check_counter(v, table ? table - 1 : 2, p[3] & 15);
-    if (!v->first_key_ns && pid == PID_VIDEO && p[5] & 0x40) v->first_key_ns = now;
+    v->faults.cc_errors += (uint64_t)(v->table_jumps + counter_jumps(v, 2, p[3] & 15));
+    v->tables = v->table_jumps = 0;
+    if (!v->first_key_ns && p[5] & 0x40) v->first_key_ns = now;
     if (mark.sent_ns && (mark.seq & 15) == 0) age(context, mark.sent_ns);
 }
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import resource
+from pathlib import Path
 
 from aceproxy import __version__
 from aceproxy.engine.api import EngineLimits, engine_session
@@ -17,7 +18,7 @@ from aceproxy.engine.journal import Journal
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.logs import Logs
-from aceproxy.settings import Settings, split_address
+from aceproxy.settings import Settings, SettingsError, split_address
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.source import Upstream
@@ -62,9 +63,9 @@ class App:
         limits = EngineLimits.from_settings(settings)
         session = await self._stack.enter_async_context(engine_session(limits))
         self.pool = EnginePool(settings, session)
-        journal = Journal(settings.state_dir / "playbacks.json") if settings.state_dir is not None else None
+        journal = Journal(_state_dir(settings.state_dir) / "playbacks.json") if settings.state_dir is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
-        self.pump = Pump(PumpLimits(settings.pump_tick_s, settings.pump_batch_bytes, settings.client_stall_s))
+        self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.hub = Hub(Upstream(settings, self.pool, self.stopper), self.pump)
         self.pump.start()
         self._stack.callback(self.pump.close)
@@ -95,6 +96,15 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
+
+
+def _state_dir(path: Path) -> Path:
+    """Return the folder, made if it is not there. Raises SettingsError if it cannot be used."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"state_dir {path} cannot be used: {error.strerror}") from error
+    return path
 
 
 def raise_descriptor_limit() -> None:

@@ -15,6 +15,8 @@ from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.opening import Opened, StartProgress, open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import REASONS, AceProxyError, Reason
+from aceproxy.mpegts.access import AccessPoint, Analyzer
+from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.mpegts.describe import Describer, StreamDescription
 from aceproxy.mpegts.packets import Aligner
@@ -53,7 +55,9 @@ class _Probe:
 
     def __init__(self) -> None:
         self.received_bytes = 0
+        self.points: list[AccessPoint] = []
         self.aligner = Aligner()
+        self._analyzer = Analyzer()
         self.describer = Describer()
         self.continuity = ContinuityChecker()
         self._memory = memoryview(bytearray(ROOM_BYTES))
@@ -67,8 +71,28 @@ class _Probe:
         self.received_bytes += count
         packets = self.aligner.feed(self._memory[:count])
         if packets:
+            self._note_points(self._analyzer.feed(packets).points)
             self.describer.feed(packets)
             self.continuity.feed(packets)
+
+    def _note_points(self, points: tuple[AccessPoint, ...]) -> None:
+        """Keep the first and the newest keyframe."""
+        if points:
+            self.points = [(self.points or points)[0], points[-1]] if self.points or len(points) > 1 else [points[0]]
+
+    @property
+    def bitrate_bps(self) -> int | None:
+        """Bits per second of media time, from the first keyframe to the last; None while there are not two.
+
+        Not of our time: an engine sends its first seconds as fast as it can.
+        """
+        if len(self.points) < 2:
+            return None
+        first, last = self.points[0], self.points[-1]
+        if first.pts is None or last.pts is None:
+            return None
+        media_s = ((last.pts - first.pts) % WRAP) / CLOCK_HZ
+        return round((last.offset - first.offset) * 8 / media_s) if media_s > 0 else None
 
 
 class _Check:
@@ -109,8 +133,6 @@ class _Check:
         report, probe = self.report, self._probe
         report.link = opened.link_used.mrl
         report.first_byte_s = self._elapsed_s()
-        first_bytes = probe.received_bytes
-        began_at = time.monotonic()
         ended = asyncio.ensure_future(opened.reader.wait_ended())
         try:
             await asyncio.wait({ended}, timeout=watch_s)
@@ -121,8 +143,7 @@ class _Check:
             report.peers, report.engine_speed_bps = stat.peers, stat.speed_down_bps
         except AceProxyError as error:
             report.message = f"the engine does not tell its state: {error.message}"
-        watched_s = max(time.monotonic() - began_at, 0.001)
-        report.bitrate_bps = round((probe.received_bytes - first_bytes) * 8 / watched_s)
+        report.bitrate_bps = probe.bitrate_bps
         report.received_bytes = probe.received_bytes
         report.dropped_bytes = probe.aligner.dropped_bytes
         report.continuity_errors = sum(probe.continuity.errors.values())

@@ -88,6 +88,9 @@ def _run(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]], 
     logs.start()
     try:
         asyncio.run(_until_signal(serve))
+    except SettingsError as error:
+        logs.stop()
+        _fail(str(error))
     except OSError as error:
         logs.stop()
         _fail(f"cannot serve on {settings.listen}: {error.strerror or error}")

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     AT_CAPACITY = "at_capacity"
     TOO_MANY_CLIENTS = "too_many_clients"
     # an end after a start that succeeded
+    ENDED = "ended"
     SOURCE_ENDED = "source_ended"
     SOURCE_STALLED = "source_stalled"
     SESSION_LOST = "session_lost"
@@ -140,6 +141,7 @@ REASONS: dict[Reason, ReasonRow] = {
         15,
     ),
     Reason.TOO_MANY_CLIENTS: ReasonRow(503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15),
+    Reason.ENDED: ReasonRow(503, Fault.NONE, "The broadcast came to its end.", 1),
     Reason.SOURCE_ENDED: ReasonRow(
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
     ),

@@ -149,6 +149,14 @@ class Settings(BaseModel):
     stat_max_age_s: float = Field(
         15.0, gt=0, description="Age after which an engine's last stat is not shown any more."
     )
+    batch_s: float = Field(
+        0.1, ge=0, le=1, description="Longest time that bytes which arrived at our socket wait to be read and sent on."
+    )
+    batch_bytes: int = Field(
+        128 << 10,
+        ge=1316,
+        description="Bytes that, found by one read, are sent on at once and followed by the next read.",
+    )
     # the ring
     block_s: float = Field(2.0, gt=0, le=10, description="Least media time of a block; it is cut at the next keyframe.")
     block_bytes: int = Field(
@@ -156,12 +164,15 @@ class Settings(BaseModel):
     )
     ring_s: float = Field(30.0, gt=0, description="Media time kept per stream.")
     ring_bytes: int = Field(64 << 20, ge=1 << 20, description="Bytes kept per stream at most.")
-    burst_s: float = Field(3.0, ge=0, description="Media time behind the live edge at which a new client starts.")
+    burst_s: float = Field(
+        6.0,
+        ge=0,
+        description="Media time behind the live edge at which a new client starts. Players that examine the first 5 s "
+        "before they play start at once if they get that much at once.",
+    )
     # clients
     max_clients: int = Field(5000, ge=1, description="Clients of all streams together; further ones get a 503.")
     client_stall_s: float = Field(30.0, gt=0, description="A client that takes no byte for this long is closed.")
-    pump_tick_s: float = Field(0.1, gt=0, le=1, description="Longest time that arrived bytes wait to be sent.")
-    pump_batch_bytes: int = Field(128 << 10, ge=1316, description="Bytes that, once arrived, are sent without waiting.")
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

@@ -121,8 +121,8 @@ class Listener:
 
 @pytest.fixture
 async def pump() -> AsyncIterator[Pump]:
-    """A running pump that ticks fast and finds clients stalled after half a second."""
-    pump = Pump(PumpLimits(tick_s=0.02, batch_bytes=4096, stall_s=0.5))
+    """A running pump that finds clients stalled after half a second."""
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=0.5))
     pump.start()
     yield pump
     pump.close()

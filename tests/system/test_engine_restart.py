@@ -6,10 +6,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.system.calls import Viewer
-from tests.system.oracle import PACKET
+from tests.system.oracle import PACKET, faults_in
 from tests.system.programs import Engine, Program, Proxy, wait_for
 
 Keep = Callable[[Program], Program]
@@ -53,28 +51,35 @@ def test_players_stay_while_the_engine_is_killed_and_started_again(
     assert proxy.wait_engine("healthy")["engines"][0]["streams"] == 2
 
 
-@pytest.mark.parametrize(
-    ("fault", "value"),
-    [("rst-after", "1"), ("eof-after", "1"), ("stall-after", "1"), ("session-vanishes", "2")],
-)
-def test_players_stay_when_one_playback_breaks(
-    programs: Keep, engine: Engine, view: View, tmp_path: Path, fault: str, value: str
+BREAKS = {  # how a playback breaks, by channel
+    "Light One": ("rst-after", "1"),
+    "Light Two": ("eof-after", "1"),
+    "Clock One": ("stall-after", "1"),
+    "Clock Two": ("session-vanishes", "2"),
+}
+
+
+def test_players_stay_when_their_playback_breaks_and_others_feel_nothing(
+    programs: Keep, engine: Engine, view: View, tmp_path: Path
 ) -> None:
     proxy = Proxy(tmp_path, engine.url, "recover_s=30", "retry_first_s=0.2", "silence_s=1.5")
     programs(proxy)
-    other = view(proxy.play(engine, "Light Two"))
-    engine.set_fault(fault, value, name="Light One")
-    viewer = view(proxy.play(engine, "Light One"))
-    stream_id = engine.id_of("Light One")
-    wait_for(lambda: len(engine.playbacks("Light One")) >= 2, "a second playback", 15)
+    other = view(proxy.play(engine, "Radio One"))
+    for name, (fault, value) in BREAKS.items():
+        engine.set_fault(fault, value, name=name)
+    viewers = [view(proxy.play(engine, name)) for name in BREAKS]
+    wait_for(lambda: all(len(engine.playbacks(name)) >= 2 for name in BREAKS), "second playbacks of all", 20)
     engine.clear_faults()
-    wait_for(lambda: proxy.stream(stream_id)["state"] == "live", "the stream to be live", 15)
-    viewer.wait_more(400_000, limit_s=20)
-    assert not viewer.ended.is_set()
-    assert proxy.stream(stream_id)["recoveries"] >= 1
-    wait_for(lambda: len(engine.running("Light One")) == 1, "one playback that runs")
+    keys = [engine.id_of(name) for name in BREAKS]
+    wait_for(lambda: {proxy.stream(key)["state"] for key in keys} == {"live"}, "all streams to be live", 20)
+    for viewer in viewers:
+        viewer.wait_more(400_000, limit_s=20)
+        assert not viewer.ended.is_set()
+    assert all(proxy.stream(key)["recoveries"] >= 1 for key in keys)
+    wait_for(lambda: all(len(engine.running(name)) == 1 for name in BREAKS), "one playback of each")
     assert not other.ended.is_set()
-    assert len(engine.playbacks("Light Two")) == 1
+    assert faults_in(other.body) == []
+    assert len(engine.playbacks("Radio One")) == 1
 
 
 def test_a_stream_that_cannot_be_revived_ends_with_its_reason(

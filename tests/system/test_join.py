@@ -55,21 +55,31 @@ def test_the_first_byte_of_a_running_stream_comes_at_once(engine: Engine, proxy:
     burst.wait_bytes(CLOCK_BPS // 8 * 2, limit_s=1.5)  # two seconds of media to begin with, not in real time
 
 
+def probe_s(url: str) -> float:
+    """Run ffprobe with its default options on a channel of the clock clip; return how long it took."""
+    command = [tool("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name,width,sample_rate"]
+    began_at = time.monotonic()
+    done = subprocess.run([*command, "-of", "csv=p=0", url], capture_output=True, text=True, timeout=20, check=True)
+    took_s = time.monotonic() - began_at
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == {"h264,1280", "aac,48000"}
+    return round(took_s, 3)
+
+
 def test_ffprobe_knows_the_codecs_in_under_a_second(engine: Engine, proxy: Proxy, view: View) -> None:
     url = proxy.play(engine, "Clock One")
-    view(url).wait_bytes(CLOCK_BPS // 8 * 5)
-    command = [tool("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name,width,sample_rate"]
-    took_s = []
-    for _ in range(3):  # the machine may be busy with something else
-        began_at = time.monotonic()
-        done = subprocess.run([*command, "-of", "csv=p=0", url], capture_output=True, text=True, timeout=20, check=True)
-        took_s.append(round(time.monotonic() - began_at, 3))
-        assert done.stderr == ""
-        assert set(done.stdout.split()) == {"h264,1280", "aac,48000"}
-        if took_s[-1] < PROBE_LIMIT_S:
+    running = view(url)
+    running.wait_bytes(CLOCK_BPS // 8 * 9)
+    took_s: list[float] = []
+    for _ in range(2):  # the machine may be busy with something else
+        took_s = []
+        for _ in range(4):  # at different places of the group of pictures
+            running.wait_more(CLOCK_BPS // 8 * 2 // 5)
+            took_s.append(probe_s(url))
+        print(took_s)
+        if max(took_s) < PROBE_LIMIT_S:
             break
-    print(took_s)
-    assert took_s[-1] < PROBE_LIMIT_S
+    assert max(took_s) < PROBE_LIMIT_S
 
 
 def test_a_radio_is_joined_as_well(engine: Engine, proxy: Proxy, view: View, tmp_path: Path) -> None:

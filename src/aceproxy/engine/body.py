@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
@@ -77,6 +78,10 @@ class ResponseBody(asyncio.BufferedProtocol):
         self._eof = False
         self._error_text_timeout_s = error_text_timeout_s
         self._error_timer: asyncio.TimerHandle | None = None
+        self._rest_s = 0.0
+        self._rest_below_bytes = 0
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._paused = False
         self._transport: asyncio.Transport | None = None
         self.head: ResponseHead | None = None
         self.error_page = bytearray()
@@ -107,6 +112,8 @@ class ResponseBody(asyncio.BufferedProtocol):
             self.last_byte_at = self._loop.time()
             self._sink.filled(nbytes)
             self._count(nbytes)
+            if nbytes < self._rest_below_bytes:
+                self._rest()
             return
         try:
             if self._phase is _Phase.HEAD:
@@ -142,20 +149,41 @@ class ResponseBody(asyncio.BufferedProtocol):
 
     def pause(self) -> None:
         """Receive nothing until `resume`; the engine is held up by TCP. Of no effect once it has ended."""
+        self._paused = True
         if self._transport is not None and self._phase is not _Phase.DONE:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        if self._transport is not None and self._phase is not _Phase.DONE:
-            self._transport.resume_reading()
-            self.last_byte_at = self._loop.time()  # the silence was ours
+        self._paused = False
+        self._rested()
+        self.last_byte_at = self._loop.time()  # the silence was ours
+
+    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+        """From now on, after a read that found fewer than `below_bytes`, read again `rest_s` later at most.
+
+        Engines send in small pieces; what arrives meanwhile waits in the kernel and costs no wake-up. All connections
+        rest until the same multiples of `rest_s`, so that one wake-up serves them all.
+        """
+        self._rest_s = rest_s
+        self._rest_below_bytes = below_bytes if rest_s > 0 else 0
 
     def close(self) -> None:
         """End it at once; the sink is not called any more. May be called again."""
         self._end(MediaEnd.CLOSED, "closed")
 
     # own steps
+
+    def _rest(self) -> None:
+        if self._phase is not _Phase.DIRECT or self._paused or self._transport is None:
+            return
+        self._transport.pause_reading()
+        beat = math.floor(self._loop.time() / self._rest_s) + 1
+        self._rest_timer = self._loop.call_at(beat * self._rest_s, self._rested)
+
+    def _rested(self) -> None:
+        if self._transport is not None and self._phase is not _Phase.DONE and not self._paused:
+            self._transport.resume_reading()
 
     def _read_head(self) -> None:
         end = head_end(self._staging[: self._staged])
@@ -243,6 +271,8 @@ class ResponseBody(asyncio.BufferedProtocol):
             return
         if self._error_timer is not None:
             self._error_timer.cancel()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
         self.detail = detail
         self.ended.set_result(how)
         if not self.opened.done():

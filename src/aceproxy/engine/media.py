@@ -55,6 +55,10 @@ class MediaReader:
         """Go on after `pause`; the time in between does not count as silence. May be called again."""
         self._body.resume()
 
+    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later."""
+        self._body.rest_between_reads(rest_s, below_bytes)
+
     def close(self) -> None:
         """Stop receiving at once; the sink is not called any more. May be called at any time and again."""
         self._body.close()

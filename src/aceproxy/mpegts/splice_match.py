@@ -4,18 +4,20 @@ Peer-to-peer engines deliver the identical packets of a broadcast once more, usu
 last few thousand packets that were sent are looked up by their content. Only *distinctive* packets count: those of
 elementary streams with content that does not consist of one value, and that went by only once. A broadcast that
 repeats itself (test pictures, loops) has equal packets at other times as well, so a packet counts only where the
-clock of the stream is about the same. Packets may be missing on either side: the last sent packet that is found is
-the place.
+clock of the stream is about the same. The same broadcast multiplexed once more may have equal packets of one stream in
+another order, so packets with a PCR must be among them. Packets may be missing on either side: the last sent packet
+that is found is the place.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Collection
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES
+from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
 NEAR: Final = CLOCK_HZ * 4 // 10
@@ -24,6 +26,8 @@ NEAR: Final = CLOCK_HZ * 4 // 10
 _INDEX_PACKETS: Final = 4096
 _RUN: Final = 8  # packets in a row that are certain evidence
 _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
+_BEGINNING: Final = 2048
+_LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
 _TRAILING: Final = 1024
 _LOWEST_PID: Final = 0x20
 
@@ -35,17 +39,18 @@ class Matcher:
         """Take what was sent last. Clocks are looked for on `clock_pid` (on any PID if None)."""
         self.found: int | None = None
         """Index of the packet after the last sent one, once that is certain."""
-        self.last_clock: int | None = None
-        self.trailing: tuple[bytes, ...] = ()
-        """What was sent after the last distinctive packet."""
+        self._tail = tail
+        self._places: list[int] = []
         self._ranks: dict[bytes, int] = {}
         self._clocks: list[int | None] = []
+        self._with_pcr: list[bool] = []
         self._count = 0
+        self._pcr_count = 0
+        self._has_pcr = False
         self._run = 0
         self._begun = 0
         self._best: tuple[int, int] | None = None  # rank, and index of the packet after it
         self._unverified = False
-        self._first_counters: dict[int, int] = {}
         self._last_counters: dict[int, int] = {}
         self._build(tail, table_pids, clock_pid)
 
@@ -59,21 +64,31 @@ class Matcher:
         seen: dict[bytes, tuple[int, int | None] | None] = {}
         for index in range(first, len(pids)):
             packet = tail[index * PACKET_BYTES : (index + 1) * PACKET_BYTES]
-            if packet[3] & 0x20 and (clock_pid is None or pids[index] == clock_pid):
-                pcr = read_stamp(packet).pcr
-                clock = clock if pcr is None else pcr
-            if _LOWEST_PID <= pids[index] < NULL_PID and pids[index] not in table_pids and is_distinctive(packet):
+            pcr = read_stamp(packet).pcr if packet[3] & 0x20 else None
+            if pcr is not None and (clock_pid is None or pids[index] == clock_pid):
+                clock = pcr
+            if (
+                _LOWEST_PID <= pids[index] < NULL_PID
+                and pids[index] not in table_pids
+                and (pcr is not None or is_distinctive(packet))
+            ):
                 seen[packet] = None if packet in seen else (index, clock)
         kept = [(packet, place) for packet, place in seen.items() if place is not None]
         kept.sort(key=lambda entry: entry[1][0])
         self._ranks = {packet: rank for rank, (packet, _) in enumerate(kept)}
         self._clocks = [place[1] for _, place in kept]
-        self.last_clock = clock
-        after = kept[-1][1][0] + 1 if kept else len(pids)
-        if len(pids) - after <= _TRAILING:
-            self.trailing = tuple(
-                tail[at : at + PACKET_BYTES] for at in range(after * PACKET_BYTES, len(tail), PACKET_BYTES)
-            )
+        self._with_pcr = [has_pcr(packet) for packet, _ in kept]
+        self._has_pcr = any(self._with_pcr)
+        self._places = [place[0] for _, place in kept]
+
+    @property
+    def trailing(self) -> tuple[bytes, ...]:
+        """Return what was sent after the last packet that is known: the new source may have it after the place."""
+        if self._best is None:
+            return ()
+        first = (self._places[self._best[0]] + 1) * PACKET_BYTES
+        newest = range(first, min(first + _TRAILING * PACKET_BYTES, len(self._tail)), PACKET_BYTES)
+        return tuple(self._tail[at : at + PACKET_BYTES] for at in newest)
 
     def hits(self, view: memoryview) -> list[tuple[int, int]]:
         """Return index and rank of every packet that is known."""
@@ -93,16 +108,21 @@ class Matcher:
         if not near or self.found is not None:
             return
         if self._best is not None and rank <= self._best[0]:
-            self._count = self._run = 0  # the source goes over it once more
+            self._count = self._run = self._pcr_count = 0  # the source goes over it once more
         self._run = self._run + 1 if self._best is not None and rank == self._best[0] + 1 else 1
         if self._run == 1:
             self._begun = index
         self._count += 1
+        self._pcr_count += self._with_pcr[rank]
         self._best = rank, index + 1
         if clock is None and known is not None:
             self._unverified = True
-        if rank == len(self._clocks) - 1 and self._run >= _RUN and not self._unverified:
+        if rank == len(self._clocks) - 1 and self._run >= _RUN and self._is_certain():
             self.found = index + 1
+
+    def _is_certain(self) -> bool:
+        """Tell whether the clock fits, and not only single streams are the same."""
+        return not self._unverified and (self._pcr_count > 0 or self._begun < _EARLY or not self._has_pcr)
 
     def verify(self, clock: int) -> None:
         """Take a clock of the new source; packets that were known before the first one count only if it fits."""
@@ -111,8 +131,8 @@ class Matcher:
         self._unverified = False
         known = self._clocks[self._best[0]]
         if known is not None and abs(later(clock, known)) >= NEAR:
-            self._best, self._count, self._run = None, 0, 0
-        elif self._best[0] == len(self._clocks) - 1 and self._run >= _RUN:
+            self._best, self._count, self._run, self._pcr_count = None, 0, 0, 0
+        elif self._best[0] == len(self._clocks) - 1 and self._run >= _RUN and self._is_certain():
             self.found = self._best[1]
 
     def passed(self) -> int | None:
@@ -120,34 +140,84 @@ class Matcher:
 
         None where too few were known to believe it.
         """
-        if self.found is not None or self._best is None or self._unverified:
+        if self.found is not None or self._best is None or not self._is_certain():
             return self.found
         rank, after = self._best
         at_start = self._begun < _EARLY and rank == len(self._clocks) - 1 and self._count == self._run
         return after if self._count >= _RUN or at_start else None
 
-    @property
-    def ended_whole(self) -> bool:
-        """The last packet known is the last distinctive one that was sent, so what trailed it follows now."""
-        return self._best is not None and self._best[0] == len(self._clocks) - 1
+    def adjacent(self, beginning: bytes) -> int | None:
+        """Return the index of the packet at which a new source goes on that begins where the old one ended.
 
-    def begins(self, view: memoryview) -> None:
-        """Take packets of the new source's very start, for `is_adjacent`."""
-        controls = view[3::PACKET_BYTES].tobytes()
-        for pid, control in zip(pids_of(view), controls, strict=True):
-            self._first_counters.setdefault(pid, control)
+        `beginning` is its first packets, those with a clock past the place included. Up to 64 of them may have been
+        sent already, and from the next one on the counter of every PID must go on. None where that is not so.
+        """
+        for count in range(_EARLY + 1):
+            size = count * PACKET_BYTES
+            if beginning[:size] == self._tail[len(self._tail) - size :] and self._goes_on(beginning[size:]):
+                return count
+        return None
 
-    def is_adjacent(self) -> bool:
-        """Tell whether the new source begins exactly where the old one ended: every PID's counter goes on."""
+    def _goes_on(self, packets: bytes) -> bool:
+        """Tell whether the first packet of every PID has the counter that follows."""
+        first: dict[int, int] = {}
+        with memoryview(packets[: _BEGINNING * PACKET_BYTES]) as view:
+            for pid, control in zip(pids_of(view), view[3::PACKET_BYTES].tobytes(), strict=True):
+                first.setdefault(pid, control)
         compared = 0
-        for pid, control in self._first_counters.items():
+        for pid, control in first.items():
             last = self._last_counters.get(pid)
             if last is None or pid == NULL_PID:
                 continue
             if (control - last - (control >> 4 & 1)) & 0x0F:
                 return False
             compared += 1
-        return compared >= 3
+        return compared >= _LEAST_PIDS
+
+
+class Overlap:
+    """Leaves out what follows the place in a new source and was sent already: tables, null packets, stuffing.
+
+    As a rule these are the very next packets. Where packets are missing on either side, those that were sent are
+    looked for in a few more packets, and all before the last one found is left out.
+    """
+
+    def __init__(self, sent: tuple[bytes, ...]) -> None:
+        self.skipped_bytes = 0
+        self._sent = deque(sent)
+        self._held: list[bytes] | None = None
+        self._drop = 0
+        self._budget = 0
+
+    def feed(self, view: memoryview) -> bytes | None:
+        """Take packets from the place on; return those to send, once that is known."""
+        for at in range(0, len(view), PACKET_BYTES):
+            if not self._sent or (self._held is not None and len(self._held) >= self._budget):
+                return self._finish(view[at:])
+            packet = bytes(view[at : at + PACKET_BYTES])
+            if self._held is None:
+                if packet == self._sent[0]:
+                    self._sent.popleft()
+                    self.skipped_bytes += PACKET_BYTES
+                    continue
+                self._held = []
+                self._budget = min(len(self._sent), _TRAILING) + _EARLY
+                self._sent = deque(one for one in self._sent if one != NULL_PACKET)
+            self._held.append(packet)
+            if packet in self._sent:
+                while self._sent.popleft() != packet:
+                    pass  # the source has lost it
+                self._drop = len(self._held)
+        return None if self._sent else self._finish(view[:0])
+
+    def _finish(self, rest: memoryview) -> bytes:
+        self.skipped_bytes += self._drop * PACKET_BYTES
+        return b"".join((self._held or [])[self._drop :]) + bytes(rest)
+
+
+def has_pcr(packet: bytes) -> bool:
+    """Tell whether a packet has a PCR."""
+    return packet[3] & 0x20 != 0 and packet[4] >= 7 and packet[5] & 0x10 != 0
 
 
 def is_distinctive(packet: bytes) -> bool:

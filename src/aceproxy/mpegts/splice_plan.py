@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
-from aceproxy.mpegts.pes import read_pes_header
+from aceproxy.mpegts.splice_join import Rest, cut_off, regrouped, rest_of, start_after
 from aceproxy.mpegts.splice_rewrite import Gate
 from aceproxy.mpegts.splice_sent import PidEnd
 from aceproxy.mpegts.splice_source import NewSource, PesStart
@@ -29,6 +29,7 @@ from aceproxy.mpegts.splice_tables import Tables, map_pids
 
 _VIDEO_GAP: Final = 3600
 _AUDIO_GAP: Final = 1920
+_STAMP_JITTER: Final = 400  # less than a frame of sound
 _MAX_REORDER: Final = 2 * CLOCK_HZ
 _AUDIO_PATIENCE: Final = CLOCK_HZ  # how far video may be past the place before sound is no longer waited for
 _WITH_PES: Final = ("video", "audio", "subtitle")
@@ -49,7 +50,8 @@ class LastSent:
 
     ends: Mapping[int, PidEnd]
     clock: int | None
-    """The last PCR."""
+    """The last PCR, or a DTS where there never was one."""
+    clock_is_dts: bool
     own_tables: Tables | None
     """Of the last source, as it sent them."""
     tables: Tables | None
@@ -68,8 +70,8 @@ class Plan:
     """Offset in the source from which on it is looked at; gates may open later."""
     shift: int = 0
     gates: Mapping[int, Gate] = field(default_factory=lambda: MappingProxyType({}))
-    rests: tuple[tuple[int, bytes], ...] = ()
-    """By PID as sent: the rest of the PES packet that was cut off."""
+    rests: tuple[Rest, ...] = ()
+    """What is missing of the PES packets that were cut off."""
     is_mapped: bool = False
     """Own tables are sent in the place of the source's."""
     trailing: tuple[bytes, ...] = ()
@@ -97,27 +99,16 @@ def same_clock(source: NewSource, last: LastSent, *, max_jump: int) -> Plan | bo
     end = last.ends.get(pid_map.get(reference, reference))
     if end is None:
         return False
-    opening = _reference_opening(source, last, reference, end)
-    if isinstance(opening, bool):
-        return opening
-    start, rest = opening
+    found = _openings(source, last, pid_map, end)
+    if isinstance(found, bool):
+        return found
+    gates, rests = found
+    begin = min(_first_opening(source, last, pid, gate).offset for pid, gate in gates.items())
+    start = _first_opening(source, last, reference, gates[reference])
     step = later(_moved(start.dts, last.shift), end.dts) if start.dts is not None else 0
-    gap = end.gap or _VIDEO_GAP
     if step > max_jump:
         return False
-    gates = {reference: Gate(start.offset)}
-    rests = [(pid_map.get(reference, reference), rest)] if rest else []
-    for stream in tables.program.streams:
-        if stream.pid == reference or (stream.kind not in _WITH_PES and stream.pid not in source.starts):
-            continue
-        other = last.ends.get(pid_map.get(stream.pid, stream.pid))
-        found = _other_opening(source, last, stream.pid, other, waited=step > _AUDIO_PATIENCE)
-        if found is None:
-            return True
-        gates[stream.pid], rest = found
-        if rest:
-            rests.append((pid_map.get(stream.pid, stream.pid), rest))
-    begin = min(_first_opening(source, last, pid, gate) for pid, gate in gates.items())
+    gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
     return Plan(
         Outcome.SAME_CLOCK,
         begin,
@@ -142,7 +133,7 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
         end = last.ends.get(pid_map.get(stream.pid, stream.pid))
         after = None
         if end is not None and stream.pid != source.reference_pid:
-            after = (end.own_pts + (end.gap or _AUDIO_GAP) // 2) % WRAP
+            after = _sent_until(end)
         gates[stream.pid] = Gate(start.offset, after)
     is_mapped = tables is not None and needs_mapping(last, tables)
     point = start.offset in source.points
@@ -152,10 +143,7 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
 def anywhere(source: NewSource, last: LastSent) -> Plan:
     """Return the plan where there is no random-access point: at any PES packet, or just at any packet."""
     starts = source.reference_starts() or [start for starts in source.starts.values() for start in starts]
-    if starts:
-        return other_clock(source, last, min(starts))
-    is_mapped = source.tables is not None and needs_mapping(last, source.tables)
-    return Plan(Outcome.OTHER_CLOCK, source.base, is_mapped=is_mapped)
+    return other_clock(source, last, min(starts) if starts else PesStart(source.base, None, None))
 
 
 def _pid_map(last: LastSent, tables: Tables) -> Mapping[int, int]:
@@ -166,92 +154,119 @@ def _moved(ticks: int, shift: int) -> int:
     return (ticks + shift) % WRAP
 
 
-def _reference_opening(
-    source: NewSource, last: LastSent, pid: int, end: PidEnd
-) -> tuple[PesStart, bytes] | bool:
-    """Return where the reference PID goes on and what is to be sent before that; True: wait, False: never."""
-    gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+def _openings(
+    source: NewSource, last: LastSent, pid_map: Mapping[int, int], end: PidEnd
+) -> tuple[dict[int, Gate], list[Rest]] | bool:
+    """Return where every PID goes on and what is to be sent before that; True: wait, False: never.
+
+    `end` is that of the reference PID.
+    """
+    waited = any(
+        later(_moved(one.dts, last.shift), end.dts) > _AUDIO_PATIENCE
+        for one in source.reference_starts()
+        if one.dts is not None
+    )
+    gates: dict[int, Gate] = {}
+    rests: list[Rest] = []
+    for stream in source.tables.program.streams if source.tables else ():
+        out_pid = pid_map.get(stream.pid, stream.pid)
+        if stream.pid == source.reference_pid and source.has_video:
+            opening = _video_opening(source, last, stream.pid, end, out_pid)
+            found = opening if isinstance(opening, bool) else (Gate(opening[0].offset), opening[1])
+        elif stream.kind in _WITH_PES or stream.pid in source.starts:
+            found = _other_opening(source, last, stream.pid, out_pid, waited=waited)
+        else:
+            continue
+        if isinstance(found, bool):
+            return found
+        gates[stream.pid] = found[0]
+        rests += found[1]
+    return gates, rests
+
+
+def _video_opening(
+    source: NewSource, last: LastSent, pid: int, end: PidEnd, out_pid: int
+) -> tuple[PesStart, list[Rest]] | bool:
+    """Return where video goes on and what is to be sent before that; True: wait, False: never."""
+    gap = end.gap or _VIDEO_GAP
     starts = [start for start in source.starts.get(pid, []) if start.dts is not None]
     steps = [later(_moved(start.dts or 0, last.shift), end.dts) for start in starts]
-    cut = next((index for index, step in enumerate(steps) if step == 0), None)
     following = next((index for index, step in enumerate(steps) if step > gap // 2), None)
     if following is None:
         return True
-    if cut is not None and cut < following:
-        rest = _rest(source, last, pid, end, starts[cut], starts[following])
-        if rest is not None:
-            return starts[following], rest
+    cut = cut_off(source, last.shift, pid, end)
+    if cut is not None:
+        after = start_after(source, pid, cut)
+        rest = rest_of(source, pid, end, cut, after) if after else None
+        if after is not None and rest is not None:
+            return after, [Rest(out_pid, rest)] if rest else []
     elif end.is_whole and steps[following] < gap * 3 // 2:
-        return starts[following], b""
+        return starts[following], []
     points = set(source.points)
     for start, step in zip(starts, steps, strict=True):
         if step > gap // 2 and start.offset in points:
-            return start, b""
+            return start, []
     return True
 
 
 def _other_opening(
-    source: NewSource, last: LastSent, pid: int, end: PidEnd | None, *, waited: bool
-) -> tuple[Gate, bytes] | None:
-    """Return where another PID goes on and what is to be sent before that; None: more is needed."""
+    source: NewSource, last: LastSent, pid: int, out_pid: int, *, waited: bool
+) -> tuple[Gate, list[Rest]] | bool:
+    """Return where a PID without random-access points goes on, and what is to be sent before that; True: wait."""
+    end = last.ends.get(out_pid)
     if end is None:
-        return Gate(source.base), b""
-    starts = [start for start in source.starts.get(pid, []) if start.pts is not None]
-    for index, start in enumerate(starts):
-        if (_moved(start.pts or 0, last.shift), _moved(start.dts or 0, last.shift)) != (end.own_pts, end.dts):
-            continue
-        if index + 1 < len(starts):
-            rest = _rest(source, last, pid, end, start, starts[index + 1])
-            if rest is not None:
-                return Gate(starts[index + 1].offset), rest
-        elif not waited:
-            return None
-    return Gate(0, (end.own_pts + (end.gap or _AUDIO_GAP) // 2) % WRAP), b""
+        return Gate(source.base), []
+    cut = cut_off(source, last.shift, pid, end)
+    if cut is not None:
+        after = start_after(source, pid, cut)
+        rest = rest_of(source, pid, end, cut, after) if after else None
+        if after is not None and rest is not None:
+            return Gate(after.offset), [Rest(out_pid, rest)] if rest else []
+        if after is None and not waited:
+            return True
+    found = regrouped(source, last.shift, pid, end, out_pid)
+    if not isinstance(found, bool):
+        return Gate(found[0].offset), found[1]
+    gate = Gate(0, _sent_until(end))
+    is_there = _first_opening(source, last, pid, gate).offset < source.end
+    return (gate, []) if waited or (is_there and not found) else True
 
 
-def _rest(
-    source: NewSource, last: LastSent, pid: int, end: PidEnd, cut: PesStart, following: PesStart
-) -> bytes | None:
-    """Return what is missing of the PES packet that was cut off, if the source has the very same one."""
-    payload = source.payload(pid, cut.offset, following.offset)
-    if payload is None or end.partial is None:
-        return None
-    sent, header = read_pes_header(end.partial), read_pes_header(payload)
-    if sent is None or header is None:
-        return None
-    content, known = payload[header.content_at :], end.partial[sent.content_at :]
-    length = end.partial[4] << 8 | end.partial[5]
-    if not content.startswith(known) or (length and sent.content_at + len(content) != 6 + length):
-        return None
-    return content[len(known) :]
+def _sent_until(end: PidEnd) -> int:
+    """Return the PTS up to which sound was sent, as far as that can be told, a little less to be exceeded."""
+    gap = end.gap or _AUDIO_GAP
+    share = 1.0 if end.is_whole else 0.5
+    if end.partial and not end.is_whole and (length := end.partial[4] << 8 | end.partial[5]):
+        share = len(end.partial) / (6 + length)
+    return (end.own_pts + max(0, round(gap * share) - _STAMP_JITTER)) % WRAP
 
 
-def _first_opening(source: NewSource, last: LastSent, pid: int, gate: Gate) -> int:
+def _first_opening(source: NewSource, last: LastSent, pid: int, gate: Gate) -> PesStart:
     """Return where a gate opens in what is held, or the end of that."""
     for start in source.starts.get(pid, []):
         if start.offset < gate.open_at:
             continue
         if gate.after is None:
-            return start.offset
+            return start
         if start.pts is not None and later(_moved(start.pts, last.shift), gate.after) > 0:
-            return start.offset
-    return source.end
+            return start
+    return PesStart(source.end, None, None)
 
 
 def _shift(source: NewSource, last: LastSent, start: PesStart) -> int:
     """Return what to add to the clocks so that `start` comes one frame after the last one sent."""
     end = _end_before(source, last)
     if start.dts is None or start.pts is None or end is None:
-        return _shift_by_pcr(source, last)
+        return _shift_by_pcr(source, last, start.offset)
     gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
     by_dts, by_pts = end.dts + gap - start.dts, end.pts + gap - start.pts
     more = later(by_pts, by_dts)
     return (by_pts if 0 < more < _MAX_REORDER else by_dts) % WRAP
 
 
-def _shift_by_pcr(source: NewSource, last: LastSent) -> int:
+def _shift_by_pcr(source: NewSource, last: LastSent, offset: int) -> int:
     """Return what to add where there are no time stamps to go by."""
-    clock = next(iter(source.clocks.values()), None)
+    clock = source.clock_after(offset)
     return 0 if clock is None or last.clock is None else (last.clock + _VIDEO_GAP - clock) % WRAP
 
 

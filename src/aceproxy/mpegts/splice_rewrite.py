@@ -37,23 +37,12 @@ _EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
 _PLAIN: Final = bytes(value if value < 0x10 else 0 for value in range(256))
 _NIBBLE: Final = bytes(value & 0x0F for value in range(256))
 _UPPER: Final = bytes(value & 0xF0 for value in range(256))
+_HIGHS: Final = bytes(pid >> 8 for pid in range(PIDS))
+_LOWS: Final = bytes(pid & 0xFF for pid in range(PIDS))
 _FLAGS: Final = bytes(value & 0xE0 for value in range(256))
 _SERVICE_PIDS: Final = range(0x10, 0x20)
 _CLOCK_PIDS: Final = (0x14,)  # TDT and TOT belong to no program
 _PATIENCE_BYTES: Final = 8 << 20  # after which every gate opens at the next PES packet
-
-
-def packets_with(pid: int, payload: bytes, counters: dict[int, int]) -> bytes:
-    """Return the packets that carry a payload on, the last one stuffed; `counters` are kept up."""
-    packets: list[bytes] = []
-    for at in range(0, len(payload), 184):
-        piece = payload[at : at + 184]
-        counter = (counters.get(pid, 0x0F) + 1) & 0x0F
-        counters[pid] = counter
-        room = 184 - len(piece)
-        field = bytes((room - 1,)) + (b"\x00" + b"\xff" * (room - 2) if room > 1 else b"") if room else b""
-        packets.append(bytes((0x47, pid >> 8, pid & 0xFF, (0x30 if room else 0x10) | counter)) + field + piece)
-    return b"".join(packets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +107,23 @@ class Rewriter:
 
     def _prepare(self) -> None:
         """Say what is to be done with every PID."""
-        codes = bytearray([_NEW]) * PIDS
+        codes = bytearray([_LEFT_OUT if self.writer else _NEW]) * PIDS
+        mapped = self.pid_map
         if self.writer:
-            mapped = self.writer.pid_map
-            for pid in range(PIDS):
-                if pid not in mapped and not self._passes(pid):
-                    codes[pid] = _LEFT_OUT
+            for pid in (*mapped, *filter(self._passes, _SERVICE_PIDS)):
+                codes[pid] = _NEW
             for pid in self.writer.pids:
                 codes[pid] = _TABLE
-            self._highs = bytes(mapped.get(pid, pid) >> 8 for pid in range(PIDS))
-            self._lows = bytes(mapped.get(pid, pid) & 0xFF for pid in range(PIDS))
-        for pid, code in enumerate(self._codes):  # not empty where tables have changed in the middle of the source
-            if code < 0x10 and codes[pid] == _NEW and self._map_before.get(pid, pid) == self.pid_map.get(pid, pid):
-                codes[pid] = code
-        self._map_before = dict(self.pid_map)
+            highs, lows = bytearray(_HIGHS), bytearray(_LOWS)
+            for pid, target in mapped.items():
+                highs[pid], lows[pid] = target >> 8, target & 0xFF
+            self._highs, self._lows = bytes(highs), bytes(lows)
+        # tables may have changed in the middle of the source: PIDs that are sent as before go on as they did
+        for pid in (*mapped, *_SERVICE_PIDS) if self._codes else ():
+            is_known = self._codes[pid] < 0x10 and self._map_before.get(pid, pid) == mapped.get(pid, pid)
+            if is_known and codes[pid] == _NEW:
+                codes[pid] = self._codes[pid]
+        self._map_before = dict(mapped)
         for pid in self._gates:
             if codes[pid] == _NEW:
                 codes[pid] = _CLOSED
@@ -139,10 +131,8 @@ class Rewriter:
         self._codes = codes
 
     def _passes(self, pid: int) -> bool:
-        """Tell whether a PID that is not of the program is sent nevertheless."""
-        if pid == NULL_PID or pid in _CLOCK_PIDS:
-            return True
-        return pid in _SERVICE_PIDS and self.writer is not None and self.writer.keeps_services
+        """Tell whether a PID of service tables is sent: with those of another service only the time of day."""
+        return pid in _CLOCK_PIDS or (self.writer is not None and self.writer.keeps_services)
 
     def _window(self, view: memoryview, out: list[bytes], kept: list[bytes]) -> None:
         pids = pids_of(view)

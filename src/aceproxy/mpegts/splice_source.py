@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 from aceproxy.mpegts.access import Analyzer
 from aceproxy.mpegts.packets import PACKET_BYTES, payload_start
 from aceproxy.mpegts.psi import PsiTracker
-from aceproxy.mpegts.splice_stamps import Stamp, pids_of
+from aceproxy.mpegts.splice_sent import events_of
+from aceproxy.mpegts.splice_stamps import Stamp, later, pids_of
 from aceproxy.mpegts.splice_tables import Tables, tables_of
 
 
@@ -17,6 +19,10 @@ class PesStart(NamedTuple):
     offset: int
     pts: int | None
     dts: int | None
+
+
+def _offset_of(start: PesStart) -> int:
+    return start.offset
 
 
 class NewSource:
@@ -91,10 +97,28 @@ class NewSource:
         """Return the PES packets of the reference PID."""
         return self.starts.get(self.reference_pid, []) if self.reference_pid is not None else []
 
-    def point_starts(self) -> list[PesStart]:
-        """Return the random-access points with their clocks."""
-        points = set(self.points)
-        return [start for start in self.reference_starts() if start.offset in points]
+    def point_start(self, which: int) -> PesStart | None:
+        """Return the first (0) or the newest (-1) random-access point, None where there is none.
+
+        It has no clocks where they cannot be read: the stream is scrambled.
+        """
+        if not self.points:
+            return None
+        starts, offset = self.reference_starts(), self.points[which]
+        at = bisect_left(starts, offset, key=_offset_of)
+        return starts[at] if at < len(starts) and starts[at].offset == offset else PesStart(offset, None, None)
+
+    def clock_after(self, offset: int) -> int | None:
+        """Return the first PCR from an offset on, of any PID."""
+        with memoryview(self.held) as view, view[offset - self.base :] as rest:
+            return next((stamp.pcr for _, stamp in events_of(rest) if stamp.pcr is not None), None)
+
+    def media_held(self) -> int:
+        """Return the media time held, by the reference PID's time stamps, 90 kHz."""
+        starts = self.reference_starts()
+        first = next((start.dts for start in starts if start.dts is not None), None)
+        last = next((start.dts for start in reversed(starts) if start.dts is not None), None)
+        return later(last, first) if first is not None and last is not None else 0
 
     def payload(self, pid: int, start: int, stop: int) -> bytes | None:
         """Return the payloads of a PID between two offsets, None where packets are missing or unreadable."""

@@ -89,8 +89,7 @@ class Hub:
         """
         if self._closing:
             raise AceProxyError(Reason.SHUTDOWN)
-        if self.client_count >= self._settings.max_clients:
-            raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"{self._settings.max_clients}")
+        self.check_room()
         stream = self.find(link)
         if stream is not None:
             return stream
@@ -124,6 +123,11 @@ class Hub:
             await asyncio.wait(set(self._tasks))
 
     # --- StreamOwner ---
+
+    def check_room(self) -> None:
+        """Raise TOO_MANY_CLIENTS if there can be no further client."""
+        if self.client_count >= self._settings.max_clients:
+            raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"{self._settings.max_clients}")
 
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under a name of another kind, so that asking first is worth it."""

@@ -1,9 +1,10 @@
 """The pump: one thread that sends the rings to the clients.
 
-The kernel copies, Python steers: system calls release the interpreter lock. The pump wakes when enough has arrived, or
-a tick after. All clients at the live edge are at the same place, the *cohort*, and are sent the same piece by one tight
-loop. A client whose socket does not take everything is *behind*: it has a place of its own, gets turns as its socket
-becomes writable, never holds up another one, and comes back to the cohort when it has caught up with it.
+The kernel copies, Python steers: system calls release the interpreter lock. The pump wakes when something was appended
+(the reader of a source sees to it that this is not often). All clients at the live edge are at the same place, the
+*cohort*, and are sent the same piece by one tight loop. A client whose socket does not take everything is *behind*: it
+has a place of its own, gets turns as its socket becomes writable, never holds up another one, and comes back to the
+cohort when it has caught up with it.
 
 Who may touch what: the event loop calls the public methods, which only put commands into a queue and wake the thread.
 All outlets and sets belong to the thread. Ends are reported to the loop with `call_soon_threadsafe`, many at once.
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 
 from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
-from aceproxy.streams.outlet import BEHIND, FAILED, GONE, REACHED, Cohort, Outlet
+from aceproxy.streams.outlet import BEHIND, FAILED, GONE, Cohort, Outlet
 from aceproxy.streams.ring import Ring
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,8 @@ SWEEP_S = 1.0  # how often stalled clients are looked for
 
 @dataclass(frozen=True, slots=True)
 class PumpLimits:
-    """`tick_s`: longest wait of arrived bytes; `batch_bytes`: sent at once; `stall_s`: see client_stall_s."""
+    """The settings batch_bytes and client_stall_s."""
 
-    tick_s: float
     batch_bytes: int
     stall_s: float
 
@@ -102,10 +102,14 @@ class Pump:
         self._commands.append(lambda: self._end(outlet, reason))
         self._wake()
 
-    def appended(self, ring: Ring) -> None:
-        """Hear that `ring` has grown: wakes the thread if enough has come together or the ring is finished."""
+    def appended(self, ring: Ring, *, drained: bool = True) -> None:
+        """Hear that `ring` has grown. Wakes the thread if enough has come together, or no more is to come at once:
+        the source was `drained`, or the ring is finished.
+        """
+        if ring not in self._audiences:
+            return
         waiting = ring.head - max(ring.delivered, ring.announced)
-        if waiting >= self._limits.batch_bytes or ring.finished is not None:
+        if drained or waiting >= self._limits.batch_bytes or ring.finished is not None:
             ring.announced = ring.head
             self._commands.append(lambda: self._deliver(ring))
             self._wake()
@@ -124,21 +128,16 @@ class Pump:
     # --- pump thread ---
 
     def _run(self) -> None:
-        tick_s = self._limits.tick_s
         now = time.monotonic()
-        tick_at, sweep_at = now + tick_s, now + SWEEP_S
+        sweep_at = now + SWEEP_S
         while not self._stopping:
-            wait_s = max(0.0, tick_at - now) if self._audiences else None
+            wait_s = max(0.0, sweep_at - now) if self._audiences else None
             for key, _ in self._selector.select(wait_s):
                 if key.data is None:
                     self._obey()
                 else:
                     self._serve(key.data)
             now = time.monotonic()
-            if now >= tick_at:
-                tick_at = now + tick_s
-                for ring in list(self._audiences):
-                    self._deliver(ring)
             if now >= sweep_at:
                 sweep_at = now + SWEEP_S
                 self._sweep(now)
@@ -174,9 +173,11 @@ class Pump:
         if audience is None:
             return
         ring.delivered = ring.head
-        for outlet in audience.behind:
+        for outlet in list(audience.behind):
             outlet.release_dropped()
-        self._advance(audience)
+            if not outlet.watched:  # it found the ring empty
+                self._serve(outlet)
+        self._advance(audience, ring.delivered)
         if ring.finished is not None:
             for outlet in list(audience.live.values()):
                 self._end(outlet, ring.finished)
@@ -184,8 +185,11 @@ class Pump:
             behind = max((outlet.offset for outlet in audience.behind), default=0)
             ring.front = max(behind, audience.cohort.offset if audience.live else 0)
 
-    def _advance(self, audience: _Audience) -> None:
-        """Send all outlets at the live edge what has been appended since they were last sent something."""
+    def _advance(self, audience: _Audience, limit: int) -> None:
+        """Send all outlets at the live edge what lies before offset `limit`.
+
+        Not whatever there is: while the last outlets are being served more comes, and would go out in small pieces.
+        """
         cohort = audience.cohort
         while audience.live and (block := cohort.block) is not None:
             if block.dropped:  # the thread did not run for longer than the ring lasts
@@ -193,12 +197,12 @@ class Pump:
                     self._fall_behind(audience, outlet, 0)
                 return
             following = block.next  # read before `size`: see the rules in block.py
-            count = min(block.size - cohort.position, PIECE_BYTES)
+            count = min(block.size - cohort.position, limit - cohort.offset, PIECE_BYTES)
             if count > 0:
                 self._send_piece(audience, block, count)
                 cohort.position += count
                 cohort.offset += count
-            elif following is None:
+            elif following is None or cohort.offset >= limit:
                 return
             else:
                 cohort.block, cohort.position = following, 0
@@ -249,7 +253,7 @@ class Pump:
         """One turn; a mistake of ours costs this one client, never the thread that serves all others."""
         try:
             if audience.live and outlet.offset > audience.cohort.offset:
-                self._advance(audience)
+                self._advance(audience, outlet.offset)
             limit = audience.cohort.offset if audience.live else outlet.ring.head
             return outlet.turn(TURN_BYTES, limit)
         except Exception:
@@ -268,15 +272,27 @@ class Pump:
             self._watch(outlet)
         elif outlet.ring.finished is not None and outlet.offset >= outlet.ring.head:
             self._end(outlet, outlet.ring.finished)
-        elif outlet.block is not None:  # else the ring is empty: the next turn finds a place
+        elif outlet.block is None:  # the ring is empty: the next delivery finds a place
             self._unwatch(outlet)
             outlet.blocked_at = None
-            audience.behind.discard(outlet)
-            cohort = audience.cohort
-            if not audience.live:
-                cohort.block, cohort.position, cohort.offset = outlet.block, outlet.position, outlet.offset
-            outlet.enter(cohort)
-            audience.live[outlet.fd] = outlet
+        else:
+            self._enter(audience, outlet, outlet.block)
+
+    def _enter(self, audience: _Audience, outlet: Outlet, block: Block) -> None:
+        """Take an outlet that has caught up into the cohort."""
+        cohort = audience.cohort
+        if audience.live and outlet.offset > cohort.offset:  # it has just skipped to a place before the cohort
+            self._advance(audience, outlet.offset)
+        if not audience.live:
+            cohort.block, cohort.position, cohort.offset = block, outlet.position, outlet.offset
+        elif outlet.offset != cohort.offset:
+            self._watch(outlet)
+            return
+        self._unwatch(outlet)
+        outlet.blocked_at = None
+        audience.behind.discard(outlet)
+        outlet.enter(cohort)
+        audience.live[outlet.fd] = outlet
 
     def _sweep(self, now: float) -> None:
         """End the clients that have taken nothing for too long although there was something for them."""

@@ -114,6 +114,8 @@ class Source:
         self.link = opened.link_used
         self.playback = opened.playback
         self._reader = opened.reader
+        settings = self._upstream.settings
+        self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
 
     async def wait_end(self) -> AceProxyError:
         """Wait until the source is over or silent for too long, and say why. Cancel-safe."""

@@ -12,14 +12,16 @@ class State(StrEnum):
     LIVE = "live"  # the source delivers
     RECOVERING = "recovering"  # the source is lost and being opened anew; clients stay connected
     LINGERING = "lingering"  # the source delivers, but nobody listens; soon closed
+    DRAINING = "draining"  # a recording came to its end; clients read out what is left
     CLOSED = "closed"  # over, with a reason; never left
 
 
 EDGES: dict[State, frozenset[State]] = {
     State.STARTING: frozenset({State.LIVE, State.LINGERING, State.CLOSED}),
-    State.LIVE: frozenset({State.RECOVERING, State.LINGERING, State.CLOSED}),
+    State.LIVE: frozenset({State.RECOVERING, State.LINGERING, State.DRAINING, State.CLOSED}),
     State.RECOVERING: frozenset({State.LIVE, State.LINGERING, State.CLOSED}),
-    State.LINGERING: frozenset({State.LIVE, State.CLOSED}),
+    State.LINGERING: frozenset({State.LIVE, State.DRAINING, State.CLOSED}),
+    State.DRAINING: frozenset({State.CLOSED}),
     State.CLOSED: frozenset(),
 }
 

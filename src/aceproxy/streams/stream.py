@@ -17,7 +17,7 @@ from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
 from aceproxy.streams.client import Client, Visitor
-from aceproxy.streams.ingest import Ingest
+from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Ring, RingLimits
@@ -34,6 +34,9 @@ NOT_TS_BYTES = 1 << 20  # received without a single packet in it: this is no tra
 
 class StreamOwner(Protocol):
     """Who keeps the streams, as a stream sees it. Nothing here waits."""
+
+    def check_room(self) -> None:
+        """Raise TOO_MANY_CLIENTS if there can be no further client."""
 
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under another kind of name."""
@@ -98,6 +101,7 @@ class Stream:
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
         self._joinable = asyncio.Event()
+        self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._rate_bytes = 0
@@ -117,6 +121,7 @@ class Stream:
             await asyncio.shield(self._ready)
             if self.state is State.CLOSED:
                 raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
+            self._owner.check_room()
             client = Client(visitor)
             self.clients[client.client_id] = client
             self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
@@ -172,12 +177,8 @@ class Stream:
         self._owner.closed(self, reason, detail)
 
     def _end_clients(self, reason: Reason) -> None:
-        if reason is Reason.SOURCE_ENDED:
-            self.ring.finished = reason  # what was received is still sent
-            self._pump.appended(self.ring)
-        else:
-            self._pump.forget(self.ring, reason)
-            self.ring.clear()
+        self._pump.forget(self.ring, reason)
+        self.ring.clear()
         for client in list(self.clients.values()):
             if client.outlet is None:
                 self.client_done(client, reason)
@@ -276,7 +277,10 @@ class Stream:
         playback = self.source.playback if self.source is not None else None
         self._close_source()
         is_over = playback is not None and playback.is_live is False and error.reason is Reason.SOURCE_ENDED
-        if is_over or self.state is State.LINGERING or not self._settings.recover_s:
+        if is_over:
+            await self._drain()
+            raise AceProxyError(Reason.ENDED)
+        if self.state is State.LINGERING or not self._settings.recover_s:
             raise error
         self._go(State.RECOVERING)
         self.log.warning("lost the source: %s", error)
@@ -298,6 +302,14 @@ class Stream:
                 self._go(State.LIVE if self.idle_at is None else State.LINGERING)
                 self.log.info("the source is back from %s", self._engine_words())
                 return
+
+    async def _drain(self) -> None:
+        """Let the clients read what is there, to the end."""
+        self._go(State.DRAINING)
+        self.ring.finished = Reason.ENDED
+        self._pump.appended(self.ring)
+        if self.clients or self.waiting:
+            await self._deserted.wait()
 
     def _note_infohash(self, infohash: str) -> None:
         self.infohash = infohash
@@ -341,7 +353,7 @@ class Stream:
         self.ingest.filled(count)
         if not self._joinable.is_set() and any(block.points for block in self.ring.blocks()):
             self._joinable.set()
-        self._pump.appended(self.ring)
+        self._pump.appended(self.ring, drained=count < ROOM_BYTES)
         if self.ring.watch_front:
             self._hold_back()
         if not self.ingest.found_packets and self.ingest.received_bytes > NOT_TS_BYTES:
@@ -385,6 +397,8 @@ class Stream:
                 self._idle_timer = None
             if self.state is State.LINGERING:
                 self._go(State.LIVE)
+        elif self.state is State.DRAINING:
+            self._deserted.set()
         elif self._idle_timer is None:
             self.idle_at = time.monotonic()
             loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ def stream_snapshot(stream: Stream) -> StreamSnapshot:
         title=stream.title,
         state=stream.state,
         state_s=round(now - stream.state_at, 3),
-        is_active=stream.state in (State.LIVE, State.RECOVERING, State.LINGERING),
+        is_active=stream.state in (State.LIVE, State.RECOVERING, State.LINGERING, State.DRAINING),
         engine=source.engine_url if source is not None else None,
         created_at=utc_text(stream.created_utc),
         started_at=utc_text(stream.live_utc) if stream.live_utc is not None else None,

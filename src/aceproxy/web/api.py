@@ -68,7 +68,7 @@ class ApiRoutes:
                 version=engine.version or None,
                 streams=engine.streams,
                 capacity=engine.capacity,
-                last_ok_age_s=engine.last_ok_age_s,
+                last_ok_age_s=None if engine.last_ok_age_s is None else round(engine.last_ok_age_s, 2),
                 last_error=engine.last_error or None,
             )
             for engine in self._pool.snapshot()

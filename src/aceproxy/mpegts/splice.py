@@ -1,0 +1,239 @@
+"""Splicing: one continuous transport stream out of the packets of one source after the other.
+
+A source that was lost is opened anew, from the same engine, another one, or another link. Clients stay connected and
+have had everything up to some packet. Three rules, in this order:
+
+1. **Same bytes**: the place up to which everything was sent is found in the new source by its content; the next packet
+   follows. What clients get is what an unbroken broadcast would have been (see `splice_match`).
+2. **Same clock**: the broadcast is the same but its packets are not; every stream goes on by its own time stamps.
+3. **Other clock**: a random-access point, its clocks shifted to go on from the last ones (for 2 and 3 see
+   `splice_plan`).
+
+By 2 and 3 continuity counters go on for each PID, PIDs stay those that were sent for streams of the same codec, and
+tables are sent with a new version where they differ; that goes on for the life of the source (see `splice_rewrite`).
+The first source, and one joined by rule 1 to such a source, goes through untouched.
+
+Nothing raises on hostile input. Memory is bounded by `SpliceLimits`: what is held, the tail, and some 100 KiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from aceproxy.mpegts.clock import CLOCK_HZ
+from aceproxy.mpegts.packets import NULL_PACKET, PACKET_BYTES, Buffer
+from aceproxy.mpegts.splice_join import packets_with
+from aceproxy.mpegts.splice_match import Matcher, Overlap
+from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
+from aceproxy.mpegts.splice_rewrite import Rewriter
+from aceproxy.mpegts.splice_search import Search, SpliceLimits
+from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, ends_of
+from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
+
+__all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer", "keep_alive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """How the present source was joined to what was sent before."""
+
+    outcome: Outcome
+    skipped_bytes: int = 0
+    """Bytes of the source that were not sent."""
+    overlap_s: float = 0.0
+    """How far back the source began: media that had been sent already. 0 where the clock is another one."""
+    gap_s: float = 0.0
+    """Media that is missing. 0 where that cannot be known."""
+    at_access_point: bool = False
+    """Video begins anew at a random-access point; always False for the same bytes."""
+    new_tables: bool = False
+    """PIDs or tables of the source are rewritten."""
+
+
+def keep_alive(count: int) -> bytes:
+    """Return `count` null packets (PID 0x1FFF) for clients to get while nothing comes; they disturb no splice."""
+    return NULL_PACKET * count
+
+
+class Splicer:
+    """Joins sources. What `feed` and `give_up` return, one after the other, is one transport stream.
+
+    The result does not depend on how the input is cut.
+    """
+
+    def __init__(self, limits: SpliceLimits | None = None) -> None:
+        self._limits = limits or SpliceLimits()
+        self._tail = Tail(self._limits.tail_bytes)
+        self._counters = Counters()
+        self._watch = TableWatch()  # of the source, as it sends them
+        self._tables: Tables | None = None  # sent last, by the sources before
+        self._ends: dict[int, PidEnd] = {}
+        self._clock: int | None = None
+        self._has_pcr = False
+        self._last: LastSent | None = None
+        self._search: Search | None = None
+        self._rewriter: Rewriter | None = None
+        self._overlap: Overlap | None = None  # right after a splice: packets that were sent already may follow
+        self._splice: Splice | None = None
+        self._sent_any = False
+
+    @property
+    def splice(self) -> Splice | None:
+        """Return how the present source was joined; None for the first source."""
+        if self._search is not None:
+            return Splice(Outcome.PENDING)
+        return self._splice
+
+    @property
+    def is_pending(self) -> bool:
+        """Tell whether the place in the new source is still being looked for: `feed` returns nothing."""
+        return self._search is not None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Tell whether packets go through as they are."""
+        return self._search is None and self._rewriter is None and self._overlap is None
+
+    @property
+    def skipped_bytes(self) -> int:
+        """Return how many bytes of the present source were not sent so far."""
+        return self._splice.skipped_bytes if self._splice else 0
+
+    def begin_source(self) -> None:
+        """The next packets come from a new source. What was held of one that found no place is dropped."""
+        self._overlap = None
+        if not self._sent_any:
+            return
+        tail = self._tail.content()
+        if self._search is None:
+            self._take_stock(tail)
+        assert self._last is not None
+        own = self._last.own_tables
+        matcher = Matcher(tail, self._watch.psi.pids, own.program.pcr_pid if own else None)
+        self._search = Search(self._last, matcher, self._limits)
+
+    def feed(self, packets: Buffer) -> Buffer:
+        """Take the next packets of the present source, whole and synced; return what is to be sent now.
+
+        For the first source that is `packets` itself. Raises ValueError where the length is not a multiple of 188.
+        """
+        if len(packets) % PACKET_BYTES:
+            raise ValueError("not a whole number of transport packets")
+        if not len(packets):
+            return b""
+        if self.is_untouched:
+            with memoryview(packets) as view:
+                self._note(view, view)
+            return packets
+        with memoryview(packets) as view:
+            if self._search is None:
+                return self._pass_on(view)
+            plan = self._search.feed(view)
+            return b"" if plan is None else self._follow(self._search, plan)
+
+    def give_up(self) -> bytes:
+        """Look no further: go on with what has come of the new source, as well as that can be done.
+
+        For callers with a clock, when the source has been too slow to come to the place. Does nothing where no source
+        is pending or nothing has come of it.
+        """
+        plan = self._search.force() if self._search else None
+        return b"" if self._search is None or plan is None else bytes(self._follow(self._search, plan))
+
+    def _note(self, out: memoryview, own: memoryview) -> None:
+        """Keep up what was sent: `out` as sent, `own` as the source sent it."""
+        self._sent_any = True
+        self._counters.note(out)
+        self._watch.note(own)
+        self._tail.append(own)
+
+    def _take_stock(self, tail: bytes) -> None:
+        """See where the last source ended."""
+        rewriter = self._rewriter
+        own = tables_of(self._watch.psi)
+        writer = rewriter.writer if rewriter else None
+        self._tables = (writer.sent if writer else own) or self._tables
+        pid_map = rewriter.pid_map if rewriter else {}
+        shift = rewriter.shift if rewriter else 0
+        ends, clocks = ends_of(tail, pid_map, shift)
+        self._ends = {**self._ends, **ends}
+        sent_pcr_pid = self._tables.program.pcr_pid if self._tables else None
+        clock = clocks.get(sent_pcr_pid) if sent_pcr_pid is not None else None
+        if clock is not None or clocks:
+            self._clock = clock if clock is not None else next(iter(clocks.values()))
+            self._has_pcr = True
+        elif ends and not self._has_pcr:
+            self._clock = next(iter(ends.values())).dts
+        self._last = LastSent(self._ends, self._clock, not self._has_pcr, own, self._tables, shift, self._counters.seen)
+
+    def _follow(self, search: Search, plan: Plan) -> Buffer:
+        """Go on with the source as planned."""
+        source, self._search = search.source, None
+        head = b""
+        if plan.outcome is Outcome.SAME_BYTES:
+            if self._rewriter:
+                self._rewriter.resume()
+            self._overlap = Overlap(plan.trailing)
+        else:
+            head = self._begin_rewriting(search, plan)
+        is_known = plan.outcome is not Outcome.OTHER_CLOCK
+        writer = self._rewriter.writer if self._rewriter else None
+        self._splice = Splice(
+            plan.outcome,
+            plan.start,
+            search.overlap / CLOCK_HZ if is_known else 0.0,
+            plan.gap / CLOCK_HZ,
+            plan.at_access_point,
+            writer is not None,
+        )
+        with memoryview(bytes(source.held[plan.start - source.base :])) as rest:
+            return head + bytes(self._pass_on(rest))
+
+    def _begin_rewriting(self, search: Search, plan: Plan) -> bytes:
+        """Make the rewriter; return what is sent before the first packet of the source."""
+        counters = self._counters.all()
+        psi = search.source.psi
+        head = b"".join(packets_with(rest, counters) for rest in plan.rests)
+        writer = TableWriter(self._tables, psi, self._counters.seen, counters) if plan.is_mapped else None
+        if writer:
+            head += writer.packets()
+        self._rewriter = Rewriter(
+            plan.start, counters, shift=plan.shift, writer=writer, gates=plan.gates, floor=self._clock
+        )
+        self._tail.clear()
+        carried = {rest.pid for rest in plan.rests}
+        self._ends = {pid: end.settled(is_whole=end.is_whole or pid in carried) for pid, end in self._ends.items()}
+        self._watch = TableWatch()
+        with memoryview(psi.preamble()) as tables, memoryview(head) as sent:
+            self._watch.note(tables)
+            self._counters.note(sent)
+        return head
+
+    def _pass_on(self, view: memoryview) -> Buffer:
+        """Send packets of a source that has been joined."""
+        if self._overlap is None:
+            return self._send(view)
+        packets = self._overlap.feed(view)
+        if packets is None:
+            return b""
+        self._skip(self._overlap.skipped_bytes)
+        self._overlap = None
+        with memoryview(packets) as rest:
+            return self._send(rest)
+
+    def _send(self, view: memoryview) -> Buffer:
+        """Send packets, rewritten where the source must be."""
+        if self._rewriter is None:
+            self._note(view, view)
+            return bytes(view)
+        dropped = self._rewriter.dropped_bytes
+        out, own = self._rewriter.feed(view)
+        self._skip(self._rewriter.dropped_bytes - dropped)
+        with memoryview(out) as sent, memoryview(own) as kept:
+            self._note(sent, kept)
+        return out
+
+    def _skip(self, count: int) -> None:
+        """Count bytes of the source that are not sent."""
+        if count and self._splice:
+            self._splice = replace(self._splice, skipped_bytes=self._splice.skipped_bytes + count)
