@@ -14,6 +14,7 @@ from bench.figures import figures_of, summarize
 from bench.measuring import Run, run_once
 from bench.reporting import draw, page, write
 from bench.scenarios import ALL, Scenario, chosen
+from bench.self_check import self_check
 from bench.targets import DEFAULT_COMMAND, NGINX, PROXY, Setup
 from bench.verdicts import verdicts
 
@@ -32,6 +33,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-references", action="store_true", help="only the proxy")
     parser.add_argument("--bitrate", type=float, default=8e6, help="bit/s of each stream (8e6)")
     parser.add_argument("--output", type=Path, default=ROOT / "artifacts" / "bench", help="folder for the results")
+    parser.add_argument("--self-check", action="store_true", help="see that the load finds damage, and leave")
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
     return parser
 
@@ -47,6 +49,8 @@ def main() -> int:
     try:
         scenarios = chosen([name for group in options.scenario for name in group], quick=options.quick)
         programs = build()
+        if options.self_check:
+            return self_check(programs)
     except (ValueError, BuildError) as error:
         print(f"bench: {error}")
         return USAGE_STATUS
@@ -87,6 +91,7 @@ def _tell(run: Run, repeat: int, took_s: float) -> None:
         "age p99": figures.get("age_ms_p99"),
         "silence p99": figures.get("stall_ms_p99"),
         "faults": figures.get("faults"),
+        "others' CPU %": figures.get("others_percent"),
     }
     words = ", ".join(f"{name} {value:.3g}" for name, value in shown.items() if value is not None)
     print(f"{run.scenario:14} {run.target:11} #{repeat + 1} {took_s:5.1f} s  {run.error or words}", flush=True)

@@ -32,6 +32,7 @@ def figures_of(run: Run) -> Figures:
     if not load:
         return found
     found["delivered_gb"] = run.delivered_gb
+    found["others_percent"] = 100 * run.others_cpu_s / load["window_s"]
     if run.delivered_gb:
         found["cpu_s_per_gb"] = run.cpu_s / run.delivered_gb
         found["load_cpu_s_per_gb"] = load["own_cpu_s"] / run.delivered_gb

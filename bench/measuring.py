@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.building import ROOT
 from bench.processes import Child, ProcessError, wait_until
-from bench.sampling import Usage, cpu_s, usage
+from bench.sampling import Usage, cpu_s, machine_cpu_s, usage
 from bench.scenarios import Scenario
 from bench.targets import DIRECT, PROXY, Setup, Target, source, target
 
@@ -27,13 +27,17 @@ VOLUME_S_PER_GB = 5.0  # slower than that and the run is given up
 
 @dataclass(slots=True)
 class Run:
-    """What came out of one run. `load` and `probes` are the documents of load.c and the prober."""
+    """What came out of one run. `load` and `probes` are the documents of load.c and the prober.
+
+    `others_cpu_s` is what the machine did in the window beside the target, the load and the source: noise.
+    """
 
     scenario: str
     target: str
     load: dict[str, Any] = field(default_factory=dict)
     probes: dict[str, dict[str, float]] = field(default_factory=dict)
     cpu_s: float = 0.0
+    others_cpu_s: float = 0.0
     idle: Usage | None = None
     busy: Usage | None = None
     after: Usage | None = None
@@ -81,18 +85,22 @@ def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Targ
         prober = _start_prober(setup, scenario, goal)
         if prober is not None:
             children.enter_context(prober)
-        before_s = cpu_s(goal.pid)
+        before_s, engine_s, machine_s = cpu_s(goal.pid), cpu_s(engine.pid), machine_cpu_s()
         if scenario.volume_gb:
             _watch_volume(scenario, run, engine, goal)
             load.ask_to_end()
         load.wait_line("window ends", scenario.measure_s + SLACK_S)
         run.cpu_s = cpu_s(goal.pid) - before_s
+        run.others_cpu_s = machine_cpu_s() - machine_s - run.cpu_s
+        if goal.pid != engine.pid:
+            run.others_cpu_s -= cpu_s(engine.pid) - engine_s
         if run.target == PROXY:
             run.busy = usage(goal.pid)
             run.ring_bytes = _ring_bytes(goal.port)
         load.ask_to_end()
         load.wait_end(SLACK_S)
         run.load = json.loads(load.lines[-1])
+        run.others_cpu_s = max(0.0, run.others_cpu_s - run.load["own_cpu_s"])
         if prober is not None:
             prober.wait_end(SLACK_S)
             run.probes = json.loads(prober.lines[-1])

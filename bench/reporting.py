@@ -34,6 +34,7 @@ COLUMNS = (
     ("PSS, MB", "busy_pss_mb", ".1f"),
     ("ring, MB", "memfd_mb", ".1f"),
     ("load CPU s/GB", "load_cpu_s_per_gb", ".3f"),
+    ("others' CPU %", "others_percent", ".0f"),
 )
 
 
@@ -65,7 +66,8 @@ def page(
         f"Measured {on['date_utc']} UTC on {on['cores']} cores ({on['cpu']}), Linux {on['kernel']}, "
         f"Python {on['python']}; medians of {repeats}. Start command: `{command}`. CPU is user and system time of the "
         "whole process tree within the measured window, per 10^9 bytes that clients received. Ages are those of "
-        "packets as they reach a client."
+        "packets as they reach a client. Others' CPU is what else the machine did meanwhile: the more, the less the "
+        "figures mean."
     )
     parts = [
         intro,

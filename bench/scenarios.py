@@ -58,7 +58,7 @@ ALL = (
     _fan(10, 0.2),
     _fan(100, 1.0, *REFERENCES),
     _fan(300, 2.0, *REFERENCES),
-    _fan(1000, 4.0, *REFERENCES, DIRECT),
+    _fan(1000, 8.0, *REFERENCES, DIRECT),
     Scenario("streams20x5", "20 streams to 5 clients each", clients=100, channels=20, targets=(PROXY, COALESCE, CHUNK)),
     Scenario(
         "streams100x1",
@@ -105,7 +105,7 @@ ALL = (
         settle_s=25.0,
     ),
     Scenario("day", "24 h of one 8 Mbit/s stream at full speed", unlimited=True, volume_gb=86.4, warm_s=0.5, nap_us=0),
-    Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=4.0, warm_s=6.5, routes=ROUTES),
+    Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=8.0, warm_s=6.5, routes=ROUTES),
     Scenario(
         "api-trouble",
         "the API with 20 slow readers of 100, a hung engine and a log of 1 GB",

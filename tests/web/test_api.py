@@ -67,7 +67,7 @@ async def test_a_running_stream_is_described(sim: Simulator, make_app: MakeApp, 
         app, f"/ace/getstream?id={sim.contents[0].content_id}", headers="User-Agent: <b>Player\t</b>\r\n", stream=True
     )
     await answer.reader.readexactly(188 * 3000)
-    await until(lambda: app.hub.streams[0].bitrate_bps and app.hub.streams[0].inbound_bps)
+    await until(lambda: app.hub.streams[0].intake.bitrate_bps and app.hub.streams[0].intake.inbound_bps)
     stream = (await ask(app, "/api/aceproxy/streams")).json["streams"][0]
     answer.close()
     assert stream["stream_id"] == sim.contents[0].content_id

@@ -42,6 +42,7 @@ _LOWS: Final = bytes(pid & 0xFF for pid in range(PIDS))
 _FLAGS: Final = bytes(value & 0xE0 for value in range(256))
 _SERVICE_PIDS: Final = range(0x10, 0x20)
 _CLOCK_PIDS: Final = (0x14,)  # TDT and TOT belong to no program
+_SHORT_SPAN: Final = 16
 _PATIENCE_BYTES: Final = 8 << 20  # after which every gate opens at the next PES packet
 
 
@@ -80,6 +81,7 @@ class Rewriter:
         self._gates = dict(gates or {})
         self._floor = floor
         self._codes = bytearray()
+        self._span = WINDOW_PACKETS
         self._highs = self._lows = b""
         self._map_before: Mapping[int, int] = {}
         self._prepare()
@@ -138,8 +140,12 @@ class Rewriter:
         pids = pids_of(view)
         at = 0
         while at < len(pids):
-            with view[at * PACKET_BYTES :] as rest:
-                at += self._stretch(rest, pids[at:], self._offset + at * PACKET_BYTES, out, kept)
+            stop = at + self._span
+            with view[at * PACKET_BYTES : stop * PACKET_BYTES] as rest:
+                done = self._stretch(rest, pids[at:stop], self._offset + at * PACKET_BYTES, out, kept)
+            # what is after a change is done anew: short stretches keep that little where changes come often
+            self._span = min(WINDOW_PACKETS, 2 * self._span) if at + done >= min(stop, len(pids)) else _SHORT_SPAN
+            at += done
 
     def _stretch(
         self, view: memoryview, pids: tuple[int, ...], offset: int, out: list[bytes], kept: list[bytes]

@@ -189,7 +189,7 @@ class Hub:
         self._streams.pop(stream.stream_id, None)
         for key in [key for key, value in self._by_key.items() if value is stream]:
             del self._by_key[key]
-        self.counters.inbound_bytes += stream.ingest.received_bytes
+        self.counters.inbound_bytes += stream.intake.ingest.received_bytes
         self.counters.closed_by_reason[reason] += 1
         if stream.live_utc is None and reason not in (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED):
             self.counters.streams_failed += 1

@@ -95,6 +95,11 @@ class Ring:
         return min(self._limits.ring_bytes, int(by_time))
 
     @property
+    def has_points(self) -> bool:
+        """Whether any join point is held."""
+        return any(block.points for block in self._blocks)
+
+    @property
     def points(self) -> list[JoinPoint]:
         """All join points held, oldest first."""
         return [point for block in self._blocks for point in block.points]

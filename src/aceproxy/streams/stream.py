@@ -17,19 +17,15 @@ from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
 from aceproxy.streams.client import Client, Visitor
-from aceproxy.streams.ingest import ROOM_BYTES, Ingest
+from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
-from aceproxy.streams.ring import Ring, RingLimits
+from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State, check_edge
 
 ENDED_CLIENTS = 50  # remembered per stream
-FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
-PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
-RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
-NOT_TS_BYTES = 1 << 20  # received without a single packet in it: this is no transport stream
 
 
 class StreamOwner(Protocol):
@@ -85,12 +81,10 @@ class Stream:
         self.ended_clients_bytes = 0
         self.waiting = 0
         self.recoveries = 0
-        self.inbound_bps = 0.0
-        self.bitrate_bps: float | None = None
         self.close_reason: Reason | None = None
         self.idle_at: float | None = self.created_at
-        self.ring = Ring(RingLimits.from_settings(upstream.settings))
-        self.ingest = Ingest(self.ring, time.monotonic)
+        self.intake = Intake(RingLimits.from_settings(upstream.settings), pump)
+        self.ring = self.intake.ring
         self.source: Source | None = None
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
         self._settings = upstream.settings
@@ -100,12 +94,9 @@ class Stream:
         self._owner = owner
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
-        self._joinable = asyncio.Event()
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._rate_bytes = 0
-        self._edge_s = 0.0
 
     # --- for those who want to watch ---
 
@@ -178,7 +169,7 @@ class Stream:
 
     def _end_clients(self, reason: Reason) -> None:
         self._pump.forget(self.ring, reason)
-        self.ring.clear()
+        self.intake.close()
         for client in list(self.clients.values()):
             if client.outlet is None:
                 self.client_done(client, reason)
@@ -226,14 +217,14 @@ class Stream:
                     raise
             self.log.info("the engine sent no packet; trying again")
             self._close_source()
-            self.ingest.begin_source()
             await asyncio.sleep(self._settings.retry_first_s)
 
     async def _open(self, deadline_at: float) -> None:
         while True:
             title = self.title
-            self.source = Source(self._upstream, self.link, self._params, self, self._note_infohash, self.log)
+            self.source = Source(self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log)
             self.source.title = title
+            self.intake.begin_source(self.source)
             ask_first = self.infohash is None and self._owner.might_be_running(self)
             try:
                 await self.source.open(deadline_at, ask_first=ask_first)
@@ -254,14 +245,14 @@ class Stream:
         """Wait for a join point, or so long that none is to be expected. Raises NOT_MPEGTS, NO_DATA."""
         source = self.source
         assert source is not None
-        joinable = asyncio.ensure_future(self._joinable.wait())
+        joinable = asyncio.ensure_future(self.intake.joinable.wait())
         ended = asyncio.ensure_future(source.wait_ended())
         try:
             await asyncio.wait(
                 {joinable, ended}, timeout=self._settings.keyframe_wait_s, return_when=asyncio.FIRST_COMPLETED
             )
             if self.ring.head == 0:
-                if self.ingest.received_bytes and not ended.done():
+                if self.intake.ingest.received_bytes and not ended.done():
                     raise AceProxyError(Reason.NOT_MPEGTS)
                 raise AceProxyError(Reason.NO_DATA, "the engine ended the stream at once")
             if not joinable.done():
@@ -288,7 +279,6 @@ class Stream:
         deadline_at = loop.time() + self._settings.recover_s
         wait_s = self._settings.retry_first_s
         while True:
-            self.ingest.begin_source()
             try:
                 await self._open(min(deadline_at, loop.time() + self._settings.start_timeout_s))
             except AceProxyError as failure:
@@ -326,63 +316,12 @@ class Stream:
 
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""
-        received = self.ingest.received_bytes
-        self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
-        self._rate_bytes = received
-        if self.source is not None and not self.source.paused:
-            self.ring.watch_front = self.ring.edge_s - self._edge_s > FAST * elapsed_s
-        self._edge_s = self.ring.edge_s
-        held_s = self.ring.held_s
-        self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
+        self.intake.sample(elapsed_s)
         for client in self.clients.values():
             client.sample(elapsed_s)
 
     def _engine_words(self) -> str:
         return (self.source.engine_url if self.source is not None else None) or "no engine"
-
-    # --- the source's bytes ---
-
-    def room(self) -> memoryview:
-        """See ByteSink."""
-        return self.ingest.room()
-
-    def filled(self, count: int) -> None:
-        """See ByteSink."""
-        if self.state is State.CLOSED:
-            return
-        self.ingest.filled(count)
-        if not self._joinable.is_set() and any(block.points for block in self.ring.blocks()):
-            self._joinable.set()
-        self._pump.appended(self.ring, drained=count < ROOM_BYTES)
-        if self.ring.watch_front:
-            self._hold_back()
-        if not self.ingest.found_packets and self.ingest.received_bytes > NOT_TS_BYTES:
-            self.log.debug("no packet in the first %d bytes", self.ingest.received_bytes)
-
-    def _hold_back(self) -> None:
-        """Pause a source that sends faster than real time while even the furthest client is far behind it.
-
-        Start bursts and recordings come faster than players read. A live source is never faster for long, so no client
-        can hold it up.
-        """
-        source = self.source
-        if source is None or source.paused or not self._is_far_ahead(PAUSE_SHARE):
-            return
-        source.pause()
-        asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
-
-    def _let_go(self, source: Source) -> None:
-        """Go on reading once the furthest client has come closer."""
-        if source is not self.source or self.state is State.CLOSED:
-            return
-        if self._is_far_ahead(RESUME_SHARE):
-            asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
-        else:
-            source.resume()
-
-    def _is_far_ahead(self, share: float) -> bool:
-        """Whether the furthest client has more than this share of the ring before it."""
-        return self.ring.head - self.ring.front > share * self.ring.capacity_bytes
 
     # --- interest ---
 

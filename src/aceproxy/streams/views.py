@@ -15,7 +15,7 @@ def stream_snapshot(stream: Stream) -> StreamSnapshot:
     """Return a stream as it is now."""
     now = time.monotonic()
     source = stream.source
-    clients = [client.snapshot(now, stream.bitrate_bps) for client in stream.clients.values()]
+    clients = [client.snapshot(now, stream.intake.bitrate_bps) for client in stream.clients.values()]
     last_byte_at = source.last_byte_at if source is not None else None
     return StreamSnapshot(
         stream_id=stream.stream_id,
@@ -34,15 +34,15 @@ def stream_snapshot(stream: Stream) -> StreamSnapshot:
         waiting=stream.waiting,
         clients=clients,
         ended_clients=list(stream.ended_clients),
-        inbound_bytes=stream.ingest.received_bytes,
+        inbound_bytes=stream.intake.ingest.received_bytes,
         outbound_bytes=stream.ended_clients_bytes + sum(client.sent_bytes for client in clients),
-        inbound_bps=round(stream.inbound_bps),
-        bitrate_bps=round(stream.bitrate_bps) if stream.bitrate_bps else None,
+        inbound_bps=round(stream.intake.inbound_bps),
+        bitrate_bps=round(stream.intake.bitrate_bps) if stream.intake.bitrate_bps else None,
         buffer_s=round(stream.ring.held_s, 2),
         buffer_bytes=stream.ring.held_bytes,
         access_points=len(stream.ring.points),
         last_byte_age_s=round(now - last_byte_at, 2) if last_byte_at is not None else None,
-        dropped_bytes=stream.ingest.dropped_bytes,
+        dropped_bytes=stream.intake.ingest.dropped_bytes,
         recoveries=stream.recoveries,
         codecs=_codecs(stream),
         engine_stat=source.engine_stat(now) if source is not None else EngineStat(),
@@ -59,9 +59,9 @@ def totals(hub: Hub) -> Totals:
     return Totals(
         streams_by_state={str(state): count for state, count in Counter(s.state for s in streams).items()},
         clients=len(clients),
-        inbound_bytes=counters.inbound_bytes + sum(stream.ingest.received_bytes for stream in streams),
+        inbound_bytes=counters.inbound_bytes + sum(stream.intake.ingest.received_bytes for stream in streams),
         outbound_bytes=counters.outbound_bytes + sum(client.sent_bytes for client in clients),
-        inbound_bps=round(sum(stream.inbound_bps for stream in streams)),
+        inbound_bps=round(sum(stream.intake.inbound_bps for stream in streams)),
         outbound_bps=round(sum(client.outbound_bps for client in clients)),
         streams_started=counters.streams_started,
         streams_failed=counters.streams_failed,
@@ -76,6 +76,6 @@ def _codecs(stream: Stream) -> list[CodecSnapshot]:
     """The elementary streams that the programs of the broadcast declare."""
     return [
         CodecSnapshot(pid=one.pid, codec=one.codec, kind=one.kind or "data", language=one.language)
-        for pmt in stream.ingest.analyzer.psi.pmts.values()
+        for pmt in stream.intake.ingest.analyzer.psi.pmts.values()
         for one in pmt.streams
     ]

@@ -1,0 +1,112 @@
+"""The intake: the way of a stream's bytes from its sources into its ring, and to the pump's notice.
+
+Everything here runs on the event loop and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+from aceproxy.streams.ingest import ROOM_BYTES, Ingest
+from aceproxy.streams.pump import Pump
+from aceproxy.streams.ring import Ring, RingLimits
+
+FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
+PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
+RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
+
+
+class Pausable(Protocol):
+    """A source, as far as its pace is concerned."""
+
+    paused: bool
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+
+    def resume(self) -> None:
+        """Go on reading."""
+
+
+class Intake:
+    """Takes what the present source sends (it is its ByteSink) and measures it.
+
+    `joinable` is set once the ring has a join point. `inbound_bps` is measured over the last second, `bitrate_bps` over
+    what the ring holds, None while that is too little.
+    """
+
+    def __init__(self, limits: RingLimits, pump: Pump) -> None:
+        self.ring = Ring(limits)
+        self.ingest = Ingest(self.ring, time.monotonic)
+        self.joinable = asyncio.Event()
+        self.inbound_bps = 0.0
+        self.bitrate_bps: float | None = None
+        self._pump = pump
+        self._source: Pausable | None = None
+        self._closed = False
+        self._rate_bytes = 0
+        self._edge_s = 0.0
+
+    def begin_source(self, source: Pausable) -> None:
+        """Expect the bytes of another source; what the last one left unfinished is dropped."""
+        self._source = source
+        self.ingest.begin_source()
+
+    def close(self) -> None:
+        """Take nothing any more and let go of the ring's memory."""
+        self._closed = True
+        self._source = None
+        self.ring.clear()
+
+    def room(self) -> memoryview:
+        """See ByteSink."""
+        return self.ingest.room()
+
+    def filled(self, count: int) -> None:
+        """See ByteSink."""
+        if self._closed:
+            return
+        self.ingest.filled(count)
+        if not self.joinable.is_set() and self.ring.has_points:
+            self.joinable.set()
+        self._pump.appended(self.ring, drained=count < ROOM_BYTES)
+        if self.ring.watch_front:
+            self._hold_back()
+
+    def sample(self, elapsed_s: float) -> None:
+        """Measure rates since the last sample, `elapsed_s` ago."""
+        received = self.ingest.received_bytes
+        self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
+        self._rate_bytes = received
+        if self._source is not None and not self._source.paused:
+            self.ring.watch_front = self.ring.edge_s - self._edge_s > FAST * elapsed_s
+        self._edge_s = self.ring.edge_s
+        held_s = self.ring.held_s
+        self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
+
+    def _hold_back(self) -> None:
+        """Pause a source that sends faster than real time while even the furthest client is far behind it.
+
+        Start bursts and recordings come faster than players read. A live source is never faster for long, so no client
+        can hold it up.
+        """
+        source = self._source
+        if source is None or source.paused or not self._is_far_ahead(PAUSE_SHARE):
+            return
+        source.pause()
+        asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
+
+    def _let_go(self, source: Pausable) -> None:
+        """Go on reading once the furthest client has come closer."""
+        if source is not self._source:
+            return
+        if self._is_far_ahead(RESUME_SHARE):
+            asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
+        else:
+            source.resume()
+
+    def _is_far_ahead(self, share: float) -> bool:
+        """Whether the furthest client has more than this share of the ring before it."""
+        return self.ring.head - self.ring.front > share * self.ring.capacity_bytes
