@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +21,7 @@ from bench.targets import DEFAULT_COMMAND, NGINX, PROXY, Setup
 from bench.verdicts import verdicts
 
 USAGE_STATUS = 2
+ENDED_STATUS = 143
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -40,6 +43,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run the bench. Returns 0 if all requirements that were measured are met, 1 if not, 2 if it cannot run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ENDED_STATUS))  # through all `with`s: nothing is left running
     parser = arguments()
     options = parser.parse_args()
     if options.list:

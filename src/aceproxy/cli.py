@@ -15,11 +15,8 @@ import typer
 
 from aceproxy import __version__
 from aceproxy.app import App
-from aceproxy.checking import check_link
-from aceproxy.demo import run_demo
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, load_settings
-from aceproxy.simulator import Fault, SimulatorConfig, run_simulator
 
 USAGE_STATUS = 2
 FORCED_STATUS = 130
@@ -133,6 +130,8 @@ def demo(
 
     Needs no engine, no network and no ffmpeg.
     """
+    from aceproxy.demo import run_demo  # noqa: PLC0415 - only this command needs what it brings along
+
     settings = _settings(config, sets, listen=listen, log_level=log_level)
     logs = Logs(settings.log_level, settings.log_lines)
 
@@ -154,6 +153,8 @@ def simulate_engine(
     channels: Annotated[int, typer.Option(min=0, max=1000, help="Further test channels.")] = 0,
 ) -> None:
     """Run the engine simulator alone: an AceStream engine over real HTTP, with faults to order."""
+    from aceproxy.simulator import Fault, SimulatorConfig, run_simulator  # noqa: PLC0415 - only this command needs it
+
     host, _, port = listen.rpartition(":")
     try:
         faults = tuple(Fault.parse(text) for text in fault or [])
@@ -179,6 +180,8 @@ def check(
     Tells the time to the engine's answer, prebuffering, the first byte, bitrate, codecs, resolution and peers. Exit
     status: 0 it plays, 1 it does not, 2 the link or a setting cannot be understood.
     """
+    from aceproxy.checking import check_link  # noqa: PLC0415 - only this command needs what it brings along
+
     settings = _settings(config, sets, engines=engine)
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(asyncio.run(check_link(settings, link, infohash=infohash, watch_s=seconds, as_json=as_json)))

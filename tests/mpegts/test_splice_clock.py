@@ -118,6 +118,14 @@ def test_a_gap_of_twenty_seconds_is_closed() -> None:
     check(out)
 
 
+def test_a_gap_that_grows_too_long_up_to_the_random_access_point_is_closed() -> None:
+    """Keyframes are 2 s apart: the source begins 2.8 s after the place, its first keyframe comes 4.7 s after it."""
+    out, splicer = splice(media("clock", 2, 5.3), media("clock", 8.1, 12))
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.OTHER_CLOCK
+    check(out)
+
+
 def test_a_source_from_long_before_is_closed_up_too() -> None:
     out, splicer = splice(media("light", 90, 95), media("light", 10, 14))
     assert splicer.splice is not None
@@ -168,8 +176,13 @@ def test_a_broadcast_remuxed_by_ffmpeg_loses_no_picture_and_no_sound(name: str, 
     remuxed = remux(full, tmp_path)
     old, new = (full, remux(media(name, 4, 14), tmp_path)) if first == "clip" else (remuxed, media(name, 4, 14))
     elementary = {pid: b"".join(unit.content for unit in units) for pid, units in read(full).units.items()}
-    for seed in range(4):
-        cut = random.Random(seed).randrange(int(len(old) * 0.45), int(len(old) * 0.6))
+    middle = range(len(old) * 45 // 100 // PACKET * PACKET, len(old) * 6 // 10, PACKET)
+    sounds = [at for at in middle if old[at + 1] & 0x5F == 0x41 and old[at + 2] == 1]
+    for seed in range(8):
+        rng = random.Random(seed)
+        cut = rng.randrange(int(len(old) * 0.45), int(len(old) * 0.6))
+        if seed % 2:  # in the middle of a group of sound frames
+            cut = rng.choice(sounds) + rng.randrange(2, 8) * PACKET
         out, splicer = splice(old[:cut], new)
         assert splicer.splice is not None
         assert splicer.splice.outcome is Outcome.SAME_CLOCK

@@ -200,6 +200,33 @@ def test_a_source_with_mapped_pids_that_comes_again_goes_on_by_bytes_or_clock(en
         assert len({pmt[5] for pmt in seen.pmts}) == len(seen.pmts)
 
 
+def test_equal_tables_keep_their_version_though_the_source_had_other_pids(encode: Encode) -> None:
+    out, splicer = splice(encode(H264), encode(ELSEWHERE + " -output_ts_offset 5000"))
+    assert splicer.splice is not None
+    assert splicer.splice.new_tables
+    seen = check(out)
+    assert len(seen.pmts) == len(seen.pats) == 1
+
+
+@pytest.mark.parametrize("base", [ELSEWHEN, (1 << 33) - ELSEWHEN])
+@pytest.mark.parametrize("packets", [1, 20, 60])
+def test_a_source_lost_right_after_it_was_joined_leaves_no_trace(packets: int, base: int) -> None:
+    brief = memoryview(media("clock", 3, 8, base))
+    splicer = Splicer()
+    out = run(splicer, media("light", 2, 5))
+    splicer.begin_source()
+    at = 0
+    while splicer.is_pending:
+        out += splicer.feed(brief[at : at + PACKET])
+        at += PACKET
+    out += splicer.feed(brief[at : at + packets * PACKET])
+    splicer.begin_source()
+    out += run(splicer, media("light", 1, 4, 3 * ELSEWHEN))
+    seen = check(out)
+    assert len(seen.units[VIDEO]) > 125
+    assert after(seen.times(VIDEO)[-1], seen.times(AUDIO)[-1]) < 90_000
+
+
 def test_a_scrambled_source_is_joined_at_its_random_access_indicator() -> None:
     new = bytearray(media("light", 1, 5, ELSEWHEN))
     for at in range(0, len(new), PACKET):

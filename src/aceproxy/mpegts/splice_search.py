@@ -17,6 +17,7 @@ _WINDOW_PACKETS: Final = 512
 _BEAT_PACKETS: Final = 1024  # a decision is due at least every so many packets, clocks or not
 _BEAT_BYTES: Final = _BEAT_PACKETS * PACKET_BYTES
 _EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
+_BEGINNING_BYTES: Final = 2112 * PACKET_BYTES
 _TRIM_BYTES: Final = 256 << 10
 _STILL_BEHIND: Final = 3 * CLOCK_HZ // 2  # a source so far behind needs nothing kept but a way in
 _ADJACENT: Final = 3 * CLOCK_HZ // 10
@@ -182,7 +183,7 @@ class Search:
         if place is not None:
             return self._same_bytes(place)
         if self._begins_near() and self.source.base == 0:
-            place = self._matcher.adjacent(bytes(self.source.held))
+            place = self._matcher.adjacent(bytes(self.source.held[:_BEGINNING_BYTES]))
             if place is not None:
                 return self._same_bytes(place, trailing=False)
         if not self._same_layout():

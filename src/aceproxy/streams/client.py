@@ -30,7 +30,7 @@ class Client:
         "agent",
         "client_id",
         "connected_at",
-        "connected_utc",
+        "connected_text",
         "ended",
         "outbound_bps",
         "outlet",
@@ -41,7 +41,7 @@ class Client:
         self.address = visitor.address
         self.agent = visitor.agent
         self.connected_at = time.monotonic()
-        self.connected_utc = datetime.now(UTC)
+        self.connected_text = utc_text(datetime.now(UTC))
         self.outlet: Outlet | None = None
         self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.outbound_bps = 0.0
@@ -71,7 +71,7 @@ class Client:
             client_id=self.client_id,
             address=self.address,
             agent=self.agent,
-            connected_at=utc_text(self.connected_utc),
+            connected_at=self.connected_text,
             connected_s=round(now - self.connected_at, 3),
             sent_bytes=self.sent_bytes,
             outbound_bps=round(self.outbound_bps),

@@ -45,6 +45,7 @@ class Hub:
 
     def __init__(self, upstream: Upstream, pump: Pump) -> None:
         self.counters = Counters()
+        self.version = 0  # grows whenever a stream or client comes, changes its state or goes
         self.ended: deque[EndedStream] = deque(maxlen=ENDED_STREAMS)
         self._upstream = upstream
         self._settings = upstream.settings
@@ -98,6 +99,7 @@ class Hub:
         self._streams[stream.stream_id] = stream
         self._by_key[link.key] = stream
         self.counters.streams_started += 1
+        self.changed()
         stream.log.info("starting %s", link.label)
         task = stream.begin()
         self._tasks.add(task)
@@ -123,6 +125,10 @@ class Hub:
             await asyncio.wait(set(self._tasks))
 
     # --- StreamOwner ---
+
+    def changed(self) -> None:
+        """A stream has another state, or a client came or went."""
+        self.version += 1
 
     def check_room(self) -> None:
         """Raise TOO_MANY_CLIENTS if there can be no further client."""
@@ -196,6 +202,7 @@ class Hub:
         error = AceProxyError(reason, detail)
         if reason in REMEMBERED and self._settings.bad_link_memory_s:
             self._remember_bad(stream.link, error)
+        self.changed()
         level = logging.INFO if REASONS[reason].fault == "none" else logging.WARNING
         stream.log.log(level, "closed: %s", error)
         self.ended.appendleft(

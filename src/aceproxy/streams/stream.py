@@ -31,6 +31,9 @@ ENDED_CLIENTS = 50  # remembered per stream
 class StreamOwner(Protocol):
     """Who keeps the streams, as a stream sees it. Nothing here waits."""
 
+    def changed(self) -> None:
+        """A stream has another state, or a client came or went."""
+
     def check_room(self) -> None:
         """Raise TOO_MANY_CLIENTS if there can be no further client."""
 
@@ -115,6 +118,7 @@ class Stream:
             self._owner.check_room()
             client = Client(visitor)
             self.clients[client.client_id] = client
+            self._owner.changed()
             self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
             return client
         finally:
@@ -134,6 +138,7 @@ class Stream:
         self.ended_clients.append(client.ended_snapshot(reason))
         if not client.ended.done():
             client.ended.set_result(reason)
+        self._owner.changed()
         self._owner.client_ended(self, client, reason)
         self._interest_changed()
 
@@ -349,6 +354,7 @@ class Stream:
     def _go(self, state: State) -> None:
         check_edge(self.state, state)
         self.state = state
+        self._owner.changed()
         self.state_at = time.monotonic()
         self.log.debug("%s", state)
 

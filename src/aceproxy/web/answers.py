@@ -27,8 +27,13 @@ DETAIL_LIMIT = 300  # characters of outside text in an error
 
 def json_answer(model: BaseModel, status: int = 200) -> web.Response:
     """Answer with a model as JSON; never stored by anybody, since it is old a moment later."""
+    return json_body(model.model_dump_json().encode(), status)
+
+
+def json_body(body: bytes, status: int = 200) -> web.Response:
+    """Answer with JSON that is there already."""
     return web.Response(
-        body=model.model_dump_json().encode(),
+        body=body,
         status=status,
         content_type="application/json",
         charset="utf-8",

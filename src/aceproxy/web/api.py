@@ -16,12 +16,11 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import stream_snapshot, totals
-from aceproxy.web.answers import json_answer
+from aceproxy.web.answers import json_answer, json_body
 from aceproxy.web.models import (
     EngineModel,
     Health,
     Kicked,
-    LogLineModel,
     LogTail,
     Stats,
     StatusAll,
@@ -31,6 +30,7 @@ from aceproxy.web.models import (
     Streams,
 )
 
+LIST_MAX_AGE_S = 0.2  # of the counters in the list of streams; who is there is always up to date
 TAIL_DEFAULT = 100
 TAIL_LIMIT = 1000
 LINK_FIELDS = {"id", "content_id", "infohash", "magnet", "url"}
@@ -43,6 +43,9 @@ class ApiRoutes:
         self._hub = hub
         self._pool = pool
         self._log_ring = log_ring
+        self._listed = b""  # the newest list of streams; with many viewers of the dashboard it is made once for all
+        self._listed_at = -LIST_MAX_AGE_S
+        self._listed_version = -1
         self._started_at = time.monotonic()
         self._started_utc = datetime.now(UTC)
 
@@ -110,14 +113,19 @@ class ApiRoutes:
 
     async def streams(self, _request: web.Request) -> web.Response:
         """All streams with their clients, and those that ended lately."""
+        now = time.monotonic()
+        if now - self._listed_at > LIST_MAX_AGE_S or self._listed_version != self._hub.version:
+            self._listed_at, self._listed_version = now, self._hub.version
+            self._listed = self._list_streams().model_dump_json().encode()
+        return json_body(self._listed)
+
+    def _list_streams(self) -> Streams:
         streams = [stream_snapshot(stream) for stream in self._hub.streams]
-        return json_answer(
-            Streams(
-                total_streams=len(streams),
-                total_clients=sum(stream.client_count for stream in streams),
-                streams=streams,
-                recent=list(self._hub.ended),
-            )
+        return Streams(
+            total_streams=len(streams),
+            total_clients=sum(stream.client_count for stream in streams),
+            streams=streams,
+            recent=list(self._hub.ended),
         )
 
     async def stream(self, request: web.Request) -> web.Response:
@@ -148,16 +156,7 @@ class ApiRoutes:
         lines = self._log_ring.tail(min(int(text), TAIL_LIMIT))
         return json_answer(
             LogTail(
-                lines=[
-                    LogLineModel(
-                        time=line.time,
-                        level=line.level,
-                        logger=line.logger,
-                        message=line.message,
-                        stream=line.stream,
-                    )
-                    for line in lines
-                ],
+                lines=lines,
                 total_lines=len(self._log_ring),
                 returned_lines=len(lines),
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from aceproxy.logs import LogLine
 from aceproxy.streams.snapshot import EndedStream, StreamSnapshot
 
 
@@ -107,20 +108,10 @@ class Kicked(Model):
     client_id: str
 
 
-class LogLineModel(Model):
-    """One log record."""
-
-    time: str
-    level: str
-    logger: str
-    message: str
-    stream: str | None
-
-
 class LogTail(Model):
     """`GET /api/logs/tail`. `total_lines` is how many are held, a bounded number."""
 
-    lines: list[LogLineModel]
+    lines: list[LogLine]
     total_lines: int
     returned_lines: int
 
