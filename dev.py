@@ -6,6 +6,7 @@
     python3 dev.py check           set up, then everything that must be green: lint, types, boundaries, tests
     python3 dev.py test [ARGS]     set up, then only the tests
     python3 dev.py fix             set up, then let ruff format and repair what it can
+    python3 dev.py bench [ARGS]    set up, then the benchmark (see bench/run.py --help)
     python3 dev.py lock            compile the lock files anew from pyproject.toml
 
 The packages go to `.venv`, pinned and hash-checked by `locks/`. uv is used where it is installed and is fetched
@@ -111,6 +112,8 @@ def main() -> None:
         check(set_up(DEV_LOCK))
     elif command == "test":
         call(set_up(DEV_LOCK) / "python", "-m", "pytest", *rest)
+    elif command == "bench":
+        call(set_up(DEV_LOCK) / "python", "bench/run.py", *rest)
     elif command == "fix":
         bin_dir = set_up(DEV_LOCK)
         call(bin_dir / "ruff", "check", "--fix")

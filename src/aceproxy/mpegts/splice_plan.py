@@ -6,9 +6,9 @@ the very next access unit if the last one was sent whole, and otherwise at the n
 with the first PES packet that was not sent. Time stamps stay as they are: a short gap is a short jump forward.
 
 **Other clock.** The source begins at a random-access point, its clocks shifted so that this picture comes one frame
-after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players either wait such
-a jump out or start anew (mpv resets its playback), and viewers have sat through the outage already. Shorter jumps keep
-the clock of the broadcast.
+after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players either wait
+such a jump out or start anew (mpv resets its playback), and viewers have sat through the outage already.
+Shorter jumps keep the clock of the broadcast.
 """
 
 from __future__ import annotations

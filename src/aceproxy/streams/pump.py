@@ -86,7 +86,8 @@ class Pump:
         if not self._thread.is_alive():
             return
         self._commands.append(self._stop)
-        self._wake()
+        self._awake = True
+        self._send_wake()
         self._thread.join(timeout_s)
         self._selector.close()
         self._wake_read.close()
@@ -120,10 +121,14 @@ class Pump:
         self._wake()
 
     def _wake(self) -> None:
-        if not self._awake:
+        """Wake the thread at the end of this pass of the event loop: once, however many sources are read in it."""
+        if not self._awake and self._loop is not None:
             self._awake = True
-            with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
-                self._wake_write.send(b"\0")
+            self._loop.call_soon(self._send_wake)
+
+    def _send_wake(self) -> None:
+        with contextlib.suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
+            self._wake_write.send(b"\0")
 
     # --- pump thread ---
 
