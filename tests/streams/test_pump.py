@@ -174,16 +174,18 @@ async def test_closing_ends_everybody_and_leaves_no_descriptor(ring: Ring, feed:
     held = len(ring.blocks())
     ends: list[asyncio.Future[Reason]] = []
     sockets: list[socket.socket] = []
+    outlets: list[Outlet] = []
     for _ in range(20):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         end: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         join = ring.join()
         assert join is not None
-        pump.add(Outlet(ring, join, ours, end.set_result))
+        outlets.append(Outlet(ring, join, ours, end.set_result))
+        pump.add(outlets[-1])
         ends.append(end)
         sockets += [ours, theirs]
-    await until(lambda: all(one.recv(1) for one in sockets[1::2]))
+    await until(lambda: all(outlet.sent_bytes for outlet in outlets))
     pump.close()
     assert [await end for end in ends] == [Reason.SHUTDOWN] * 20
     for one in sockets:

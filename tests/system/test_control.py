@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aceproxy.logs import LogLine
 from aceproxy.streams.snapshot import ClientSnapshot, CodecSnapshot, EndedClient, EndedStream, StreamSnapshot
 from aceproxy.web import models
 from tests.system.calls import Viewer
@@ -130,7 +131,7 @@ def test_the_log_tail_is_bounded_and_refuses_nonsense(engine: Engine, proxy: Pro
     assert set(tail) == names(models.LogTail)
     assert len(tail["lines"]) == tail["returned_lines"] == 3
     assert tail["total_lines"] > 3
-    assert set(tail["lines"][0]) == names(models.LogLineModel)
+    assert set(tail["lines"][0]) == names(LogLine)
     everything = proxy.get("/api/logs/tail?lines=999999")["lines"]
     assert engine.id_of("Light One") in {line["stream"] for line in everything}
     assert proxy.get("/api/logs/tail?lines=0")["returned_lines"] == 0

@@ -16,6 +16,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 from pydantic import BaseModel
 
+from aceproxy.logs import LogLine
 from aceproxy.streams.snapshot import (
     ClientSnapshot,
     CodecSnapshot,
@@ -25,7 +26,7 @@ from aceproxy.streams.snapshot import (
     StreamSnapshot,
 )
 from aceproxy.web.answers import add_security_headers
-from aceproxy.web.models import EngineModel, Health, Kicked, LogLineModel, LogTail, Stats, Stopped, Streams
+from aceproxy.web.models import EngineModel, Health, Kicked, LogTail, Stats, Stopped, Streams
 from aceproxy.web.pages import PageRoutes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -100,7 +101,7 @@ class FakeApi:
 
     streams: list[StreamSnapshot] = field(default_factory=lambda: [make_stream()])
     recent: list[EndedStream] = field(default_factory=list)
-    log: list[LogLineModel] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
     engine_state: str = "up"
     silent: bool = False  # hang up instead of answering, as a process that is gone
     deleted: list[str] = field(default_factory=list)
@@ -291,7 +292,7 @@ async def test_outside_text_stays_text(page: Page, api: FakeApi) -> None:
     gone = EndedClient("e1", HOSTILE, HOSTILE, NOON, 5.0, 10, 0, HOSTILE, HOSTILE)
     api.streams = [replace(make_stream(), title=HOSTILE, clients=[client], client_count=1, ended_clients=[gone])]
     api.recent = [EndedStream("e" * 40, HOSTILE, HOSTILE, HOSTILE, 5.0, 0, HOSTILE, HOSTILE, HOSTILE)]
-    api.log = [LogLineModel(time=NOON, level="info", logger=HOSTILE, message=HOSTILE, stream=HOSTILE)]
+    api.log = [LogLine(time=NOON, level="info", logger=HOSTILE, message=HOSTILE, stream=HOSTILE)]
     await page.goto(api.url)
     await expect(page.locator(".card-name")).to_have_text(HOSTILE)
     await expect(page.locator("tbody .agent")).to_have_text(HOSTILE)
@@ -477,8 +478,8 @@ async def test_an_ended_stream_says_why_and_leads_to_its_log(page: Page, api: Fa
     message = "The broadcast stopped arriving and could not be revived."
     api.recent = [EndedStream(ended, f"infohash:{ended}", "Cinema", NOON, 65.0, 0, "source_stalled", "swarm", message)]
     api.log = [
-        LogLineModel(time=NOON, level="warning", logger="a", message="source is silent", stream=ended),
-        LogLineModel(time=NOON, level="info", logger="a", message="something else", stream=None),
+        LogLine(time=NOON, level="warning", logger="a", message="source is silent", stream=ended),
+        LogLine(time=NOON, level="info", logger="a", message="something else", stream=None),
     ]
     await page.goto(api.url)
     row = page.locator("#ended li")
@@ -491,7 +492,7 @@ async def test_an_ended_stream_says_why_and_leads_to_its_log(page: Page, api: Fa
 
 async def test_the_log_is_filtered_by_level_and_text_and_can_be_paused(page: Page, api: FakeApi) -> None:
     levels = ("debug", "info", "warning", "error")
-    api.log = [LogLineModel(time=NOON, level=name, logger="a", message=f"{name} line", stream=None) for name in levels]
+    api.log = [LogLine(time=NOON, level=name, logger="a", message=f"{name} line", stream=None) for name in levels]
     await page.goto(api.url)
     await page.locator("#logs").scroll_into_view_if_needed()
     lines = page.locator(".log-line")
@@ -502,7 +503,7 @@ async def test_the_log_is_filtered_by_level_and_text_and_can_be_paused(page: Pag
     await expect(lines).to_have_text([re.compile("error line")])
     await page.get_by_label("Text").fill("")
     await page.get_by_role("button", name="Pause").click()
-    api.log = [*api.log, LogLineModel(time=NOON, level="error", logger="a", message="later", stream=None)]
+    api.log = [*api.log, LogLine(time=NOON, level="error", logger="a", message="later", stream=None)]
     await next_poll(api)
     await expect(lines).to_have_count(2)
     await page.get_by_role("button", name="Resume").click()
@@ -526,7 +527,7 @@ async def test_a_starting_stream_shows_how_far_it_is(page: Page, api: FakeApi) -
 async def test_the_page_fits_its_window(browser: Browser, api: FakeApi, width: int, scheme: Any) -> None:
     long = "x" * 400
     api.streams = [replace(make_stream(), title=long, clients=[replace(make_client(1), agent=long, address=long)])]
-    api.log = [LogLineModel(time=NOON, level="info", logger="a", message=long, stream=long)]
+    api.log = [LogLine(time=NOON, level="info", logger="a", message=long, stream=long)]
     async with await browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
         page = await context.new_page()
         await page.goto(api.url)
