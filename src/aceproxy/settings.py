@@ -139,6 +139,9 @@ class Settings(BaseModel):
     recover_s: float = Field(
         60.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
     )
+    splice_wait_s: float = Field(
+        10.0, gt=0, description="How long the place up to which clients were served is looked for in a reopened source."
+    )
     linger_s: float = Field(15.0, ge=0, description="How long a stream without clients is kept for one to come back.")
     max_lingering: int = Field(
         8, ge=0, description="Streams without clients kept at most; the one longest without gives way at once."

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from importlib import resources
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aceproxy.mpegts.access import Analyzer
+from aceproxy.mpegts.continuity import ContinuityChecker
+from aceproxy.mpegts.splice import Outcome
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.ring import Ring, RingLimits
 
@@ -71,10 +74,7 @@ def test_the_ring_holds_every_packet_and_every_keyframe(clip: bytes, sizes: tupl
 def test_media_time_follows_the_time_stamps_not_the_clock(clip: bytes) -> None:
     bench = Bench()
     bench.feed(clip)
-    gaps = [
-        later.media_s - earlier.media_s
-        for earlier, later in zip(bench.ring.points, bench.ring.points[1:], strict=False)
-    ]
+    gaps = [later.media_s - earlier.media_s for earlier, later in pairwise(bench.ring.points)]
     assert all(0.3 < gap < 2.5 for gap in gaps)
     assert bench.ring.edge_s > 5
 
@@ -113,7 +113,7 @@ def test_nothing_but_noise_leaves_the_ring_empty_and_memory_bounded() -> None:
     for _ in range(50):
         bench.feed(noise.randbytes(65536).replace(b"\x47", b"\x00"))
     assert bench.ring.head == 0
-    assert not bench.ingest.found_packets
+    assert bench.ingest.source_packets_bytes == 0
     assert bench.ingest.received_bytes == 50 * 65536
     assert len(bench.ingest.room()) == ROOM_BYTES
 
@@ -130,21 +130,52 @@ def test_packets_without_tables_are_kept_by_the_clock() -> None:
     assert len(bench.ring.blocks()) > 5
 
 
-def test_another_source_goes_on_in_the_same_ring(clip: bytes) -> None:
+def test_the_same_broadcast_again_goes_on_where_it_was_cut(clip: bytes) -> None:
     bench = Bench()
-    first = clip[: 188 * 1000 + 100]
-    bench.feed(first)
-    edge_s = bench.ring.edge_s
+    bench.feed(clip[: 188 * 3000 + 100])
     bench.ingest.begin_source()
     begun = bench.ring.head
-    assert begun == 188 * 1000
-    bench.feed(clip)
+    assert begun == 188 * 3000
+    bench.feed(clip[188 * 1000 :], 5000)
+    assert bench.ingest.splice is not None
+    assert bench.ingest.splice.outcome is Outcome.SAME_BYTES
     held = bench.content()
-    assert held[:begun] == clip[:begun]
-    assert held[begun:] == clip[: len(held) - begun]
-    assert bench.ring.edge_s > edge_s
-    again = [offset - begun for offset in bench.point_offsets() if offset >= begun]
-    assert again == [offset for offset in expected_points(clip) if offset < len(held) - begun]
+    assert held == clip[: len(held)]
+    assert len(held) > begun
+    assert bench.point_offsets() == [offset for offset in expected_points(clip) if offset < len(held)]
+
+
+def test_another_broadcast_goes_on_with_continuous_counters_and_time(clip: bytes) -> None:
+    other = (resources.files("aceproxy.simulator") / "clips" / "clock.ts").read_bytes()
+    bench = Bench()
+    bench.feed(clip[: 188 * 3000])
+    edge_s = bench.ring.edge_s
+    bench.ingest.begin_source()
+    bench.feed(other, 30_000)
+    checker = ContinuityChecker()
+    checker.feed(bench.content())
+    assert not checker.errors
+    assert bench.ring.edge_s - edge_s > 2
+    points = [point.media_s for point in bench.ring.points]
+    assert all(0.3 < later - earlier < 2.5 for earlier, later in pairwise(points))
+
+
+def test_a_place_that_is_not_found_can_be_given_up(clip: bytes) -> None:
+    other = (resources.files("aceproxy.simulator") / "clips" / "clock.ts").read_bytes()
+    bench = Bench()
+    bench.feed(clip)
+    bench.ingest.begin_source()
+    begun = bench.ring.head
+    bench.feed(other[: 188 * 1000])
+    assert bench.ingest.splice is not None
+    assert bench.ingest.splice.outcome is Outcome.PENDING
+    assert bench.ring.head == begun
+    bench.ingest.give_up_splice()
+    assert bench.ring.head > begun
+    bench.feed(other[188 * 1000 :])
+    checker = ContinuityChecker()
+    checker.feed(bench.content())
+    assert not checker.errors
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -312,3 +313,35 @@ async def test_a_source_faster_than_its_only_client_waits_for_it_and_nothing_is_
         assert not checker.errors
         stream = (await ask(app, "/api/aceproxy/streams")).json["streams"][0]
         assert stream["clients"][0]["skips"] == 0
+
+
+async def test_what_clients_get_over_a_reopened_source_is_the_unbroken_broadcast(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    """The engine sends the same bytes again, from some seconds back: nothing is repeated and nothing is lost."""
+    app = await make_app()
+    sim.set_fault("eof-after", value="1", times=1)
+    answer = await play(app, link(sim))
+    checker = ContinuityChecker()
+    stamps: list[int] = []
+    while app.hub.streams[0].recoveries == 0 or len(stamps) < 250:
+        data = await packets(answer, 500)
+        checker.feed(data)
+        stamps += video_dts(data)
+    assert not checker.errors
+    steps = {later - earlier for earlier, later in pairwise(stamps)}
+    assert steps == {3600}  # 25 pictures a second, each once
+    assert "spliced: same bytes" in "".join(line.message for line in app.logs.ring.tail(200))
+
+
+def video_dts(data: bytes) -> list[int]:
+    """Return the DTS (else PTS) of the pictures that begin in these packets of a simulated channel."""
+    found: list[int] = []
+    for at in range(0, len(data), PACKET):
+        packet = data[at : at + PACKET]
+        if packet[1] & 0x5F != 0x41 or packet[2] != 0:  # not the start of a PES packet on PID 0x100
+            continue
+        start = 5 + packet[4] if packet[3] & 0x20 else 4
+        field = packet[start + 9 + (5 if packet[start + 7] & 0x40 else 0) :][:5]
+        found.append((field[0] >> 1 & 7) << 30 | field[1] << 22 | (field[2] >> 1) << 15 | field[3] << 7 | field[4] >> 1)
+    return found

@@ -1,8 +1,9 @@
 """Ingest: from the engine's bytes to whole packets in the ring, with the places where a decoder may start.
 
 The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as it is
-known whether a decoder may start there; until then it waits in the buffer, at most half of it. The buffer holds, in
-this order: bytes given to the ring (gone after each call), bytes the analyzer has seen, bytes it has not.
+known whether a decoder may start there; until then it waits in the buffer, at most 128 KiB. The buffer holds, in this
+order: bytes given to the ring (gone after each call), bytes the analyzer has seen, bytes it has not. What a later
+source sends goes through the splicer first, so that all of it is one continuous stream.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from collections.abc import Callable
 
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import MediaClock
-from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, synced_prefix
+from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, synced_prefix
+from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ring import Ring
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
 BUFFER_BYTES = 2 * ROOM_BYTES + (64 << 10)
+PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
+TAIL_BYTES = 1 << 20  # of what was sent, kept to find the place in a reopened source by
 LEAST_POINT_GAP_S = 0.2  # audio-only streams could be joined at every frame; that many points help nobody
 
 
 class Ingest:
-    """Takes the bytes of one source after the other into one ring. Used on the event loop only.
+    """Takes the bytes of one source after the other into one ring, as one stream. Used on the event loop only.
 
     `now` is a monotonic clock in seconds; it stands in for media time where the stream carries none.
     """
@@ -30,6 +34,7 @@ class Ingest:
         self.received_bytes = 0
         self.dropped_bytes = 0  # not part of any packet
         self.analyzer = Analyzer()
+        self.source_packets_bytes = 0  # of the present source, in whole packets
         self._ring = ring
         self._now = now
         self._view = memoryview(bytearray(BUFFER_BYTES))
@@ -37,28 +42,31 @@ class Ingest:
         self._fed = 0
         self._used = 0
         self._base = 0  # offset, in the analyzer's count, of the buffer's first byte
-        self._clock: MediaClock | None = None  # None until the source has told any time stamp
-        self._source_media_s = 0.0  # media time of the ring when this source began
-        self._source_began_at: float | None = None
+        self._splicer = Splicer(SpliceLimits(tail_bytes=TAIL_BYTES))
+        self._clock: MediaClock | None = None  # None until any time stamp has come
+        self._began_at: float | None = None
         self._point: JoinPoint | None = None  # of the packet that is appended next
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
     @property
-    def found_packets(self) -> bool:
-        """Whether the present source has sent anything that is a transport stream."""
-        return self.analyzer.offset > 0
+    def splice(self) -> Splice | None:
+        """How the present source was joined to the one before; None for the first one."""
+        return self._splicer.splice
 
     def begin_source(self) -> None:
-        """Prepare for another source: the incomplete end of the last one is dropped, the ring goes on."""
+        """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on."""
         self._append_until(self._fed)
         self.dropped_bytes += self._used - self._fed
-        self._given = self._fed = self._used = self._base = 0
+        self._given = self._fed = self._used = 0
+        self._base = self.analyzer.offset
         self._aligner = None
-        self._clock = None
-        self._source_media_s = self._ring.edge_s
-        self._source_began_at = None
-        self.analyzer = Analyzer()
+        self._splicer.begin_source()
+        self.source_packets_bytes = 0
+
+    def give_up_splice(self) -> None:
+        """Go on with the present source although its place was not found."""
+        self._replace(0, self._splicer.give_up())
 
     def room(self) -> memoryview:
         """Return where the next bytes of the source go; never empty."""
@@ -67,25 +75,23 @@ class Ingest:
     def filled(self, count: int) -> None:
         """Take in `count` bytes that were written to `room()`. Raises OSError when there is no memory for the ring."""
         self.received_bytes += count
-        if self._source_began_at is None:
-            self._source_began_at = self._now()
+        if self._began_at is None:
+            self._began_at = self._now()
         if self._aligner is None:
             self._used += count
             self._take_in_step()
         else:
             self._take_out_of_step(bytes(self._view[self._used : self._used + count]))
-        if self._used - self._given > ROOM_BYTES // 2:
-            self._append_until(self._fed)  # undecided for too long: given out without a join point
-        self._compact()
 
     def _take_in_step(self) -> None:
-        """Analyse what is new in the buffer, or change to the slow path where it is out of step."""
+        """Splice and analyse what is new in the buffer, or change to the slow path where it is out of step."""
         fresh = self._view[self._fed : self._used]
         whole = synced_prefix(fresh)
         rest = len(fresh) - whole
+        is_in_step = rest == 0 or (rest < PACKET_BYTES and fresh[whole] == SYNC_BYTE)
         if whole:
-            self._analyse(whole)
-        if rest >= PACKET_BYTES or (rest and fresh[whole] != SYNC_BYTE):
+            self._take(whole)
+        if not is_in_step:
             junk = bytes(self._view[self._fed : self._used])
             self._used = self._fed
             self._aligner = Aligner()
@@ -101,12 +107,34 @@ class Ingest:
         self._view[self._used : self._used + len(packets)] = packets
         self._used += len(packets)
         if packets:
-            self._analyse(len(packets))
+            self._take(len(packets))
             if not aligner.held_bytes:
                 self._aligner = None
 
+    def _take(self, count: int) -> None:
+        """Pass `count` new bytes of whole packets through the splicer, and on."""
+        self.source_packets_bytes += count
+        fresh = self._view[self._fed : self._fed + count]
+        spliced = self._splicer.feed(fresh)
+        if spliced is fresh:
+            self._analyse(count)
+        else:
+            self._replace(count, spliced)
+
+    def _replace(self, count: int, packets: Buffer) -> None:
+        """Go on with `packets` instead of the next `count` bytes in the buffer."""
+        tail = bytes(self._view[self._fed + count : self._used])
+        self._used = self._fed
+        for start in range(0, len(packets), PIECE_BYTES):
+            piece = packets[start : start + PIECE_BYTES]
+            self._view[self._used : self._used + len(piece)] = piece
+            self._used += len(piece)
+            self._analyse(len(piece))
+        self._view[self._used : self._used + len(tail)] = tail
+        self._used += len(tail)
+
     def _analyse(self, count: int) -> None:
-        """Show `count` new bytes to the analyzer and append what it has decided."""
+        """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count])
         self._fed += count
         for point in scan.points:
@@ -114,6 +142,9 @@ class Ingest:
             self._note_point(point)
         self._append_until(scan.decided - self._base)
         self._ring.advance_edge(self._media_s(scan.last_pts))
+        if self._fed - self._given > ROOM_BYTES // 2:
+            self._append_until(self._fed)  # undecided for too long: given out without a join point
+        self._compact()
 
     def _note_point(self, point: AccessPoint) -> None:
         if point.offset - self._base != self._given:
@@ -125,14 +156,14 @@ class Ingest:
         self._point = JoinPoint(self._ring.head, media_s, point.preamble)
 
     def _media_s(self, pts: int | None) -> float:
-        """Media time of a time stamp (90 kHz), or of this moment where the source has none at all."""
+        """Media time of a time stamp (90 kHz), or of this moment where the stream has none at all."""
         if pts is not None:
             if self._clock is None:
                 self._clock = MediaClock()
-            return self._source_media_s + self._clock.seconds(pts)
-        if self._clock is not None or self._source_began_at is None:
+            return self._clock.seconds(pts)
+        if self._clock is not None or self._began_at is None:
             return self._ring.edge_s
-        return self._source_media_s + self._now() - self._source_began_at
+        return self._now() - self._began_at
 
     def _append_until(self, position: int) -> None:
         """Give the ring what lies before `position` in the buffer, as one part."""

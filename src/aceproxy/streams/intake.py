@@ -9,12 +9,15 @@ import asyncio
 import time
 from typing import Protocol
 
+from aceproxy.logs import StreamLog
+from aceproxy.mpegts.splice import Outcome, keep_alive
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Ring, RingLimits
 
 FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
 PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
+KEEP_ALIVE_PACKETS = 7  # at a time; 1316 bytes, as one datagram of other senders
 RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
 
 
@@ -37,7 +40,7 @@ class Intake:
     what the ring holds, None while that is too little.
     """
 
-    def __init__(self, limits: RingLimits, pump: Pump) -> None:
+    def __init__(self, limits: RingLimits, pump: Pump, splice_wait_s: float, log: StreamLog) -> None:
         self.ring = Ring(limits)
         self.ingest = Ingest(self.ring, time.monotonic)
         self.joinable = asyncio.Event()
@@ -46,6 +49,10 @@ class Intake:
         self._pump = pump
         self._source: Pausable | None = None
         self._closed = False
+        self._splice_wait_s = splice_wait_s
+        self._splicing = False  # the present source is not the first and has not been joined yet
+        self._splice_at = 0.0  # when its first bytes came
+        self._log = log
         self._rate_bytes = 0
         self._edge_s = 0.0
 
@@ -53,6 +60,14 @@ class Intake:
         """Expect the bytes of another source; what the last one left unfinished is dropped."""
         self._source = source
         self.ingest.begin_source()
+        self._splicing = self.ingest.splice is not None
+        self._splice_at = 0.0
+
+    def keep_alive(self) -> None:
+        """Give the clients some null packets, so that none of them takes the connection for dead."""
+        if not self._closed and self.ring.head:
+            self.ring.append(memoryview(keep_alive(KEEP_ALIVE_PACKETS)), self.ring.edge_s)
+            self._pump.appended(self.ring)
 
     def close(self) -> None:
         """Take nothing any more and let go of the ring's memory."""
@@ -69,11 +84,33 @@ class Intake:
         if self._closed:
             return
         self.ingest.filled(count)
+        if self._splicing:
+            self._follow_splice()
         if not self.joinable.is_set() and self.ring.has_points:
             self.joinable.set()
         self._pump.appended(self.ring, drained=count < ROOM_BYTES)
         if self.ring.watch_front:
             self._hold_back()
+
+    def _follow_splice(self) -> None:
+        """Wait for the splicer to find the place in the new source, but not for ever; tell what came of it."""
+        now = time.monotonic()
+        self._splice_at = self._splice_at or now
+        splice = self.ingest.splice
+        if splice is not None and splice.outcome is Outcome.PENDING and now - self._splice_at > self._splice_wait_s:
+            self._log.info("the place in the new source was not found in %g s", self._splice_wait_s)
+            self.ingest.give_up_splice()
+            splice = self.ingest.splice
+        if splice is None or splice.outcome is not Outcome.PENDING:
+            self._splicing = False
+            if splice is not None:
+                self._log.info(
+                    "spliced: %s; %.1f s back, %d bytes left out, %.1f s missing",
+                    splice.outcome.value,
+                    splice.overlap_s,
+                    splice.skipped_bytes,
+                    splice.gap_s,
+                )
 
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""

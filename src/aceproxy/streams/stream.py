@@ -86,11 +86,11 @@ class Stream:
         self.recoveries = 0
         self.close_reason: Reason | None = None
         self.idle_at: float | None = self.created_at
-        self.intake = Intake(RingLimits.from_settings(upstream.settings), pump)
-        self.ring = self.intake.ring
         self.source: Source | None = None
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
-        self._settings = upstream.settings
+        settings = self._settings = upstream.settings
+        self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log)
+        self.ring = self.intake.ring
         self._params = params
         self._upstream = upstream
         self._pump = pump
@@ -322,6 +322,8 @@ class Stream:
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""
         self.intake.sample(elapsed_s)
+        if self.state is State.RECOVERING:
+            self.intake.keep_alive()
         for client in self.clients.values():
             client.sample(elapsed_s)
 
