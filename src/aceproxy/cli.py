@@ -16,7 +16,7 @@ import typer
 
 from aceproxy import __version__
 from aceproxy.app import App
-from aceproxy.logs import Logs
+from aceproxy.logs import Logs, redact
 from aceproxy.settings import Settings, SettingsError, load_settings
 
 USAGE_STATUS = 2
@@ -46,7 +46,7 @@ LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"aceproxy: {message}", err=True)
+    typer.echo(f"aceproxy: {redact(message)}", err=True)
     raise typer.Exit(USAGE_STATUS)
 
 

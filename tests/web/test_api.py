@@ -173,3 +173,15 @@ async def test_routes_answer_while_an_engine_call_hangs(sim: Simulator, make_app
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await until(lambda: not app.hub.streams)
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"), [("/" + "a" * 100_000, ""), ("/api/health", "User-Agent: \x1b\r\n"), ("/ spaced out", "")]
+)
+async def test_what_is_no_request_gets_the_same_kind_of_answer(make_app: MakeApp, target: str, headers: str) -> None:
+    app = await make_app()
+    answer = await ask(app, target, headers=headers)
+    assert (answer.status, answer.reason) == (400, "request_refused")
+    assert answer.headers["server"] == "AceProxy"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (await ask(app, "/api/health")).status == 200

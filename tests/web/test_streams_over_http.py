@@ -345,3 +345,34 @@ def video_dts(data: bytes) -> list[int]:
         field = packet[start + 9 + (5 if packet[start + 7] & 0x40 else 0) :][:5]
         found.append((field[0] >> 1 & 7) << 30 | field[1] << 22 | (field[2] >> 1) << 15 | field[3] << 7 | field[4] >> 1)
     return found
+
+
+async def test_an_engine_that_ends_every_playback_at_once_is_not_hammered(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(recover_s=1.5)
+    sim.set_fault("eof-after", value="0.05")
+    answer = await play(app, link(sim))
+    await asyncio.wait_for(answer.reader.read(), 20)
+    await until(lambda: not app.hub.streams)
+    assert app.hub.ended[0].reason == "source_ended"
+    assert 2 <= len(sim.playbacks) <= 20
+
+
+async def test_a_stream_that_asks_for_a_place_does_not_give_way_to_itself(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engine_max_streams=1, linger_s=30)
+    first = await play(app, link(sim, 0))
+    await packets(first, 10)
+    asking = asyncio.create_task(ask(app, link(sim, 1)))
+    refused = await asking
+    assert refused.reason == "at_capacity"
+    stream = app.hub.streams[0]
+    first.close()
+    await until(lambda: stream.state == "lingering")
+    assert not app.hub.make_way(stream)
+    assert app.hub.streams == [stream]
+    again = await play(app, link(sim, 1))
+    assert again.status == 200
+    assert app.hub.ended[0].reason == "gave_way"

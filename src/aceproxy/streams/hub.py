@@ -147,6 +147,8 @@ class Hub:
 
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """Learn the infohash of a stream; if that broadcast is running already, send the newcomers there."""
+        if self._streams.get(stream.stream_id) is not stream:
+            return  # it was closed while the engine answered
         for key in stream.aliases:
             self._infohashes[key] = infohash
             self._infohashes.move_to_end(key)
@@ -162,9 +164,9 @@ class Hub:
         stream.aliases.add(own_key)
         self._by_key[own_key] = stream
 
-    def make_way(self) -> bool:
-        """Close the stream that has been without clients for the longest; False if all have some."""
-        idle = self._idle_streams()
+    def make_way(self, asking: Stream) -> bool:
+        """Close the stream that has been without clients for the longest; False if all others have some."""
+        idle = [stream for stream in self._idle_streams() if stream is not asking]
         if not idle:
             return False
         idle[0].close(Reason.GAVE_WAY)

@@ -53,6 +53,7 @@ class Intake:
         self._splicing = False  # the present source is not the first and has not been joined yet
         self._splice_at = 0.0  # when its first bytes came
         self._log = log
+        self._was_paused = False  # at any time since the last sample, which then says nothing about its speed
         self._rate_bytes = 0
         self._edge_s = 0.0
 
@@ -117,8 +118,9 @@ class Intake:
         received = self.ingest.received_bytes
         self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
         self._rate_bytes = received
-        if self._source is not None and not self._source.paused:
+        if self._source is not None and not self._was_paused:
             self.ring.watch_front = self.ring.edge_s - self._edge_s > FAST * elapsed_s
+        self._was_paused = self._source is not None and self._source.paused
         self._edge_s = self.ring.edge_s
         held_s = self.ring.held_s
         self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
@@ -133,6 +135,7 @@ class Intake:
         if source is None or source.paused or not self._is_far_ahead(PAUSE_SHARE):
             return
         source.pause()
+        self._was_paused = True
         asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
 
     def _let_go(self, source: Pausable) -> None:

@@ -52,6 +52,7 @@ class Source:
         self.playback: Playback | None = None
         self.title: str | None = None
         self.paused = False
+        self.came_to_its_end = False  # a recording was received to its end
         self.progress: StartProgress | None = None
         self._upstream = upstream
         self._params = params
@@ -131,7 +132,10 @@ class Source:
                 if left_s <= 0:
                     return AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s")
                 await asyncio.wait({ended}, timeout=left_s)
-            return AceProxyError(Reason.SOURCE_ENDED, _end_words(ended.result()))
+            end = ended.result()
+            is_recording = self.playback is not None and self.playback.is_live is False
+            self.came_to_its_end = is_recording and end is MediaEnd.EOF
+            return AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}")
         finally:
             ended.cancel()
             polling.cancel()
@@ -223,7 +227,3 @@ class Source:
                     self._log.info("the engine does not tell the playback's state: %s", error)
                 failed = True
             await asyncio.sleep(self._upstream.settings.stat_poll_s)
-
-
-def _end_words(end: MediaEnd) -> str:
-    return f"the engine's connection: {end}"

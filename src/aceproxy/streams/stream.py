@@ -26,6 +26,7 @@ from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State, check_edge
 
 ENDED_CLIENTS = 50  # remembered per stream
+SETTLED_S = 3.0  # a source that has lasted this long after a loss counts as a good one
 
 
 class StreamOwner(Protocol):
@@ -43,8 +44,8 @@ class StreamOwner(Protocol):
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """The engine has told the broadcast's infohash. May raise MetAnother."""
 
-    def make_way(self) -> bool:
-        """Free a playback that nobody watches; False if there is none."""
+    def make_way(self, asking: Stream) -> bool:
+        """Free a playback that nobody watches for `asking`; False if there is none."""
 
     def became_idle(self, stream: Stream) -> None:
         """The last client left."""
@@ -97,6 +98,8 @@ class Stream:
         self._owner = owner
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
+        self._opened_at = 0.0  # loop time at which the present source delivered
+        self._lost_at: float | None = None  # loop time of the first loss since a source has lasted
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -199,6 +202,8 @@ class Stream:
         except Exception:
             self.log.exception("the stream failed")
             self.close(Reason.INTERNAL)
+        finally:
+            self._close_source()
 
     async def _start(self) -> AceProxyError | None:
         """Bring the stream from `starting` to `live`; retries short-lived sources inside the start deadline."""
@@ -226,6 +231,8 @@ class Stream:
 
     async def _open(self, deadline_at: float) -> None:
         while True:
+            if self.state is State.CLOSED:
+                raise AceProxyError(self.close_reason or Reason.STOPPED)
             title = self.title
             self.source = Source(self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log)
             self.source.title = title
@@ -235,7 +242,7 @@ class Stream:
                 await self.source.open(deadline_at, ask_first=ask_first)
             except AceProxyError as error:
                 self._close_source()
-                if error.reason is Reason.AT_CAPACITY and self._owner.make_way():
+                if error.reason is Reason.AT_CAPACITY and self._owner.make_way(self):
                     continue
                 raise
             except BaseException:
@@ -270,20 +277,27 @@ class Stream:
 
     async def _recover(self, error: AceProxyError) -> None:
         """Open the playback anew while clients stay connected. Raises `error` when the time for it is over."""
-        playback = self.source.playback if self.source is not None else None
+        is_over = self.source is not None and self.source.came_to_its_end
         self._close_source()
-        is_over = playback is not None and playback.is_live is False and error.reason is Reason.SOURCE_ENDED
         if is_over:
-            await self._drain()
-            raise AceProxyError(Reason.ENDED)
-        if self.state is State.LINGERING or not self._settings.recover_s:
+            error = AceProxyError(Reason.ENDED)
+        if is_over or not self._settings.recover_s:
+            await self._drain(error.reason)
+        if is_over or self.state is not State.LIVE:
             raise error
         self._go(State.RECOVERING)
         self.log.warning("lost the source: %s", error)
         loop = asyncio.get_running_loop()
-        deadline_at = loop.time() + self._settings.recover_s
+        now = loop.time()
         wait_s = self._settings.retry_first_s
+        if now - self._opened_at >= SETTLED_S or self._lost_at is None:
+            self._lost_at = now
+        else:  # it has just come back: an engine that ends every playback at once is not to be hammered
+            await asyncio.sleep(wait_s)
+        deadline_at = self._lost_at + self._settings.recover_s
         while True:
+            if loop.time() >= deadline_at:
+                raise error
             try:
                 await self._open(min(deadline_at, loop.time() + self._settings.start_timeout_s))
             except AceProxyError as failure:
@@ -294,14 +308,15 @@ class Stream:
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
             else:
                 self.recoveries += 1
+                self._opened_at = loop.time()
                 self._go(State.LIVE if self.idle_at is None else State.LINGERING)
                 self.log.info("the source is back from %s", self._engine_words())
                 return
 
-    async def _drain(self) -> None:
+    async def _drain(self, reason: Reason) -> None:
         """Let the clients read what is there, to the end."""
         self._go(State.DRAINING)
-        self.ring.finished = Reason.ENDED
+        self.ring.finished = reason
         self._pump.appended(self.ring)
         if self.clients or self.waiting:
             await self._deserted.wait()

@@ -63,7 +63,9 @@ class StreamRoutes:
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
         self._link(request)
-        return web.Response(headers={name: MEDIA_HEADERS[name] for name in MEDIA_HEADERS if name != "Connection"})
+        response = web.Response(headers=MEDIA_HEADERS)
+        response.force_close()
+        return response
 
     async def get_stream(self, request: web.Request) -> web.StreamResponse:
         """Join the broadcast, starting it if need be, and stay until the client or the stream ends."""
