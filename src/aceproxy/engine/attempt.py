@@ -131,7 +131,7 @@ class Attempt:
             except AceProxyError as error:
                 self._media_failure = error
                 if error.reason in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE):
-                    raise PlaybackLostError(error, known=False) from error
+                    raise PlaybackLostError(error, known=error.reason is Reason.ENGINE_UNREACHABLE) from error
                 raise
             await backoff.wait()
 

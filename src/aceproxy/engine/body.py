@@ -110,7 +110,11 @@ class ResponseBody(asyncio.BufferedProtocol):
         """Take what has arrived."""
         if self._phase is _Phase.DIRECT:
             self.last_byte_at = self._loop.time()
-            self._sink.filled(nbytes)
+            try:
+                self._sink.filled(nbytes)
+            except OSError as error:
+                self._end(MediaEnd.BROKEN, f"the media cannot be kept: {error.strerror}")
+                return
             self._count(nbytes)
             if nbytes < self._rest_below_bytes:
                 self._rest()

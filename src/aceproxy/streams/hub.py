@@ -112,8 +112,11 @@ class Hub:
         while True:
             await asyncio.sleep(SAMPLE_S)
             now = time.monotonic()
-            for stream in self._streams.values():
-                stream.sample(now - last_at)
+            for stream in self.streams:
+                try:
+                    stream.sample(now - last_at)
+                except Exception:
+                    stream.log.exception("measuring failed")
             last_at = now
 
     async def close(self) -> None:

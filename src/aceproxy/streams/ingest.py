@@ -8,6 +8,7 @@ source sends goes through the splicer first, so that all of it is one continuous
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from aceproxy.mpegts.access import AccessPoint, Analyzer
@@ -56,13 +57,21 @@ class Ingest:
 
     def begin_source(self) -> None:
         """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on."""
-        self._append_until(self._fed)
+        with contextlib.suppress(OSError):  # no memory: this end of the last source is lost, the stream is not
+            self._append_until(self._fed)
+        self._point = None
         self.dropped_bytes += self._used - self._fed
         self._given = self._fed = self._used = 0
         self._base = self.analyzer.offset
         self._aligner = None
         self._splicer.begin_source()
         self.source_packets_bytes = 0
+
+    def finish(self) -> None:
+        """Append what is still waiting for a decision. Raises OSError when there is no memory for it."""
+        self.give_up_splice()
+        self._append_until(self._fed)
+        self._compact()
 
     def give_up_splice(self) -> None:
         """Go on with the present source although its place was not found."""

@@ -6,9 +6,11 @@ Everything here runs on the event loop and waits for nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Protocol
 
+from aceproxy.errors import Reason
 from aceproxy.logs import StreamLog
 from aceproxy.mpegts.splice import Outcome, keep_alive
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
@@ -66,9 +68,18 @@ class Intake:
 
     def keep_alive(self) -> None:
         """Give the clients some null packets, so that none of them takes the connection for dead."""
-        if not self._closed and self.ring.head:
+        if self._closed or not self.ring.head:
+            return
+        with contextlib.suppress(OSError):  # no memory now: the next time will do
             self.ring.append(memoryview(keep_alive(KEEP_ALIVE_PACKETS)), self.ring.edge_s)
             self._pump.appended(self.ring)
+
+    def finish(self, reason: Reason) -> None:
+        """Nothing will follow: give the clients the last packets, and let them read to the end."""
+        with contextlib.suppress(OSError):  # without memory for them the end comes a little earlier
+            self.ingest.finish()
+        self.ring.finished = reason
+        self._pump.appended(self.ring)
 
     def close(self) -> None:
         """Take nothing any more and let go of the ring's memory."""

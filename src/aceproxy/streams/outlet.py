@@ -23,7 +23,6 @@ from aceproxy.streams.ring import Join, Ring
 REACHED = 0  # progress: everything before the limit was sent
 BEHIND = 1  # progress: the socket took what it could, there is more
 GONE = 2  # progress: the connection is broken
-FAILED = 3  # progress: a mistake of ours
 
 
 class Cohort:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
-from aceproxy.streams.outlet import BEHIND, FAILED, GONE, Cohort, Outlet
+from aceproxy.streams.outlet import BEHIND, GONE, Cohort, Outlet
 from aceproxy.streams.ring import Ring
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,10 @@ class Pump:
             now = time.monotonic()
             if now >= sweep_at:
                 sweep_at = now + SWEEP_S
-                self._sweep(now)
+                try:
+                    self._sweep(now)
+                except Exception:
+                    log.exception("looking for stalled clients failed")
             self._report_ends()
 
     def _obey(self) -> None:
@@ -242,10 +245,17 @@ class Pump:
         self._watch(outlet)
 
     def _serve(self, outlet: Outlet) -> None:
-        """Give an outlet that is behind a turn."""
+        """Give an outlet that is behind a turn; a mistake of ours costs this one client, never the thread."""
         audience = self._audiences.get(outlet.ring)
         if audience is None or outlet.ended is not None:
             return
+        try:
+            self._serve_one(audience, outlet)
+        except Exception:
+            log.exception("sending to a client failed")
+            self._end(outlet, Reason.INTERNAL)
+
+    def _serve_one(self, audience: _Audience, outlet: Outlet) -> None:
         before = outlet.sent_bytes
         progress = self._turn(audience, outlet)
         if outlet.sent_bytes != before:
@@ -255,22 +265,15 @@ class Pump:
         self._settle(audience, outlet, progress)
 
     def _turn(self, audience: _Audience, outlet: Outlet) -> int:
-        """One turn; a mistake of ours costs this one client, never the thread that serves all others."""
-        try:
-            if audience.live and outlet.offset > audience.cohort.offset:
-                self._advance(audience, outlet.offset)
-            limit = audience.cohort.offset if audience.live else outlet.ring.head
-            return outlet.turn(TURN_BYTES, limit)
-        except Exception:
-            log.exception("sending to a client failed")
-            return FAILED
+        if audience.live and outlet.offset > audience.cohort.offset:
+            self._advance(audience, outlet.offset)
+        limit = audience.cohort.offset if audience.live else outlet.ring.head
+        return outlet.turn(TURN_BYTES, limit)
 
     def _settle(self, audience: _Audience, outlet: Outlet, progress: int) -> None:
         """Put an outlet where its progress says: into the cohort, behind, or out."""
         if progress == GONE:
             self._end(outlet, Reason.CLIENT_LEFT)
-        elif progress == FAILED:
-            self._end(outlet, Reason.INTERNAL)
         elif progress == BEHIND:
             if outlet.blocked_at is None:
                 outlet.blocked_at = time.monotonic()

@@ -117,6 +117,8 @@ class Source:
         self._reader = opened.reader
         settings = self._upstream.settings
         self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
+        if self.paused:  # by its first bytes, before there was a reader
+            self._reader.pause()
 
     async def wait_end(self) -> AceProxyError:
         """Wait until the source is over or silent for too long, and say why. Cancel-safe."""

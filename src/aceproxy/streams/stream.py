@@ -316,8 +316,7 @@ class Stream:
     async def _drain(self, reason: Reason) -> None:
         """Let the clients read what is there, to the end."""
         self._go(State.DRAINING)
-        self.ring.finished = reason
-        self._pump.appended(self.ring)
+        self.intake.finish(reason)
         if self.clients or self.waiting:
             await self._deserted.wait()
 
