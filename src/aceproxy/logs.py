@@ -13,12 +13,14 @@ import queue
 import re
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+RETRY_S = 0.05  # until a full output is tried again
 MESSAGE_LIMIT = 2000  # characters of one record that are kept
 LOGGERS = ("aceproxy", "asyncio", "aiohttp")  # whose records are ours to keep and to write
 
@@ -62,7 +64,7 @@ class StreamLog(logging.LoggerAdapter[logging.Logger]):
 
 def stream_log(logger: logging.Logger, stream: str) -> StreamLog:
     """Return `logger` bound to a stream id."""
-    return StreamLog(logger, {"stream": stream})
+    return StreamLog(logger, {"stream": stream, "tag": f"[{stream[:8]}] "})
 
 
 class _Formatter(logging.Formatter):
@@ -134,7 +136,7 @@ class _Writer(threading.Thread):
         super().__init__(name="log-writer", daemon=True)
         self._records = records
         self._stream = stream
-        self._formatter = _Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        self._formatter = _Formatter("%(asctime)s %(levelname)-7s %(name)s: %(tag)s%(message)s", defaults={"tag": ""})
 
     def run(self) -> None:
         try:
@@ -147,9 +149,18 @@ class _Writer(threading.Thread):
                 if descriptor is None:
                     self._stream.write(line)
                 else:
-                    os.write(descriptor, line.encode(errors="backslashreplace"))
+                    _write_all(descriptor, line.encode(errors="backslashreplace"))
             except OSError:
                 return  # the output is gone; the ring has everything all the same
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however long it takes; also to an output that somebody made non-blocking."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            time.sleep(RETRY_S)
 
 
 def _is_worth_telling(record: logging.LogRecord) -> bool:

@@ -376,3 +376,17 @@ async def test_a_stream_that_asks_for_a_place_does_not_give_way_to_itself(
     again = await play(app, link(sim, 1))
     assert again.status == 200
     assert app.hub.ended[0].reason == "gave_way"
+
+
+async def test_a_client_that_leaves_at_once_is_no_error(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    app = await make_app()
+    await packets(await play(app, link(sim)), 10)
+    for _ in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", app.port)
+        writer.write(f"GET {link(sim)} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        writer.transport.abort()
+    await until(lambda: app.hub.client_count == 1)
+    assert not [line for line in app.logs.ring.tail(500) if line.level in ("error", "warning")]
+    await until(
+        lambda: (app.hub.counters.clients_served - 1) == sum(app.hub.counters.clients_closed_by_reason.values())
+    )

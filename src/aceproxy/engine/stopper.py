@@ -167,7 +167,7 @@ class PlaybackStopper:
         if stopped:
             self.forget(playback)
         else:  # stays in the journal: the next run tries again
-            log.warning("the engine did not confirm a stop within %g s", self._limits.stop_timeout_s)
+            log.warning("the engine did not confirm a stop (%g s at most)", self._limits.stop_timeout_s)
         return stopped
 
 

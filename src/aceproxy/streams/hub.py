@@ -208,7 +208,8 @@ class Hub:
         if reason in REMEMBERED and self._settings.bad_link_memory_s:
             self._remember_bad(stream.link, error)
         self.changed()
-        level = logging.INFO if REASONS[reason].fault == "none" else logging.WARNING
+        is_ordinary = REASONS[reason].fault == "none" or reason is Reason.SHUTDOWN
+        level = logging.INFO if is_ordinary else logging.WARNING
         stream.log.log(level, "closed: %s", error)
         self.ended.appendleft(
             EndedStream(

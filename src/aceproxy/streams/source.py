@@ -135,8 +135,7 @@ class Source:
                     return AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s")
                 await asyncio.wait({ended}, timeout=left_s)
             end = ended.result()
-            is_recording = self.playback is not None and self.playback.is_live is False
-            self.came_to_its_end = is_recording and end is MediaEnd.EOF
+            self._note_end(end)
             return AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}")
         finally:
             ended.cancel()
@@ -146,7 +145,7 @@ class Source:
     async def wait_ended(self) -> None:
         """Wait until the engine ends the body. Cancel-safe."""
         assert self._reader is not None
-        await self._reader.wait_ended()
+        self._note_end(await self._reader.wait_ended())
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -201,6 +200,10 @@ class Source:
         if progress.peers is not None:
             parts.append(f"{progress.peers} peers")
         return ", ".join(part for part in [*parts, progress.detail] if part)
+
+    def _note_end(self, end: MediaEnd) -> None:
+        is_recording = self.playback is not None and self.playback.is_live is False
+        self.came_to_its_end = is_recording and end is MediaEnd.EOF
 
     def _note_progress(self, progress: StartProgress) -> None:
         self.progress = progress

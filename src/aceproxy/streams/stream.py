@@ -286,7 +286,7 @@ class Stream:
         if is_over or self.state is not State.LIVE:
             raise error
         self._go(State.RECOVERING)
-        self.log.warning("lost the source: %s", error)
+        self.log.warning("lost the source, opening it anew: %s", error.detail)
         loop = asyncio.get_running_loop()
         now = loop.time()
         wait_s = self._settings.retry_first_s

@@ -40,8 +40,8 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer a request that could not be read, or one whose answer failed."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("something was sent already")
+        if isinstance(exc, (ConnectionError, TimeoutError)) or request.writer.output_size > 0:
+            raise ConnectionError("the client is gone, or has been sent something already")
         if status >= 500:
             log.error("answering %s failed", request.path, exc_info=exc)
             answer = error_answer(AceProxyError(Reason.INTERNAL))
