@@ -180,15 +180,16 @@ class Pump:
         audience = self._audiences.get(ring)
         if audience is None:
             return
+        finished = ring.finished  # read before the head: what was appended before the end is sent before it
         ring.delivered = ring.head
         for outlet in list(audience.behind):
             outlet.release_dropped()
             if not outlet.watched:  # it found the ring empty
                 self._serve(outlet)
         self._advance(audience, ring.delivered)
-        if ring.finished is not None:
+        if finished is not None:
             for outlet in list(audience.live.values()):
-                self._end(outlet, ring.finished)
+                self._end(outlet, finished)
         if ring.watch_front:
             behind = max((outlet.offset for outlet in audience.behind), default=0)
             ring.front = max(behind, audience.cohort.offset if audience.live else 0)
