@@ -163,12 +163,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
             time.sleep(RETRY_S)
 
 
-def _is_worth_telling(record: logging.LogRecord) -> bool:
-    """Leave out what strangers can cause at will: aiohttp logs a trace for every malformed request."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not (record.name == "aiohttp.server" and type(error).__module__ == "aiohttp.http_exceptions")
-
-
 class Logs:
     """The program's logging, set up by `start` and taken down by `stop`."""
 
@@ -183,8 +177,6 @@ class Logs:
 
     def start(self) -> None:
         """Attach to the loggers of the program and of the libraries it runs on."""
-        for handler in self._handlers:
-            handler.addFilter(_is_worth_telling)
         for name in LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(self._level if name == "aceproxy" else "WARNING")

@@ -125,8 +125,9 @@ class EndedStream:
 class Totals:
     """Sums over all streams. What says `since start` in docs/api.md includes streams that are gone."""
 
+    total_streams: int
+    total_clients: int
     streams_by_state: dict[str, int]
-    clients: int
     inbound_bytes: int
     outbound_bytes: int
     inbound_bps: float

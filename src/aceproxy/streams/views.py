@@ -57,8 +57,9 @@ def totals(hub: Hub) -> Totals:
     counters = hub.counters
     clients = [client for stream in streams for client in stream.clients.values()]
     return Totals(
+        total_streams=len(streams),
+        total_clients=len(clients),
         streams_by_state={str(state): count for state, count in Counter(s.state for s in streams).items()},
-        clients=len(clients),
         inbound_bytes=counters.inbound_bytes + sum(stream.intake.ingest.received_bytes for stream in streams),
         outbound_bytes=counters.outbound_bytes + sum(client.sent_bytes for client in clients),
         inbound_bps=round(sum(stream.intake.inbound_bps for stream in streams)),

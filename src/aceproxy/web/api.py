@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -90,26 +91,8 @@ class ApiRoutes:
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Sums over everything."""
-        sums = totals(self._hub)
-        return json_answer(
-            Stats(
-                total_streams=len(self._hub.streams),
-                total_clients=sums.clients,
-                streams_by_state=sums.streams_by_state,
-                inbound_bytes=sums.inbound_bytes,
-                outbound_bytes=sums.outbound_bytes,
-                inbound_bps=sums.inbound_bps,
-                outbound_bps=sums.outbound_bps,
-                streams_started=sums.streams_started,
-                streams_failed=sums.streams_failed,
-                clients_served=sums.clients_served,
-                skips=sums.skips,
-                closed_by_reason=sums.closed_by_reason,
-                clients_closed_by_reason=sums.clients_closed_by_reason,
-                started_at=utc_text(self._started_utc),
-                uptime_s=self._uptime_s(),
-            )
-        )
+        sums = asdict(totals(self._hub))
+        return json_answer(Stats(**sums, started_at=utc_text(self._started_utc), uptime_s=self._uptime_s()))
 
     async def streams(self, _request: web.Request) -> web.Response:
         """All streams with their clients, and those that ended lately."""
