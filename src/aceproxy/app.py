@@ -23,8 +23,11 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
+from aceproxy.web.events import EventRoutes
+from aceproxy.web.figures import Figures
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.server import Server
+from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
 
 log = logging.getLogger(__name__)
@@ -75,15 +78,19 @@ class App:
         await self.stopper.stop_leftovers(settings.engines)
         sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
         self._stack.callback(sampling.cancel)
+        figures = Figures(self.hub, self.pool)
+        self.listeners = Seats(settings.max_listeners)
         self.server = Server(
             [
                 StreamRoutes(self.hub, settings),
-                ApiRoutes(self.hub, self.pool, self.logs.ring),
+                ApiRoutes(figures, self.logs.ring),
+                EventRoutes(figures, self.listeners),
                 PageRoutes(),
             ]
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
+        self._stack.callback(self.listeners.close)
         host, port = split_address(settings.listen)
         self.addresses = await self.server.start(host, port)
         self._stack.push_async_callback(self.server.stop_listening)

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     NOT_MPEGTS = "not_mpegts"
     AT_CAPACITY = "at_capacity"
     TOO_MANY_CLIENTS = "too_many_clients"
+    TOO_MANY_LISTENERS = "too_many_listeners"
     # an end after a start that succeeded
     ENDED = "ended"
     SOURCE_ENDED = "source_ended"
@@ -141,6 +142,9 @@ REASONS: dict[Reason, ReasonRow] = {
         15,
     ),
     Reason.TOO_MANY_CLIENTS: ReasonRow(503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15),
+    Reason.TOO_MANY_LISTENERS: ReasonRow(
+        503, Fault.PROXY, "The limit of open event streams (max_listeners) is reached.", 15
+    ),
     Reason.ENDED: ReasonRow(503, Fault.NONE, "The broadcast came to its end.", 1),
     Reason.SOURCE_ENDED: ReasonRow(
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5

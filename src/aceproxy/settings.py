@@ -176,6 +176,9 @@ class Settings(BaseModel):
     # clients
     max_clients: int = Field(5000, ge=1, description="Clients of all streams together; further ones get a 503.")
     client_stall_s: float = Field(30.0, gt=0, description="A client that takes no byte for this long is closed.")
+    max_listeners: int = Field(
+        100, ge=1, le=10_000, description="Open event streams (dashboards, live logs); further ones get a 503."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

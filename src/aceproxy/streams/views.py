@@ -11,11 +11,11 @@ from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 
 
-def stream_snapshot(stream: Stream) -> StreamSnapshot:
-    """Return a stream as it is now."""
+def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnapshot:
+    """Return a stream as it is now; without its clients it costs little, however many there are."""
     now = time.monotonic()
     source = stream.source
-    clients = [client.snapshot(now, stream.intake.bitrate_bps) for client in stream.clients.values()]
+    clients = list(stream.clients.values())
     last_byte_at = source.last_byte_at if source is not None else None
     return StreamSnapshot(
         stream_id=stream.stream_id,
@@ -32,8 +32,8 @@ def stream_snapshot(stream: Stream) -> StreamSnapshot:
         uptime_s=round(now - stream.created_at, 3),
         client_count=len(clients),
         waiting=stream.waiting,
-        clients=clients,
-        ended_clients=list(stream.ended_clients),
+        clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
+        ended_clients=list(stream.ended_clients) if with_clients else [],
         inbound_bytes=stream.intake.ingest.received_bytes,
         outbound_bytes=stream.ended_clients_bytes + sum(client.sent_bytes for client in clients),
         inbound_bps=round(stream.intake.inbound_bps),

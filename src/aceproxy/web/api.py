@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from datetime import UTC, datetime
 
 from aiohttp import web
 
 from aceproxy import __version__
 from aceproxy.engine.links import link_from_query
-from aceproxy.engine.pool import EnginePool
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import RingHandler
-from aceproxy.streams.hub import Hub
-from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.stream import Stream
-from aceproxy.streams.views import stream_snapshot, totals
+from aceproxy.streams.views import stream_snapshot
 from aceproxy.web.answers import json_answer, json_body
+from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
-    EngineModel,
     Health,
     Kicked,
     LogTail,
-    Stats,
     StatusAll,
     StatusOne,
     Stopped,
@@ -40,15 +34,13 @@ LINK_FIELDS = {"id", "content_id", "infohash", "magnet", "url"}
 class ApiRoutes:
     """The routes below `/api`, and `/ace/status`."""
 
-    def __init__(self, hub: Hub, pool: EnginePool, log_ring: RingHandler) -> None:
-        self._hub = hub
-        self._pool = pool
+    def __init__(self, figures: Figures, log_ring: RingHandler) -> None:
+        self._figures = figures
+        self._hub = figures.hub
         self._log_ring = log_ring
         self._listed = b""  # the newest list of streams; with many viewers of the dashboard it is made once for all
         self._listed_at = -LIST_MAX_AGE_S
         self._listed_version = -1
-        self._started_at = time.monotonic()
-        self._started_utc = datetime.now(UTC)
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -64,46 +56,38 @@ class ApiRoutes:
 
     async def health(self, _request: web.Request) -> web.Response:
         """Whether the program and its engines are well, as last probed."""
-        engines = [
-            EngineModel(
-                url=engine.url,
-                state=engine.state,
-                reachable=engine.state == "up",
-                version=engine.version or None,
-                streams=engine.streams,
-                capacity=engine.capacity,
-                last_ok_age_s=None if engine.last_ok_age_s is None else round(engine.last_ok_age_s, 2),
-                last_error=engine.last_error or None,
-            )
-            for engine in self._pool.snapshot()
-        ]
+        engines = self._figures.engines()
         status, message = _verdict([engine.state for engine in engines])
         return json_answer(
             Health(
                 status=status,
                 message=message,
                 version=__version__,
-                uptime_s=self._uptime_s(),
-                started_at=utc_text(self._started_utc),
+                uptime_s=self._figures.uptime_s,
+                started_at=self._figures.started_text,
                 engines=engines,
             )
         )
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Sums over everything."""
-        sums = asdict(totals(self._hub))
-        return json_answer(Stats(**sums, started_at=utc_text(self._started_utc), uptime_s=self._uptime_s()))
+        return json_answer(self._figures.stats())
 
-    async def streams(self, _request: web.Request) -> web.Response:
-        """All streams with their clients, and those that ended lately."""
+    async def streams(self, request: web.Request) -> web.Response:
+        """All streams with their clients, and those that ended lately; with `clients=0` without the clients."""
+        wanted = request.query.get("clients", "1")
+        if wanted not in ("0", "1"):
+            raise AceProxyError(Reason.BAD_PARAMETER, "clients is 0 or 1")
+        if wanted == "0":
+            return json_answer(self._list_streams(with_clients=False))
         now = time.monotonic()
         if now - self._listed_at > LIST_MAX_AGE_S or self._listed_version != self._hub.version:
             self._listed_at, self._listed_version = now, self._hub.version
             self._listed = self._list_streams().model_dump_json().encode()
         return json_body(self._listed)
 
-    def _list_streams(self) -> Streams:
-        streams = [stream_snapshot(stream) for stream in self._hub.streams]
+    def _list_streams(self, *, with_clients: bool = True) -> Streams:
+        streams = [stream_snapshot(stream, with_clients=with_clients) for stream in self._hub.streams]
         return Streams(
             total_streams=len(streams),
             total_clients=sum(stream.client_count for stream in streams),
@@ -159,9 +143,6 @@ class ApiRoutes:
         if stream is None:
             raise AceProxyError(Reason.STREAM_NOT_RUNNING)
         return stream
-
-    def _uptime_s(self) -> float:
-        return round(time.monotonic() - self._started_at, 3)
 
 
 def _verdict(states: list[str]) -> tuple[str, str]:

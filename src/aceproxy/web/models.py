@@ -92,6 +92,21 @@ class StreamAnswer(Model):
     stream: StreamSnapshot
 
 
+class Overview(Model):
+    """The event `overview` of `GET /api/events`. `streams` without their clients."""
+
+    at: str
+    stats: Stats
+    streams: list[StreamSnapshot]
+    engines: list[EngineModel]
+
+
+class StreamEvent(Model):
+    """The event `stream` of `GET /api/events`: the stream with its clients, null while it is not running."""
+
+    stream: StreamSnapshot | None
+
+
 class Stopped(Model):
     """What a DELETE did."""
 

@@ -58,6 +58,7 @@ class Server:
     def __init__(self, groups: list[Routes]) -> None:
         app = web.Application(middlewares=[errors_as_json], client_max_size=BODY_LIMIT)
         app.on_response_prepare.append(add_security_headers)
+        self.groups = tuple(groups)
         for group in groups:
             group.add_to(app)
         self._listening: asyncio.Server | None = None

@@ -1,0 +1,94 @@
+"""`GET /api/events`: the state of the program once a second, made once for all who listen.
+
+While nobody listens nothing is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from aceproxy.streams.views import stream_snapshot
+from aceproxy.web.figures import Figures
+from aceproxy.web.models import StreamEvent
+from aceproxy.web.sse import Box, Seats, deliver, event
+
+PERIOD_S = 1.0
+KEY_LIMIT = 300  # characters of a stream's name that are looked at
+
+log = logging.getLogger(__name__)
+
+
+class EventRoutes:
+    """The event stream of the dashboard."""
+
+    def __init__(self, figures: Figures, seats: Seats) -> None:
+        self._figures = figures
+        self._seats = seats
+        self._listeners: dict[Box, str | None] = {}  # with the stream each of them looks at
+        self._ticking: asyncio.Task[None] | None = None
+        self._overview = b""  # the newest one, for who comes between two
+        self._overview_at = 0.0
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the route."""
+        app.router.add_get("/api/events", self.events, allow_head=False)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: `overview` once a second, and `stream` for the stream that the query names."""
+        key = request.query.get("stream")
+        with self._seats.sit() as box, self._listen(box, key[:KEY_LIMIT] if key else None):
+            return await deliver(request, box)
+
+    @contextlib.contextmanager
+    def _listen(self, box: Box, key: str | None) -> Iterator[None]:
+        """Register a listener; the first one starts the ticking, the last one ends it."""
+        self._listeners[box] = key
+        box.replace("overview", self._newest_overview())
+        if key is not None:
+            box.replace("stream", self._stream_event(key))
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="events")
+        try:
+            yield
+        finally:
+            del self._listeners[box]
+            if not self._listeners and self._ticking is not None:
+                self._ticking.cancel()
+                self._ticking = None
+
+    async def _tick(self) -> None:
+        """Make the events once a second; one that cannot be made is our mistake, and the next one is tried."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            try:
+                self._send_all()
+            except Exception:
+                log.exception("making the events failed")
+
+    def _send_all(self) -> None:
+        overview = self._newest_overview(max_age_s=PERIOD_S / 2)
+        details: dict[str, bytes] = {}
+        for box, key in self._listeners.items():
+            box.replace("overview", overview)
+            if key is not None:
+                if key not in details:
+                    details[key] = self._stream_event(key)
+                box.replace("stream", details[key])
+
+    def _newest_overview(self, max_age_s: float = PERIOD_S) -> bytes:
+        now = time.monotonic()
+        if not self._overview or now - self._overview_at > max_age_s:
+            self._overview = event("overview", self._figures.overview().model_dump_json())
+            self._overview_at = now
+        return self._overview
+
+    def _stream_event(self, key: str) -> bytes:
+        stream = self._figures.hub.find_by_id(key)
+        found = None if stream is None else stream_snapshot(stream)
+        return event("stream", StreamEvent(stream=found).model_dump_json())

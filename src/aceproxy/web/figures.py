@@ -1,0 +1,62 @@
+"""The values that several routes answer with, made from snapshots on the event loop. Nothing here waits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from aceproxy.engine.pool import EnginePool
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.snapshot import utc_text
+from aceproxy.streams.views import stream_snapshot, totals
+from aceproxy.web.models import EngineModel, Overview, Stats
+
+
+class Figures:
+    """What is known of the whole program now."""
+
+    def __init__(self, hub: Hub, pool: EnginePool) -> None:
+        self.hub = hub
+        self.pool = pool
+        self._started_at = time.monotonic()
+        self._started_utc = datetime.now(UTC)
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds since the start."""
+        return round(time.monotonic() - self._started_at, 3)
+
+    @property
+    def started_text(self) -> str:
+        """When the program started, ISO 8601 in UTC."""
+        return utc_text(self._started_utc)
+
+    def stats(self) -> Stats:
+        """Return the sums over everything."""
+        return Stats(**asdict(totals(self.hub)), started_at=self.started_text, uptime_s=self.uptime_s)
+
+    def engines(self) -> list[EngineModel]:
+        """Return the engines as last probed."""
+        return [
+            EngineModel(
+                url=engine.url,
+                state=engine.state,
+                reachable=engine.state == "up",
+                version=engine.version or None,
+                streams=engine.streams,
+                capacity=engine.capacity,
+                last_ok_age_s=None if engine.last_ok_age_s is None else round(engine.last_ok_age_s, 2),
+                last_error=engine.last_error or None,
+            )
+            for engine in self.pool.snapshot()
+        ]
+
+    def overview(self) -> Overview:
+        """Return sums, engines and the streams without their clients: what a dashboard shows all the time."""
+        return Overview(
+            at=utc_text(datetime.now(UTC)),
+            stats=self.stats(),
+            streams=[stream_snapshot(stream, with_clients=False) for stream in self.hub.streams],
+            engines=self.engines(),
+        )
