@@ -27,6 +27,7 @@ from aceproxy.streams.snapshot import (
     StreamSnapshot,
 )
 from aceproxy.streams.states import EDGES, State
+from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
 from aceproxy.web import answers, api, models
 from tests.conftest import MakeApp
 
@@ -43,6 +44,7 @@ EXAMPLES: dict[str, type[BaseModel]] = {
     "GET /api/aceproxy/stats": models.Stats,
     "GET /api/aceproxy/streams": models.Streams,
     "GET /api/aceproxy/streams/{key}": models.StreamAnswer,
+    "GET /api/aceproxy/streams/{key}/timeline": models.TimelineAnswer,
     "DELETE /api/aceproxy/streams/{key}": models.Stopped,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": models.Kicked,
     "GET /api/logs/tail": models.LogTail,
@@ -136,6 +138,19 @@ def test_every_reason_is_documented_as_it_is_and_with_advice() -> None:
     told = rows(text)
     assert [row[:5] for row in told] == wanted
     assert [row[0] for row in told if len(row) != 6 or len(row[5]) < 15] == []
+
+
+# --- time lines ---
+
+
+def test_every_kind_of_event_is_documented_as_it_is_and_with_its_details() -> None:
+    text = page("timeline.md")
+    wanted = [[f"`{kind}`", str(row.fault), row.message] for kind, row in KINDS.items()]
+    assert list(KINDS) == list(EventKind)
+    told = rows(section(text, "## The events"))
+    assert [row[:3] for row in told] == wanted
+    assert [row[0] for row in told if len(row) != 4 or not row[3]] == []
+    assert f"{STREAM_EVENTS} events of the stream and the last {CLIENT_EVENTS} of its clients" in " ".join(text.split())
 
 
 # --- the API ---
@@ -240,7 +255,7 @@ def test_commands_in_the_documents_exist(path: Path) -> None:
 
 
 def test_names_in_the_prose_are_names_of_the_program() -> None:
-    known = {*Settings.model_fields, *Reason, *State, *links._PARAMETERS}
+    known = {*Settings.model_fields, *Reason, *State, *EventKind, *links._PARAMETERS}
     known |= {name for model in MODELS for name, _ in fields_of(model)}
     known |= {
         "content_id",

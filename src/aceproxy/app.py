@@ -29,6 +29,7 @@ from aceproxy.web.pages import PageRoutes
 from aceproxy.web.server import Server
 from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
+from aceproxy.web.timelines import TimelineRoutes
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class App:
                 StreamRoutes(self.hub, settings),
                 ApiRoutes(figures, self.logs.ring),
                 EventRoutes(figures, self.listeners),
+                TimelineRoutes(self.hub),
                 PageRoutes(),
             ]
         )

@@ -12,6 +12,7 @@ import pytest
 from aceproxy.app import App
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -331,7 +332,8 @@ async def test_what_clients_get_over_a_reopened_source_is_the_unbroken_broadcast
     assert not checker.errors
     steps = {later - earlier for earlier, later in pairwise(stamps)}
     assert steps == {3600}  # 25 pictures a second, each once
-    assert "spliced: same bytes" in "".join(line.message for line in app.logs.ring.tail(200))
+    spliced = [event for event in app.hub.streams[0].timeline.events() if event.kind is EventKind.SPLICED]
+    assert [event.details["outcome"] for event in spliced] == ["same bytes"]
 
 
 def video_dts(data: bytes) -> list[int]:

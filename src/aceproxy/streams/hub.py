@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from aceproxy.engine.links import Link, LinkKind, StreamKey
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.client import Client
+from aceproxy.streams.past import PastTimelines, TimelineOf
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.snapshot import EndedStream, utc_text
 from aceproxy.streams.source import Upstream
+from aceproxy.streams.states import State
 from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.timeline import Event
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class Hub:
         self.counters = Counters()
         self.version = 0  # grows whenever a stream or client comes, changes its state or goes
         self.ended: deque[EndedStream] = deque(maxlen=ENDED_STREAMS)
+        self.timelines = PastTimelines()
         self._upstream = upstream
         self._settings = upstream.settings
         self._pump = pump
@@ -83,6 +87,11 @@ class Hub:
         found = self._streams.get(name) or self._by_key.get(stream_id) or self._by_key.get(name)
         return found or self._by_key.get(f"content_id:{name}") or self._by_key.get(f"infohash:{name}")
 
+    def find_timeline(self, name: str) -> TimelineOf | None:
+        """Return the time line of the running stream with this name, or of the last one that had it."""
+        stream = self.find_by_id(name)
+        return _timeline_of(stream) if stream is not None else self.timelines.find(name)
+
     def find_or_start(self, link: Link, params: Mapping[str, str]) -> Stream:
         """Return the stream of a link, started if it is not running. The caller then waits for `ready`.
 
@@ -100,7 +109,6 @@ class Hub:
         self._by_key[link.key] = stream
         self.counters.streams_started += 1
         self.changed()
-        stream.log.info("starting %s", link.label)
         task = stream.begin()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -195,9 +203,14 @@ class Hub:
             client.skips,
         )
 
+    def noted(self, stream: Stream, event: Event) -> None:
+        """Pass on what was added to a time line."""
+        self.timelines.tell(stream.stream_id, event)
+
     def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
         """Forget a stream that is over, and remember why."""
         self._streams.pop(stream.stream_id, None)
+        self.timelines.keep(_timeline_of(stream))
         for key in [key for key, value in self._by_key.items() if value is stream]:
             del self._by_key[key]
         self.counters.inbound_bytes += stream.intake.ingest.received_bytes
@@ -244,6 +257,16 @@ class Hub:
         self._bad[link.key] = (time.monotonic() + self._settings.bad_link_memory_s, error)
         while len(self._bad) > KNOWN_LINKS:
             self._bad.popitem(last=False)
+
+
+def _timeline_of(stream: Stream) -> TimelineOf:
+    return TimelineOf(
+        stream_id=stream.stream_id,
+        key=stream.link.key,
+        names=frozenset({stream.stream_id, stream.link.key, *stream.aliases}),
+        timeline=stream.timeline,
+        is_over=stream.state is State.CLOSED,
+    )
 
 
 def _infohash_key(infohash: str, index: int) -> StreamKey:

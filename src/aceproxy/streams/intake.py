@@ -16,6 +16,7 @@ from aceproxy.mpegts.splice import Outcome, keep_alive
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Ring, RingLimits
+from aceproxy.streams.timeline import EventKind, Timeline
 
 FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
 PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
@@ -42,7 +43,9 @@ class Intake:
     what the ring holds, None while that is too little.
     """
 
-    def __init__(self, limits: RingLimits, pump: Pump, splice_wait_s: float, log: StreamLog) -> None:
+    def __init__(
+        self, limits: RingLimits, pump: Pump, splice_wait_s: float, log: StreamLog, timeline: Timeline
+    ) -> None:
         self.ring = Ring(limits)
         self.ingest = Ingest(self.ring, time.monotonic)
         self.joinable = asyncio.Event()
@@ -55,6 +58,7 @@ class Intake:
         self._splicing = False  # the present source is not the first and has not been joined yet
         self._splice_at = 0.0  # when its first bytes came
         self._log = log
+        self._timeline = timeline
         self._was_paused = False  # at any time since the last sample, which then says nothing about its speed
         self._rate_bytes = 0
         self._edge_s = 0.0
@@ -116,12 +120,12 @@ class Intake:
         if splice is None or splice.outcome is not Outcome.PENDING:
             self._splicing = False
             if splice is not None:
-                self._log.info(
-                    "spliced: %s; %.1f s back, %d bytes left out, %.1f s missing",
-                    splice.outcome.value,
-                    splice.overlap_s,
-                    splice.skipped_bytes,
-                    splice.gap_s,
+                self._timeline.note(
+                    EventKind.SPLICED,
+                    outcome=splice.outcome.value,
+                    overlap_s=splice.overlap_s,
+                    skipped_bytes=splice.skipped_bytes,
+                    gap_s=splice.gap_s,
                 )
 
     def sample(self, elapsed_s: float) -> None:

@@ -20,8 +20,11 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.snapshot import EngineStat
+from aceproxy.streams.timeline import EventKind, Timeline
 
 ENGINE_FAULTS = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.ENGINE_TIMEOUT)  # another engine may do
+PROGRESS_STEP = 25  # percent of prebuffering between two events
+PROGRESS_EVENTS = 12  # of one source; an engine that talks nonsense must not push out what matters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Source:
         sink: ByteSink,
         on_infohash: Callable[[str], None],
         stream_log: StreamLog,
+        timeline: Timeline,
     ) -> None:
         self.link = link
         self.playback: Playback | None = None
@@ -59,6 +63,8 @@ class Source:
         self._sink = sink
         self._on_infohash = on_infohash
         self._log = stream_log
+        self._timeline = timeline
+        self._told_steps: set[tuple[str, int, bool]] = set()  # steps of prebuffering that are in the time line
         self._handle: EngineHandle | None = None
         self._reader: MediaReader | None = None
         self._stat: Stat | None = None
@@ -90,9 +96,13 @@ class Source:
                 if failed:
                     raise next(reversed(failed.values())) from None
                 raise
+            self._timeline.note(EventKind.ENGINE_CHOSEN, engine=handle.url)
             try:
                 return await self._open_on(handle, deadline_at, ask_first)
             except AceProxyError as error:
+                self._timeline.note(
+                    EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, detail=error.detail
+                )
                 handle.note_failure(error)
                 handle.release()
                 if error.reason not in ENGINE_FAULTS:
@@ -112,6 +122,7 @@ class Source:
             on_playback=self._note_playback,
             stopper=self._upstream.stopper,
         )
+        self._timeline.note(EventKind.FIRST_BYTE, engine=handle.url)
         self.link = opened.link_used
         self.playback = opened.playback
         self._reader = opened.reader
@@ -207,8 +218,21 @@ class Source:
 
     def _note_progress(self, progress: StartProgress) -> None:
         self.progress = progress
+        if progress.status == "starting":
+            return
+        step = (progress.status, (progress.progress or 0) // PROGRESS_STEP, bool(progress.peers))
+        if step not in self._told_steps and len(self._told_steps) < PROGRESS_EVENTS:
+            self._told_steps.add(step)
+            self._timeline.note(
+                EventKind.PREBUFFERING,
+                engine_status=progress.status,
+                progress=progress.progress,
+                peers=progress.peers,
+                tries=progress.tries,
+            )
 
     def _note_playback(self, playback: Playback) -> None:
+        self._timeline.note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
         if playback.infohash:
             self._on_infohash(playback.infohash)
 

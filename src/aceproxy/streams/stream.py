@@ -24,6 +24,8 @@ from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State, check_edge
+from aceproxy.streams.timeline import KINDS, Event, EventKind, Timeline
+from aceproxy.streams.watches import SkipWatch, StallWatch
 
 ENDED_CLIENTS = 50  # remembered per stream
 SETTLED_S = 3.0  # a source that has lasted this long after a loss counts as a good one
@@ -52,6 +54,9 @@ class StreamOwner(Protocol):
 
     def client_ended(self, stream: Stream, client: Client, reason: Reason) -> None:
         """A client is gone."""
+
+    def noted(self, stream: Stream, event: Event) -> None:
+        """Something was added to the stream's time line."""
 
     def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
         """The stream is over."""
@@ -90,7 +95,11 @@ class Stream:
         self.source: Source | None = None
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
         settings = self._settings = upstream.settings
-        self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log)
+        self.timeline = Timeline(time.monotonic)
+        self.timeline.listen(self._noted)
+        self.stall_watch = StallWatch(self.timeline)
+        self._skip_watch = SkipWatch(self.timeline)
+        self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
         self.ring = self.intake.ring
         self._params = params
         self._upstream = upstream
@@ -122,6 +131,7 @@ class Stream:
             client = Client(visitor)
             self.clients[client.client_id] = client
             self._owner.changed()
+            self.timeline.note(EventKind.CLIENT_JOINED, client=client.client_id, agent=visitor.agent)
             self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
             return client
         finally:
@@ -139,6 +149,15 @@ class Stream:
             return
         self.ended_clients_bytes += client.sent_bytes
         self.ended_clients.append(client.ended_snapshot(reason))
+        self._skip_watch.forget(client)
+        self.timeline.note(
+            EventKind.CLIENT_LEFT,
+            reason=reason,
+            client=client.client_id,
+            agent=client.agent,
+            sent_bytes=client.sent_bytes,
+            skips=client.skips,
+        )
         if not client.ended.done():
             client.ended.set_result(reason)
         self._owner.changed()
@@ -156,6 +175,7 @@ class Stream:
 
     def begin(self) -> asyncio.Task[None]:
         """Start the stream's own task; the owner keeps it."""
+        self.timeline.note(EventKind.START_ASKED, link=self.link.label)
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"stream {self.stream_id}")
         return self._task
 
@@ -173,6 +193,7 @@ class Stream:
         if not self._ready.done():
             self._ready.set_exception(AceProxyError(reason, detail))
         self._end_clients(reason)
+        self.timeline.note(EventKind.ENDED, reason=reason, message=AceProxyError(reason, detail).message)
         self._owner.closed(self, reason, detail)
 
     def _end_clients(self, reason: Reason) -> None:
@@ -211,7 +232,7 @@ class Stream:
         ended_early = await self._open_until_joinable(deadline_at)
         self._go(State.LIVE if self.idle_at is None else State.LINGERING)
         self.live_utc = datetime.now(UTC)
-        self.log.info("live after %.2f s from %s", time.monotonic() - self.created_at, self._engine_words())
+        self.timeline.note(EventKind.LIVE, start_s=time.monotonic() - self.created_at, engine=self._engine_words())
         self._ready.set_result(None)
         return ended_early
 
@@ -234,7 +255,9 @@ class Stream:
             if self.state is State.CLOSED:
                 raise AceProxyError(self.close_reason or Reason.STOPPED)
             title = self.title
-            self.source = Source(self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log)
+            self.source = Source(
+                self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log, self.timeline
+            )
             self.source.title = title
             self.intake.begin_source(self.source)
             ask_first = self.infohash is None and self._owner.might_be_running(self)
@@ -286,7 +309,10 @@ class Stream:
         if is_over or self.state is not State.LIVE:
             raise error
         self._go(State.RECOVERING)
-        self.log.warning("lost the source, opening it anew: %s", error.detail)
+        self.stall_watch.source_changed(time.monotonic())
+        lost_engine = self._engine_words()
+        self.timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
+        lost_at = time.monotonic()
         loop = asyncio.get_running_loop()
         now = loop.time()
         wait_s = self._settings.retry_first_s
@@ -301,7 +327,7 @@ class Stream:
             try:
                 await self._open(min(deadline_at, loop.time() + self._settings.start_timeout_s))
             except AceProxyError as failure:
-                self.log.info("reopening failed: %s", failure)
+                self.timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, detail=failure.detail)
                 if loop.time() + wait_s >= deadline_at:
                     raise AceProxyError(error.reason, f"{error.detail}; then {failure.reason}") from failure
                 await asyncio.sleep(wait_s)
@@ -310,11 +336,15 @@ class Stream:
                 self.recoveries += 1
                 self._opened_at = loop.time()
                 self._go(State.LIVE if self.idle_at is None else State.LINGERING)
-                self.log.info("the source is back from %s", self._engine_words())
+                engine = self._engine_words()
+                self.timeline.note(EventKind.RECOVERED, engine=engine, after_s=time.monotonic() - lost_at)
+                if engine != lost_engine:
+                    self.timeline.note(EventKind.SWITCHED, engine=engine, from_engine=lost_engine)
                 return
 
     async def _drain(self, reason: Reason) -> None:
         """Let the clients read what is there, to the end."""
+        self.timeline.note(EventKind.DRAINING, reason=reason, clients=len(self.clients))
         self._go(State.DRAINING)
         self.intake.finish(reason)
         if self.clients or self.waiting:
@@ -340,6 +370,10 @@ class Stream:
             self.intake.keep_alive()
         for client in self.clients.values():
             client.sample(elapsed_s)
+        now, source = time.monotonic(), self.source
+        self._skip_watch.look(now, self.clients.values())
+        if source is not None and not source.paused and self.state in (State.LIVE, State.LINGERING):
+            self.stall_watch.look(now, source.last_byte_at, source.engine_stat(now))
 
     def _engine_words(self) -> str:
         return (self.source.engine_url if self.source is not None else None) or "no engine"
@@ -356,6 +390,7 @@ class Stream:
                 self._idle_timer.cancel()
                 self._idle_timer = None
             if self.state is State.LINGERING:
+                self.timeline.note(EventKind.REVISITED)
                 self._go(State.LIVE)
         elif self.state is State.DRAINING:
             self._deserted.set()
@@ -364,15 +399,22 @@ class Stream:
             loop = asyncio.get_running_loop()
             self._idle_timer = loop.call_later(self._settings.linger_s, self.close, Reason.LINGER_OVER)
             if self.state is State.LIVE:
+                self.timeline.note(EventKind.DESERTED, linger_s=self._settings.linger_s)
                 self._go(State.LINGERING)
             self._owner.became_idle(self)
+
+    def _noted(self, event: Event) -> None:
+        """Write an event of the time line into the log, and pass it on."""
+        level = KINDS[event.kind].level
+        if level is not None:
+            self.log.log(level, "%s", event.words)
+        self._owner.noted(self, event)
 
     def _go(self, state: State) -> None:
         check_edge(self.state, state)
         self.state = state
         self._owner.changed()
         self.state_at = time.monotonic()
-        self.log.debug("%s", state)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -107,6 +107,30 @@ class StreamEvent(Model):
     stream: StreamSnapshot | None
 
 
+class TimelineEvent(Model):
+    """Something that happened to a stream. `after_s`: seconds since the stream was created."""
+
+    seq: int
+    at: str
+    after_s: float
+    kind: str
+    fault: str
+    reason: str | None
+    message: str
+    details: dict[str, str | int | float | bool | None]
+
+
+class TimelineAnswer(Model):
+    """`GET /api/aceproxy/streams/{key}/timeline`. `forgotten`: older events that are not kept any more."""
+
+    stream_id: str
+    key: str
+    is_over: bool
+    last_seq: int
+    forgotten: int
+    events: list[TimelineEvent]
+
+
 class Stopped(Model):
     """What a DELETE did."""
 

@@ -1,0 +1,202 @@
+"""The time line of a stream: its last events, in words, each with whose fault it was.
+
+Pure but for the clocks, which are passed in: nothing here waits, and noting an event never raises. What is kept is
+bounded twice: events of the stream itself, and those of its clients, which may come and go by the thousand and must
+not push the others out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from aceproxy.errors import REASONS, Fault, Reason
+from aceproxy.logs import redact
+
+STREAM_EVENTS = 150  # kept of the stream itself
+CLIENT_EVENTS = 50  # kept of its clients
+TEXT_LIMIT = 200  # characters of one detail
+DETAILS_LIMIT = 12  # details of one event
+
+Detail = str | int | float | bool | None
+
+log = logging.getLogger(__name__)
+
+
+class EventKind(StrEnum):
+    """What can happen to a stream."""
+
+    START_ASKED = "start_asked"
+    ENGINE_CHOSEN = "engine_chosen"
+    ENGINE_ANSWERED = "engine_answered"
+    PREBUFFERING = "prebuffering"
+    ENGINE_FAILED = "engine_failed"
+    FIRST_BYTE = "first_byte"
+    LIVE = "live"
+    STALL_BEGAN = "stall_began"
+    STALL_ENDED = "stall_ended"
+    SOURCE_LOST = "source_lost"
+    REOPEN_FAILED = "reopen_failed"
+    RECOVERED = "recovered"
+    SWITCHED = "switched"
+    SPLICED = "spliced"
+    DESERTED = "deserted"
+    REVISITED = "revisited"
+    DRAINING = "draining"
+    CLIENT_JOINED = "client_joined"
+    CLIENT_SKIPPED = "client_skipped"
+    CLIENT_LEFT = "client_left"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """One row of the table: whose fault it is unless the event itself says otherwise, and a sentence for people.
+
+    `level` is that of the line in the log; None where something else logs it. `of_client`: it is about one client.
+    """
+
+    fault: Fault
+    message: str
+    level: int | None = logging.INFO
+    of_client: bool = False
+
+
+KINDS: dict[EventKind, KindRow] = {
+    EventKind.START_ASKED: KindRow(Fault.NONE, "Somebody asked for the broadcast."),
+    EventKind.ENGINE_CHOSEN: KindRow(Fault.NONE, "An engine was chosen.", logging.DEBUG),
+    EventKind.ENGINE_ANSWERED: KindRow(Fault.NONE, "The engine took the broadcast on.", logging.DEBUG),
+    EventKind.PREBUFFERING: KindRow(Fault.NONE, "The engine collects data before it plays.", logging.DEBUG),
+    EventKind.ENGINE_FAILED: KindRow(Fault.ENGINE, "The engine could not start the broadcast."),
+    EventKind.FIRST_BYTE: KindRow(Fault.NONE, "The first data came from the engine.", logging.DEBUG),
+    EventKind.LIVE: KindRow(Fault.NONE, "The broadcast plays."),
+    EventKind.STALL_BEGAN: KindRow(Fault.SWARM, "No more data comes from the engine.", logging.WARNING),
+    EventKind.STALL_ENDED: KindRow(Fault.NONE, "Data comes again."),
+    EventKind.SOURCE_LOST: KindRow(
+        Fault.ENGINE, "The source is lost; it is opened anew while clients stay connected.", logging.WARNING
+    ),
+    EventKind.REOPEN_FAILED: KindRow(Fault.ENGINE, "The source could not be opened anew; it is tried again."),
+    EventKind.RECOVERED: KindRow(Fault.NONE, "The broadcast is back."),
+    EventKind.SWITCHED: KindRow(Fault.NONE, "The broadcast comes from another source now."),
+    EventKind.SPLICED: KindRow(Fault.NONE, "The new source was joined to what clients had already."),
+    EventKind.DESERTED: KindRow(Fault.NONE, "The last client left; the stream waits for one to come back."),
+    EventKind.REVISITED: KindRow(Fault.NONE, "A client came back.", logging.DEBUG),
+    EventKind.DRAINING: KindRow(Fault.NONE, "Nothing more will come; clients read what is left."),
+    EventKind.CLIENT_JOINED: KindRow(Fault.NONE, "A client joined.", None, of_client=True),
+    EventKind.CLIENT_SKIPPED: KindRow(
+        Fault.CLIENT, "A client was too slow and was moved forward.", logging.DEBUG, of_client=True
+    ),
+    EventKind.CLIENT_LEFT: KindRow(Fault.CLIENT, "A client ended.", None, of_client=True),
+    EventKind.ENDED: KindRow(Fault.NONE, "The stream ended.", None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a stream.
+
+    `seq` counts the stream's events from 1; `at` is monotonic, `after_s` seconds since the stream was created. `reason`
+    is set where the table of reasons knows one. The texts in `details` are bounded and free of control characters.
+    """
+
+    seq: int
+    at: float
+    at_utc: datetime
+    after_s: float
+    kind: EventKind
+    fault: Fault
+    reason: Reason | None
+    message: str
+    details: Mapping[str, Detail]
+
+    @property
+    def words(self) -> str:
+        """The event on one line, for the log."""
+        parts = [f"{name} {value}" for name, value in self.details.items() if value not in (None, "")]
+        if self.reason is not None:
+            parts.insert(0, f"{self.reason}, fault {self.fault}")
+        return f"{self.message.rstrip('.')} ({', '.join(parts)})" if parts else self.message
+
+
+Listener = Callable[[Event], None]
+
+
+class Timeline:
+    """The last events of one stream. Belongs to the event loop."""
+
+    def __init__(self, clock: Callable[[], float], wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+        """Begin an empty time line; `clock` is monotonic, in seconds, and `wall_clock` tells the time of day."""
+        self.began_at = clock()
+        self.last_seq = 0
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._of_stream: deque[Event] = deque(maxlen=STREAM_EVENTS)
+        self._of_clients: deque[Event] = deque(maxlen=CLIENT_EVENTS)
+        self._listeners: list[Listener] = []
+
+    def note(
+        self, kind: EventKind, *, reason: Reason | None = None, fault: Fault | None = None, **details: Detail
+    ) -> Event:
+        """Add an event and tell the listeners. Whose fault it is: `fault`, or the reason's, or the kind's.
+
+        Any detail that is a text may come from outside: it is redacted and bounded here. Never raises.
+        """
+        row = KINDS[kind]
+        if fault is None:
+            fault = REASONS[reason].fault if reason is not None else row.fault
+        now = self._clock()
+        self.last_seq += 1
+        event = Event(
+            seq=self.last_seq,
+            at=now,
+            at_utc=self._wall_clock(),
+            after_s=round(now - self.began_at, 3),
+            kind=kind,
+            fault=fault,
+            reason=reason,
+            message=row.message,
+            details={name: _bounded(value) for name, value in list(details.items())[:DETAILS_LIMIT]},
+        )
+        (self._of_clients if row.of_client else self._of_stream).append(event)
+        for listener in tuple(self._listeners):
+            _tell(listener, event)
+        return event
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return what is kept, oldest first, from the event that follows number `after`."""
+        merged = heapq.merge(self._of_stream, self._of_clients, key=lambda event: event.seq)
+        return [event for event in merged if event.seq > after]
+
+    @property
+    def forgotten(self) -> int:
+        """Events that are not kept any more."""
+        return self.last_seq - len(self._of_stream) - len(self._of_clients)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event from now on; returns what ends that. It must not wait for anything."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+
+def _bounded(value: Detail) -> Detail:
+    if isinstance(value, str):
+        text = redact(value[: 4 * TEXT_LIMIT])
+        return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _tell(listener: Listener, event: Event) -> None:
+    try:
+        listener(event)
+    except Exception:
+        log.exception("a listener of a time line failed")
