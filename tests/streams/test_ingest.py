@@ -142,6 +142,7 @@ def test_the_same_broadcast_again_goes_on_where_it_was_cut(clip: bytes) -> None:
     held = bench.content()
     assert held == clip[: len(held)]
     assert len(held) > begun
+    assert not any(block.is_break for block in bench.ring.blocks())
     assert bench.point_offsets() == [offset for offset in expected_points(clip) if offset < len(held)]
 
 
@@ -156,6 +157,10 @@ def test_another_broadcast_goes_on_with_continuous_counters_and_time(clip: bytes
     checker.feed(bench.content())
     assert not checker.errors
     assert bench.ring.edge_s - edge_s > 2
+    broken = [block for block in bench.ring.blocks() if block.is_break]
+    assert len(broken) == 1
+    assert broken[0].points[0].offset == broken[0].start
+    assert 188 * 3000 <= broken[0].start < 188 * 3400  # right after the seam
     points = [point.media_s for point in bench.ring.points]
     assert all(0.3 < later - earlier < 2.5 for earlier, later in pairwise(points))
 
@@ -172,6 +177,7 @@ def test_a_place_that_is_not_found_can_be_given_up(clip: bytes) -> None:
     assert bench.ring.head == begun
     bench.ingest.give_up_splice()
     assert bench.ring.head > begun
+    assert [block.is_break for block in bench.ring.blocks()].count(True) == 1
     bench.feed(other[188 * 1000 :])
     checker = ContinuityChecker()
     checker.feed(bench.content())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aceproxy.streams.block import Block, JoinPoint
 from aceproxy.streams.ring import OVERDUE, Ring, RingLimits
-from tests.streams.conftest import Feed
+from tests.streams.conftest import PREAMBLE, Feed
 
 LIMITS = RingLimits(block_s=1.0, block_bytes=1 << 20, ring_s=5.0, ring_bytes=1 << 20, burst_s=1.0)
 
@@ -40,6 +41,47 @@ def test_blocks_without_join_points_are_cut_by_size_and_by_time() -> None:
     for second in range(2 * OVERDUE + 1):
         by_time.append(memoryview(bytes(188)), float(second))
     assert [block.size // 188 for block in by_time.blocks()] == [OVERDUE, OVERDUE, 1]
+
+
+def test_blocks_are_numbered_told_of_when_they_are_complete_and_carry_their_tables(ring: Ring, feed: Feed) -> None:
+    complete: list[Block] = []
+    ring.on_cut.append(complete.append)
+    feed.send(350)
+    assert [block.number for block in complete] == [0, 1, 2]
+    assert all(block.size == 100 * 188 and block.next is not None for block in complete)
+    assert {block.tables for block in ring.blocks()} == {PREAMBLE}
+
+
+def test_a_block_that_no_join_point_cuts_carries_the_tables_as_they_stand() -> None:
+    ring = Ring(replace(LIMITS, block_bytes=10 * 188))
+    ring.tables = lambda: b"now"
+    for _ in range(25):
+        ring.append(memoryview(bytes(188)), 0.0)
+    assert [block.tables for block in ring.blocks()] == [b"now"] * 3
+
+
+def test_after_a_break_the_next_join_point_begins_a_block_that_is_marked(ring: Ring, feed: Feed) -> None:
+    feed.send(120)
+    ring.mark_break()
+    feed.send(100)  # the next point comes at packet 150, after half a second
+    assert [block.start // 188 for block in ring.blocks()] == [0, 100, 150]
+    assert [block.is_break for block in ring.blocks()] == [False, False, True]
+
+
+def test_a_break_before_anything_was_there_is_none(ring: Ring, feed: Feed) -> None:
+    ring.mark_break()
+    feed.send(150)
+    assert not any(block.is_break for block in ring.blocks())
+
+
+def test_a_block_without_join_points_stays_within_what_is_asked_even_if_the_parts_are_large() -> None:
+    ring = Ring(replace(LIMITS, ring_s=100.0))
+    ring.longest_s = 3.0
+    for number in range(40):  # a part of 0.4 s each
+        ring.append(memoryview(bytes(188)), number * 0.4)
+    starts = [block.media_s for block in ring.blocks()]
+    assert max(later - earlier for earlier, later in pairwise(starts)) <= 3.0
+    assert min(later - earlier for earlier, later in pairwise(starts)) > 2.0
 
 
 def test_old_blocks_are_dropped_whole_and_told_so(ring: Ring, feed: Feed) -> None:

@@ -49,6 +49,7 @@ def make_client(number: int) -> ClientSnapshot:
         client_id=f"c{number}",
         address=f"192.0.2.{number % 250}:5000",
         agent=f"VLC/{number}",
+        protocol="mpegts",
         connected_at=NOON,
         connected_s=61.0 + number,
         sent_bytes=1_000_000,
@@ -289,7 +290,7 @@ async def test_streams_clients_and_figures_are_shown(page: Page, api: FakeApi) -
 
 async def test_outside_text_stays_text(page: Page, api: FakeApi) -> None:
     client = replace(make_client(1), agent=HOSTILE, address=HOSTILE)
-    gone = EndedClient("e1", HOSTILE, HOSTILE, NOON, 5.0, 10, 0, HOSTILE, HOSTILE)
+    gone = EndedClient("e1", HOSTILE, HOSTILE, "mpegts", NOON, 5.0, 10, 0, HOSTILE, HOSTILE)
     api.streams = [replace(make_stream(), title=HOSTILE, clients=[client], client_count=1, ended_clients=[gone])]
     api.recent = [EndedStream("e" * 40, HOSTILE, HOSTILE, HOSTILE, 5.0, 0, HOSTILE, HOSTILE, HOSTILE)]
     api.log = [LogLine(time=NOON, level="info", logger=HOSTILE, message=HOSTILE, stream=HOSTILE)]
@@ -340,7 +341,9 @@ async def test_disconnecting_a_client_asks_first_and_then_deletes(page: Page, ap
 
 async def test_updates_keep_focus_selection_and_open_details(page: Page, api: FakeApi) -> None:
     api.streams = [make_stream(), make_stream("b" * 40)]
-    api.streams[0].ended_clients.append(EndedClient("e1", "192.0.2.9", "mpv", NOON, 5.0, 10, 0, "kicked", "none"))
+    api.streams[0].ended_clients.append(
+        EndedClient("e1", "192.0.2.9", "mpv", "mpegts", NOON, 5.0, 10, 0, "kicked", "none")
+    )
     await page.goto(api.url)
     await page.get_by_text("1 player gone").click()
     card = page.locator(f"article[aria-labelledby='stream-{STREAM_ID}']")

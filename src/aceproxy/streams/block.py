@@ -37,13 +37,31 @@ class Block:
     """One stretch of the stream, from absolute offset `start`; readable up to `size` bytes.
 
     `media_s` is the media time of its first byte; `points` are the join points in it, oldest first. `dropped` is set
-    when the ring let go of it: who still reads it should move on.
+    when the ring let go of it: who still reads it should move on. Blocks of a ring are numbered from 0 on. `tables` are
+    the PAT and PMT that belong before its first byte; `is_break`: it does not go on where the block before it ended.
     """
 
-    __slots__ = ("__weakref__", "dropped", "fd", "media_s", "next", "points", "size", "start")
+    __slots__ = (
+        "__weakref__",
+        "dropped",
+        "fd",
+        "is_break",
+        "media_s",
+        "next",
+        "number",
+        "points",
+        "size",
+        "start",
+        "tables",
+    )
 
-    def __init__(self, start: int, media_s: float) -> None:
+    def __init__(
+        self, start: int, media_s: float, number: int = 0, *, tables: bytes = b"", is_break: bool = False
+    ) -> None:
         self.fd = _open_nameless()
+        self.number = number
+        self.tables = tables
+        self.is_break = is_break
         self.start = start
         self.size = 0
         self.media_s = media_s

@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from aceproxy.errors import REASONS, Reason
 from aceproxy.streams.outlet import Outlet
@@ -21,22 +22,36 @@ class Visitor:
     agent: str
 
 
+class Delivery(StrEnum):
+    """How a client gets its bytes."""
+
+    MPEGTS = "mpegts"  # one unbroken stream, sent by the pump
+    HLS = "hls"  # lists and segments, asked for one by one
+
+
 class Client:
-    """A player that is connected. `ended` gets the reason when the pump has let go of it."""
+    """A player that is connected. `ended` gets the reason when the pump has let go of it.
+
+    A client without an outlet is not the pump's: whoever serves it counts with `took` what it was given.
+    """
 
     __slots__ = (
+        "_lag_bytes",
         "_rate_bytes",
+        "_taken_bytes",
         "address",
         "agent",
         "client_id",
         "connected_at",
         "connected_text",
+        "delivery",
         "ended",
         "outbound_bps",
         "outlet",
     )
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Visitor, delivery: Delivery = Delivery.MPEGTS) -> None:
+        self.delivery = delivery
         self.client_id = secrets.token_hex(6)
         self.address = visitor.address
         self.agent = visitor.agent
@@ -46,11 +61,23 @@ class Client:
         self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         self.outbound_bps = 0.0
         self._rate_bytes = 0
+        self._taken_bytes = 0
+        self._lag_bytes = 0
 
     @property
     def sent_bytes(self) -> int:
         """Bytes of the stream that were handed to the socket."""
-        return self.outlet.sent_bytes if self.outlet is not None else 0
+        return self.outlet.sent_bytes if self.outlet is not None else self._taken_bytes
+
+    @property
+    def lag_bytes(self) -> int:
+        """Bytes between the live edge and the next byte to be sent."""
+        return self.outlet.lag_bytes if self.outlet is not None else self._lag_bytes
+
+    def took(self, count: int, lag_bytes: int) -> None:
+        """Count bytes that were sent without an outlet, and note how far behind the live edge they ended."""
+        self._taken_bytes += count
+        self._lag_bytes = lag_bytes
 
     @property
     def skips(self) -> int:
@@ -66,11 +93,12 @@ class Client:
     def snapshot(self, now: float, bitrate_bps: float | None) -> ClientSnapshot:
         """Return the client as it is at `now`; the stream's bitrate turns its lag into seconds."""
         outlet = self.outlet
-        lag_bytes = outlet.lag_bytes if outlet is not None else 0
+        lag_bytes = self.lag_bytes
         return ClientSnapshot(
             client_id=self.client_id,
             address=self.address,
             agent=self.agent,
+            protocol=self.delivery,
             connected_at=self.connected_text,
             connected_s=round(now - self.connected_at, 3),
             sent_bytes=self.sent_bytes,
@@ -87,6 +115,7 @@ class Client:
             client_id=self.client_id,
             address=self.address,
             agent=self.agent,
+            protocol=self.delivery,
             ended_at=utc_text(datetime.now(UTC)),
             connected_s=round(time.monotonic() - self.connected_at, 3),
             sent_bytes=self.sent_bytes,

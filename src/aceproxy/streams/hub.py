@@ -214,6 +214,7 @@ class Hub:
         for key in [key for key, value in self._by_key.items() if value is stream]:
             del self._by_key[key]
         self.counters.inbound_bytes += stream.intake.ingest.received_bytes
+        self.counters.outbound_bytes += stream.shared_bytes
         self.counters.closed_by_reason[reason] += 1
         if stream.live_utc is None and reason not in (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED):
             self.counters.streams_failed += 1
@@ -231,7 +232,7 @@ class Hub:
                 title=stream.title,
                 ended_at=utc_text(datetime.now(UTC)),
                 lasted_s=round(time.monotonic() - stream.created_at, 3),
-                outbound_bytes=stream.ended_clients_bytes,
+                outbound_bytes=stream.ended_clients_bytes + stream.shared_bytes,
                 reason=reason,
                 fault=REASONS[reason].fault,
                 message=error.message,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, synced_prefix
-from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
+from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ring import Ring
 
@@ -37,6 +37,7 @@ class Ingest:
         self.analyzer = Analyzer()
         self.source_packets_bytes = 0  # of the present source, in whole packets
         self._ring = ring
+        ring.tables = self.analyzer.psi.preamble
         self._now = now
         self._view = memoryview(bytearray(BUFFER_BYTES))
         self._given = 0
@@ -75,7 +76,10 @@ class Ingest:
 
     def give_up_splice(self) -> None:
         """Go on with the present source although its place was not found."""
-        self._replace(0, self._splicer.give_up())
+        was_pending = self._splicer.is_pending
+        packets = self._splicer.give_up()
+        self._note_break(was_pending)
+        self._replace(0, packets)
 
     def room(self) -> memoryview:
         """Return where the next bytes of the source go; never empty."""
@@ -124,11 +128,20 @@ class Ingest:
         """Pass `count` new bytes of whole packets through the splicer, and on."""
         self.source_packets_bytes += count
         fresh = self._view[self._fed : self._fed + count]
+        was_pending = self._splicer.is_pending
         spliced = self._splicer.feed(fresh)
         if spliced is fresh:
             self._analyse(count)
         else:
+            self._note_break(was_pending)
             self._replace(count, spliced)
+
+    def _note_break(self, was_pending: bool) -> None:
+        """Mark the place in the ring if the present source has just been joined, and not without a seam."""
+        splice = self._splicer.splice
+        is_joined = was_pending and not self._splicer.is_pending
+        if is_joined and splice is not None and (splice.outcome is Outcome.OTHER_CLOCK or splice.at_access_point):
+            self._ring.mark_break()
 
     def _replace(self, count: int, packets: Buffer) -> None:
         """Go on with `packets` instead of the next `count` bytes in the buffer."""

@@ -8,6 +8,7 @@ lock (see `block`); everything else belongs to the event loop. Old blocks are dr
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aceproxy.errors import Reason
@@ -63,6 +64,11 @@ class Ring:
         self.announced = 0  # head at which the pump was last woken; written by the event loop
         self.watch_front = True  # the source sends faster than real time (as at its start): `front` is wanted
         self.front = 0  # offset of the client that is furthest, while wanted; written by the pump
+        self.longest_s = limits.block_s * OVERDUE  # media time after which a block is cut anywhere
+        self.on_cut: list[Callable[[Block], None]] = []  # called with each block that is complete, in order
+        self.tables: Callable[[], bytes] = bytes  # the PAT and PMT as they stand now
+        self._break = False
+        self._cuts = 0
         self._limits = limits
         self._blocks: deque[Block] = deque()
         self._bytes = 0
@@ -117,7 +123,7 @@ class Ring:
         self.edge_s = max(self.edge_s, media_s)
         newest = self.newest
         if newest is None or self._is_due(newest, len(part), media_s, point):
-            newest = self._begin_block(media_s)
+            newest = self._begin_block(media_s, point)
         if point is not None:
             newest.points.append(point)
         newest.append(part)
@@ -149,6 +155,12 @@ class Ring:
                 return Join(block, 0, b"")
         return Join(blocks[0], 0, b"") if blocks else None
 
+    def mark_break(self) -> None:
+        """Say that what is appended from now on does not go on where the last bytes ended (another encoding, another
+        broadcast): the next join point begins a block, which is marked.
+        """
+        self._break = self.head > 0
+
     def clear(self) -> None:
         """Let go of everything; clients in the middle of a block are told by its `dropped`."""
         for block in self._blocks:
@@ -159,14 +171,24 @@ class Ring:
     def _is_due(self, newest: Block, count: int, media_s: float, point: JoinPoint | None) -> bool:
         if newest.size and newest.size + count > self._limits.block_bytes:
             return True
+        if not newest.size:
+            return False
         age_s = media_s - newest.media_s
-        return newest.size > 0 and age_s >= self._limits.block_s * (1 if point is not None else OVERDUE)
+        if point is not None:
+            return self._break or age_s >= self._limits.block_s
+        return age_s + age_s * count / newest.size > self.longest_s  # with this part it would be too long
 
-    def _begin_block(self, media_s: float) -> Block:
-        block = Block(self.head, media_s)
-        if self._blocks:
-            self._blocks[-1].next = block
+    def _begin_block(self, media_s: float, point: JoinPoint | None) -> Block:
+        tables = point.preamble if point is not None else self.tables()
+        block = Block(self.head, media_s, self._cuts, tables=tables, is_break=self._break)
+        self._break = False
+        self._cuts += 1
+        before = self.newest
         self._blocks.append(block)
+        if before is not None:
+            before.next = block
+            for hear in self.on_cut:
+                hear(before)
         return block
 
     def _drop_old(self) -> None:

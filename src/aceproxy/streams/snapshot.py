@@ -22,6 +22,7 @@ class ClientSnapshot:
     client_id: str
     address: str
     agent: str
+    protocol: str
     connected_at: str
     connected_s: float
     sent_bytes: int
@@ -39,6 +40,7 @@ class EndedClient:
     client_id: str
     address: str
     agent: str
+    protocol: str
     ended_at: str
     connected_s: float
     sent_bytes: int

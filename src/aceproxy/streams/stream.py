@@ -16,7 +16,7 @@ from typing import Protocol
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
-from aceproxy.streams.client import Client, Visitor
+from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
@@ -88,6 +88,7 @@ class Stream:
         self.clients: dict[str, Client] = {}
         self.ended_clients: deque[EndedClient] = deque(maxlen=ENDED_CLIENTS)
         self.ended_clients_bytes = 0
+        self.shared_bytes = 0  # sent to caches and players that cannot be told apart
         self.waiting = 0
         self.recoveries = 0
         self.close_reason: Reason | None = None
@@ -115,7 +116,7 @@ class Stream:
 
     # --- for those who want to watch ---
 
-    async def join(self, visitor: Visitor) -> Client:
+    async def join(self, visitor: Visitor, delivery: Delivery = Delivery.MPEGTS) -> Client:
         """Wait until the stream delivers and register a client; its bytes begin with `attach`.
 
         Raises AceProxyError with the start's reason, or MetAnother. Cancel-safe: the start goes on for the others. The
@@ -128,7 +129,7 @@ class Stream:
             if self.state is State.CLOSED:
                 raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
             self._owner.check_room()
-            client = Client(visitor)
+            client = Client(visitor, delivery)
             self.clients[client.client_id] = client
             self._owner.changed()
             self.timeline.note(EventKind.CLIENT_JOINED, client=client.client_id, agent=visitor.agent)

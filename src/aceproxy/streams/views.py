@@ -35,7 +35,7 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
         ended_clients=list(stream.ended_clients) if with_clients else [],
         inbound_bytes=stream.intake.ingest.received_bytes,
-        outbound_bytes=stream.ended_clients_bytes + sum(client.sent_bytes for client in clients),
+        outbound_bytes=stream.ended_clients_bytes + stream.shared_bytes + sum(client.sent_bytes for client in clients),
         inbound_bps=round(stream.intake.inbound_bps),
         bitrate_bps=round(stream.intake.bitrate_bps) if stream.intake.bitrate_bps else None,
         buffer_s=round(stream.ring.held_s, 2),
@@ -61,7 +61,9 @@ def totals(hub: Hub) -> Totals:
         total_clients=len(clients),
         streams_by_state={str(state): count for state, count in Counter(s.state for s in streams).items()},
         inbound_bytes=counters.inbound_bytes + sum(stream.intake.ingest.received_bytes for stream in streams),
-        outbound_bytes=counters.outbound_bytes + sum(client.sent_bytes for client in clients),
+        outbound_bytes=counters.outbound_bytes
+        + sum(stream.shared_bytes for stream in streams)
+        + sum(client.sent_bytes for client in clients),
         inbound_bps=round(sum(stream.intake.inbound_bps for stream in streams)),
         outbound_bps=round(sum(client.outbound_bps for client in clients)),
         streams_started=counters.streams_started,
