@@ -68,20 +68,39 @@ class Answer:
         self.writer.transport.abort()
 
 
-async def ask(app: App, target: str, method: str = "GET", *, headers: str = "", stream: bool = False) -> Answer:
-    """Make one request with an own connection. With `stream` the body of a 200 is left to be read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", app.port)
+async def ask(
+    app: App,
+    target: str,
+    method: str = "GET",
+    *,
+    headers: str = "",
+    stream: bool = False,
+    admin: bool | None = None,
+    body: bytes | None = None,
+    address: str | None = None,
+    host: str = "test",
+) -> Answer:
+    """Make one request with an own connection. With `stream` the body of a 200 is left to be read.
+
+    `admin`: with the admin secret; by default what changes something is asked so. `body` is sent as JSON. `address`:
+    where to ask from (127.0.0.2, …) instead of 127.0.0.1.
+    """
+    if admin or (admin is None and method not in ("GET", "HEAD", "OPTIONS")):
+        headers += f"Authorization: Bearer {app.secret.value}\r\n"
+    if body is not None:
+        headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    local = None if address is None else (address, 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", app.port, local_addr=local)
     try:
-        return await _exchange(reader, writer, target, method, headers, stream)
+        head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+        return await _exchange(reader, writer, head.encode() + (body or b""), stream)
     except BaseException:
         writer.transport.abort()
         raise
 
 
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, method: str, headers: str, stream: bool
-) -> Answer:
-    writer.write(f"{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n".encode())
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, stream: bool) -> Answer:
+    writer.write(request)
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode()
     lines = head.split("\r\n")
     fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)

@@ -28,7 +28,7 @@ from aceproxy.streams.snapshot import (
 )
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
-from aceproxy.web import answers, api, models
+from aceproxy.web import answers, api, models, rights
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -202,6 +202,16 @@ async def test_every_route_is_documented_and_no_other(make_app: MakeApp) -> None
         if route.resource is not None and not (route.method == "HEAD" and "getstream" not in route.resource.canonical)
     }
     assert set(re.findall(r"^### `((?:GET|HEAD|POST|PUT|DELETE) [^`]+)`$", page("api.md"), re.MULTILINE)) == served
+
+
+async def test_every_route_is_in_the_table_of_rights_and_no_other(make_app: MakeApp) -> None:
+    app = await make_app()
+    served = {
+        rights.route_name(route.method, route.resource.canonical)
+        for route in app.server._runner.app.router.routes()
+        if route.resource is not None
+    }
+    assert served == set(rights.RIGHTS), "web/rights.py says which right each route needs"
 
 
 def test_the_numbers_in_the_api_document_are_those_of_the_code() -> None:

@@ -13,6 +13,7 @@ import resource
 from pathlib import Path
 
 from aceproxy import __version__
+from aceproxy.access.secret import AdminSecret, load_admin_secret
 from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.journal import Journal
 from aceproxy.engine.pool import EnginePool
@@ -25,6 +26,7 @@ from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
+from aceproxy.web.guard import Guard
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.server import Server
 from aceproxy.web.sse import Seats
@@ -42,6 +44,16 @@ class App:
         self.logs = logs
         self.addresses: list[tuple[str, int]] = []
         self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def sign_in_link(self) -> str | None:
+        """The link with which the admin signs in, for the terminal alone; None if it was told by an earlier start."""
+        if not self.secret.is_new:
+            return None
+        host, _ = split_address(self.settings.listen)
+        if host is None or host in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces, so the terminal's own as well
+            host = "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/sign-in#{self.secret.value}"
 
     @property
     def port(self) -> int:
@@ -79,6 +91,7 @@ class App:
         await self.stopper.stop_leftovers(settings.engines)
         sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
         self._stack.callback(sampling.cancel)
+        self.secret = _admin_secret(settings.state_dir)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
         self.server = Server(
@@ -88,7 +101,8 @@ class App:
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 PageRoutes(),
-            ]
+            ],
+            Guard(settings, self.secret),
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
@@ -97,6 +111,8 @@ class App:
         self.addresses = await self.server.start(host, port)
         self._stack.push_async_callback(self.server.stop_listening)
         log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(settings.engines))
+        if self.secret.path is not None:
+            log.info("the admin secret is in %s", self.secret.path)
 
     async def close(self) -> None:
         """End everything in order, within `shutdown_s`; what is not over by then is left to the process's end."""
@@ -114,6 +130,14 @@ def _state_dir(path: Path) -> Path:
     except OSError as error:
         raise SettingsError(f"state_dir {path} cannot be used: {error.strerror}") from error
     return path
+
+
+def _admin_secret(folder: Path | None) -> AdminSecret:
+    """Return the admin secret. Raises SettingsError if it can be neither read nor kept."""
+    try:
+        return load_admin_secret(folder)
+    except OSError as error:
+        raise SettingsError(f"state_dir {folder} cannot be used: {error.strerror}") from error
 
 
 def raise_descriptor_limit() -> None:

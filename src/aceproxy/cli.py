@@ -125,7 +125,9 @@ def serve(
     logs = Logs(settings.log_level, settings.log_lines)
 
     async def until(asked: asyncio.Event) -> None:
-        async with App(settings, logs):
+        async with App(settings, logs) as app:
+            if app.sign_in_link is not None:
+                typer.echo(f"Sign in as admin: {app.sign_in_link}")  # not by the log, which others may read
             await asked.wait()
 
     _run(settings, until, logs)

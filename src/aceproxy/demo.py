@@ -49,7 +49,7 @@ async def run_demo(
         engine = await _wait_for_engine(process)
         changes = {"engines": (engine.url,), "url_hosts": (*settings.url_hosts, TRANSPORT_HOSTS)}
         async with App(Settings.model_validate({**settings.model_dump(), **changes}), logs) as app:
-            for line in _words(engine, app.port):
+            for line in _words(engine, app.port, app.sign_in_link):
                 say(line)
             ended = asyncio.create_task(process.wait())
             asking = asyncio.create_task(asked.wait())
@@ -90,7 +90,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _words(engine: DemoEngine, port: int) -> list[str]:
+def _words(engine: DemoEngine, port: int, sign_in_link: str | None) -> list[str]:
     """What the newcomer reads: one link a line, whole, so that it can be copied from anywhere."""
     base = f"http://127.0.0.1:{port}"
     lines = ["", "AceProxy runs with a simulated engine. Open one of these in VLC, mpv, Kodi or ffplay:", ""]
@@ -100,4 +100,6 @@ def _words(engine: DemoEngine, port: int) -> list[str]:
         if content["live"]
     ]
     lines += ["", f"{base}/   the dashboard", f"{engine.url}/simulator/   the simulated engine, and how to break it"]
+    if sign_in_link is not None:
+        lines += ["", f"{sign_in_link}   sign in as admin"]
     return [*lines, "", "Ctrl-C ends it."]

@@ -35,6 +35,12 @@ class Reason(StrEnum):
     STREAM_NOT_RUNNING = "stream_not_running"
     CLIENT_NOT_FOUND = "client_not_found"
     REQUEST_REFUSED = "request_refused"
+    # who may do what
+    SIGN_IN_NEEDED = "sign_in_needed"
+    NOT_ALLOWED = "not_allowed"
+    BAD_CREDENTIALS = "bad_credentials"
+    HOST_REFUSED = "host_refused"
+    CROSS_SITE = "cross_site"
     # a start that fails
     CONTENT_NOT_FOUND = "content_not_found"
     ENGINE_UNREACHABLE = "engine_unreachable"
@@ -100,6 +106,17 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.STREAM_NOT_RUNNING: ReasonRow(404, Fault.CLIENT, "This stream is not running."),
     Reason.CLIENT_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "The stream has no such client."),
     Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
+    Reason.SIGN_IN_NEEDED: ReasonRow(
+        401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."
+    ),
+    Reason.NOT_ALLOWED: ReasonRow(403, Fault.CLIENT, "Whoever is signed in here may not do this."),
+    Reason.BAD_CREDENTIALS: ReasonRow(401, Fault.CLIENT, "The password, secret or token is not right."),
+    Reason.HOST_REFUSED: ReasonRow(
+        421,
+        Fault.CLIENT,
+        "AceProxy does not answer to this host name; the operator can add it to allowed_hosts.",
+    ),
+    Reason.CROSS_SITE: ReasonRow(403, Fault.CLIENT, "The request comes from a page of another site."),
     Reason.CONTENT_NOT_FOUND: ReasonRow(
         404,
         Fault.SWARM,

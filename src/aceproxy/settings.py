@@ -8,6 +8,7 @@ An unknown name in any of them is an error that names the nearest known one: a t
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -81,8 +82,29 @@ def _level(text: str) -> str:
     return level
 
 
+def _network(text: str) -> str:
+    """Normalise an address or a network in CIDR notation."""
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an address or a network such as 192.168.1.0/24") from error
+
+
+def _host_pattern(text: str) -> str:
+    name = text.strip().lower().removesuffix(".")
+    if name != "*" and not _HOST.fullmatch(name.removeprefix("*.")):
+        raise ValueError(f"{text!r} is not a host name, *.NAME or *")
+    return name
+
+
 EngineUrl = Annotated[str, AfterValidator(_engine_url)]
+Network = Annotated[str, AfterValidator(_network)]
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 Words = BeforeValidator(_words)
+HOME_NETWORKS = (  # loopback, private and link-local
+    "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7",
+    "fe80::/10",
+)  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -104,6 +126,18 @@ class Settings(BaseModel):
     )
     state_dir: Annotated[Path | None, BeforeValidator(_nothing)] = Field(
         None, description="Folder for what must survive a crash (open playbacks); none: nothing is kept."
+    )
+    # who may do what
+    trusted_networks: Annotated[tuple[Network, ...], Words] = Field(
+        HOME_NETWORKS, description="Networks whose requests may watch and look without signing in, but change nothing."
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], Words] = Field(
+        (), description="Reverse proxies whose word about the client's address, host and scheme is taken."
+    )
+    allowed_hosts: Annotated[tuple[HostPattern, ...], Words] = Field(
+        (),
+        description="Public names under which the program is reached (NAME, *.NAME, or * for any); addresses and names "
+        "of the local network need not be listed.",
     )
     # log
     log_level: Annotated[str, AfterValidator(_level)] = Field(

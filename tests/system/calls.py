@@ -40,15 +40,16 @@ class Reply:
         return str(answer["error"]["reason"])
 
 
-def ask(method: str, url: str, *, limit_s: float = 10.0, body: bytes | None = None) -> Reply:
+def ask(method: str, url: str, *, limit_s: float = 10.0, body: bytes | None = None, secret: str | None = None) -> Reply:
     """Send one request and return the whole answer. The path goes out as it is, also where it is no legal one."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit_s)
     try:
-        connection.request(method, url.partition(parts.netloc)[2] or "/", body=body)
+        headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+        connection.request(method, url.partition(parts.netloc)[2] or "/", body=body, headers=headers)
         answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, headers, answer.read())
+        told = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, told, answer.read())
     finally:
         connection.close()
 

@@ -196,10 +196,19 @@ class Proxy(Program):
         )
         self.port = int(self.find(r"serves on port (\d+)"))
         self.url = f"http://127.0.0.1:{self.port}"
+        self._state_dir = next((pair.partition("=")[2] for pair in sets if pair.startswith("state_dir=")), None)
+
+    @property
+    def secret(self) -> str:
+        """The admin secret: from its file, else from the sign-in link that was printed."""
+        if self._state_dir is not None:
+            return (Path(self._state_dir) / "admin-secret").read_text().strip()
+        return self.find(r"/sign-in#(\S+)")
 
     def ask(self, method: str, path: str, limit_s: float = 10.0) -> Reply:
-        """Send a request and return the whole answer."""
-        return ask(method, self.url + path, limit_s=limit_s)
+        """Send a request and return the whole answer; what changes something is asked as admin."""
+        secret = None if method in ("GET", "HEAD", "OPTIONS") else self.secret
+        return ask(method, self.url + path, limit_s=limit_s, secret=secret)
 
     def get(self, path: str) -> dict[str, Any]:
         """Return the JSON of an API route that must answer with 200."""

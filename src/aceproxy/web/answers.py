@@ -50,6 +50,8 @@ def error_answer(error: AceProxyError) -> web.Response:
     answer = json_answer(ErrorAnswer(error=body), row.status)
     if row.retry_after_s is not None:
         answer.headers["Retry-After"] = str(row.retry_after_s)
+    if row.status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1 demands a challenge
     return answer
 
 

@@ -13,6 +13,7 @@ from aceproxy.logs import RingHandler
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import stream_snapshot
 from aceproxy.web.answers import json_answer, json_body
+from aceproxy.web.callers import caller_of
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
     Health,
@@ -54,10 +55,13 @@ class ApiRoutes:
         router.add_delete("/api/aceproxy/streams/{key}/clients/{client_id}", self.kick_client)
         router.add_get("/ace/status", self.status)
 
-    async def health(self, _request: web.Request) -> web.Response:
-        """Whether the program and its engines are well, as last probed."""
+    async def health(self, request: web.Request) -> web.Response:
+        """Whether the program and its engines are well, as last probed; to strangers the verdict alone."""
         engines = self._figures.engines()
         status, message = _verdict([engine.state for engine in engines])
+        if not caller_of(request).may_view:
+            nothing = Health(status=status, message="", version="", uptime_s=0, started_at="", engines=[])
+            return json_answer(nothing)
         return json_answer(
             Health(
                 status=status,

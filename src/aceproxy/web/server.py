@@ -11,6 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.web.answers import SECURITY_HEADERS, add_security_headers, error_answer, errors_as_json
+from aceproxy.web.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class _Connection(RequestHandler):
 class Server:
     """Serves groups of routes on one address."""
 
-    def __init__(self, groups: list[Routes]) -> None:
-        app = web.Application(middlewares=[errors_as_json], client_max_size=BODY_LIMIT)
+    def __init__(self, groups: list[Routes], guard: Guard) -> None:
+        app = web.Application(middlewares=[errors_as_json, guard.check], client_max_size=BODY_LIMIT)
         app.on_response_prepare.append(add_security_headers)
         self.groups = tuple(groups)
         for group in groups:

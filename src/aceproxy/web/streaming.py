@@ -21,6 +21,7 @@ from aceproxy.streams.client import Client, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.web.callers import caller_of
 
 AGENT_LIMIT = 200  # characters of a User-Agent that are kept
 FLUSH_POLL_S = 0.01
@@ -44,7 +45,7 @@ class MediaResponse(web.StreamResponse):
 def visitor_of(request: web.Request) -> Visitor:
     """Say who asks, with outside text made harmless."""
     agent = _CONTROL.sub(" ", request.headers.get("User-Agent", ""))[:AGENT_LIMIT]
-    return Visitor(address=request.remote or "unknown", agent=agent)
+    return Visitor(address=caller_of(request).address, agent=agent)
 
 
 class StreamRoutes:

@@ -1,0 +1,1 @@
+"""Who may do what: secrets, passwords, sessions and tokens, without HTTP."""

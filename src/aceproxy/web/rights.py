@@ -1,0 +1,61 @@
+"""Which right every route needs: the one table.
+
+A route that is not in it needs the strongest right; a test fails until it is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from aiohttp import web
+
+
+class Role(StrEnum):
+    """Who somebody is here. An admin may do everything; a viewer may look and watch."""
+
+    ADMIN = "admin"
+    VIEWER = "viewer"
+
+
+class Right(StrEnum):
+    """What a route needs of who asks."""
+
+    PUBLIC = "public"  # nothing: it tells nobody anything about this place, its streams or its viewers
+    PLAY = "play"  # a viewer's role, or a player's token
+    VIEW = "view"  # a viewer's role; addresses of others are masked
+    ADMIN = "admin"
+
+
+RIGHTS: dict[str, Right] = {
+    # pages: empty shells, that fill themselves by calls for which they need the right
+    "GET /": Right.PUBLIC,
+    "GET /static/{name}": Right.PUBLIC,
+    "GET /favicon.ico": Right.PUBLIC,
+    # media
+    "GET /ace/getstream": Right.PLAY,
+    # state
+    "GET /api/health": Right.PUBLIC,  # to who may not view, the verdict alone
+    "GET /ace/status": Right.VIEW,
+    "GET /api/events": Right.VIEW,
+    "GET /api/logs/tail": Right.VIEW,
+    "GET /api/aceproxy/stats": Right.VIEW,
+    "GET /api/aceproxy/streams": Right.VIEW,
+    "GET /api/aceproxy/streams/{key}": Right.VIEW,
+    "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
+    # changes
+    "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
+    "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": Right.ADMIN,
+}
+
+
+def route_name(method: str, canonical: str) -> str:
+    """Return a route's name in the table; HEAD is a GET without a body."""
+    return f"{'GET' if method == 'HEAD' else method} {canonical.rstrip('/') or '/'}"
+
+
+def right_for(request: web.Request) -> Right:
+    """Return the right that a request needs. What leads to no route needs none: the answer is a 404 or a 405."""
+    resource = request.match_info.route.resource
+    if request.match_info.http_exception is not None or resource is None:
+        return Right.PUBLIC
+    return RIGHTS.get(route_name(request.method, resource.canonical), Right.ADMIN)
