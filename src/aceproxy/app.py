@@ -32,6 +32,7 @@ from aceproxy.web.server import Server
 from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
+from aceproxy.web.watch import WatchRoutes
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class App:
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 PageRoutes(),
+                WatchRoutes(self.hub),
             ],
             Guard(settings, self.secret),
         )

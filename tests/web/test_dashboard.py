@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from pydantic import BaseModel
 
 from aceproxy.logs import LogLine
@@ -31,14 +29,6 @@ from aceproxy.web.pages import PageRoutes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 NOON = "2026-01-01T12:00:00.000Z"
 STREAM_ID = "0a4848271c91ce2d8965ce416267c25047dc8141"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>alert(1)</script>"
@@ -191,24 +181,6 @@ class FakeApi:
 
 def as_json(model: BaseModel) -> web.Response:
     return web.Response(text=model.model_dump_json(), content_type="application/json")
-
-
-def find_chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests of this file; a machine without one skips them, the CI must not."""
-    path = find_chromium()
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("the CI needs Chromium for the dashboard's tests")
-        pytest.skip("no Chromium on this machine")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=path, args=ARGS)
-        yield started
-        await started.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

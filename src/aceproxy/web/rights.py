@@ -31,6 +31,9 @@ RIGHTS: dict[str, Right] = {
     "GET /": Right.PUBLIC,
     "GET /static/{name}": Right.PUBLIC,
     "GET /favicon.ico": Right.PUBLIC,
+    "GET /watch": Right.PUBLIC,
+    "GET /watch/play.m3u": Right.PLAY,
+    "GET /watch/qr.svg": Right.PLAY,
     # media
     "GET /ace/getstream": Right.PLAY,
     # state

@@ -5,6 +5,9 @@ import { t } from "./texts.js";
 /** Paths are relative to the page, so that the dashboard works under a sub-path of a reverse proxy as well. */
 const base = new URL(".", document.baseURI);
 
+/** The absolute address of a path of this server. */
+export const url = (path) => new URL(path, base).href;
+
 /**
  * Why a call failed. `kind`: "unreachable" (no answer, or none in time) or "refused" (an answer that says no, or one
  * that cannot be understood).
@@ -18,19 +21,27 @@ export class ApiError extends Error {
   }
 }
 
-async function call(method, path, limitMs) {
+async function call(method, path, limitMs, headOnly = false) {
   let answer;
   let text;
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(new DOMException("", "TimeoutError")), limitMs);
   try {
     answer = await fetch(new URL(path, base), {
       method,
       cache: "no-store",
       headers: { Accept: "application/json" },
-      signal: AbortSignal.timeout(limitMs),
+      signal: giveUp.signal,
     });
+    if (headOnly && answer.ok) {
+      giveUp.abort(); // of a stream the rest would never end
+      return [answer, {}];
+    }
     text = await answer.text();
   } catch (error) {
     throw new ApiError("unreachable", error.name === "TimeoutError" ? t.noAnswerInTime(limitMs / 1000) : t.noAnswer);
+  } finally {
+    clearTimeout(timer);
   }
   let body;
   try {
@@ -43,10 +54,10 @@ async function call(method, path, limitMs) {
 
 /**
  * GET a JSON object. With `anyStatus`, an object that comes with an error status is taken too (health answers 503 when
- * no engine is up, and still says why).
+ * no engine is up, and still says why). With `headOnly` a good answer is not read: `{}` is returned.
  */
-export async function get(path, { limitMs = 5000, anyStatus = false } = {}) {
-  const [answer, body] = await call("GET", path, limitMs);
+export async function get(path, { limitMs = 5000, anyStatus = false, headOnly = false } = {}) {
+  const [answer, body] = await call("GET", path, limitMs, headOnly);
   const usable = body !== null && typeof body === "object" && body.error === undefined;
   if (usable && (answer.ok || anyStatus)) return body;
   throw refusal(answer, body);
@@ -74,8 +85,17 @@ export const streamPath = (streamId) => `api/aceproxy/streams/${encodeURICompone
 export const clientPath = (streamId, clientId) => `${streamPath(streamId)}/clients/${encodeURIComponent(clientId)}`;
 
 /** The absolute address under which players get a stream; `query` are pairs of name and value. */
-export function playUrl(query) {
-  const url = new URL("ace/getstream", base);
-  for (const [name, value] of query) url.searchParams.append(name, value);
-  return url.href;
+export const playUrl = (query) => withQuery("ace/getstream", query);
+
+/** The same stream as HLS. */
+export const hlsUrl = (query) => withQuery("ace/manifest.m3u8", query);
+
+/** The page that plays a stream in the browser. */
+export const watchUrl = (query) => withQuery("watch", query);
+
+/** The absolute address of a path with `query`, pairs of name and value. */
+export function withQuery(path, query) {
+  const address = new URL(path, base);
+  for (const [name, value] of query) address.searchParams.append(name, value);
+  return address.href;
 }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { ContactBanner } from "./contact.js";
-import { setAttribute, setText } from "./dom.js";
+import { setAttribute } from "./dom.js";
 import { EndedStreams } from "./ended.js";
 import { Engines } from "./engines.js";
 import { Logs } from "./logs.js";
@@ -10,15 +10,10 @@ import { Overview } from "./overview.js";
 import { PlayBox } from "./play.js";
 import { Poller } from "./poller.js";
 import { Streams } from "./streams.js";
-import { t } from "./texts.js";
+import { t, translatePage } from "./texts.js";
 
 const PERIOD_MS = 1000;
 const byId = (id) => document.getElementById(id);
-
-function translatePage() {
-  document.documentElement.lang = t.lang;
-  for (const node of document.querySelectorAll("[data-text]")) setText(node, t.page[node.dataset.text]);
-}
 
 class Dashboard {
   constructor() {

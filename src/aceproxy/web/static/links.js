@@ -40,7 +40,8 @@ function readId(id) {
   return /^[0-9a-f]*$/i.test(id) ? wrong("length", id.length) : wrong("notHex");
 }
 
-function readQuery(parameters) {
+/** Read the link that the query of an address names (URLSearchParams). Returns what `readLink` does. */
+export function readQuery(parameters) {
   const index = parameters.get("index") ?? parameters.get("_idx");
   const more = index !== null && /^[1-9]\d{0,3}$/.test(index) ? [["_idx", index]] : [];
   for (const [name, parameter] of Object.entries(PARAMETERS)) {
@@ -69,7 +70,7 @@ function readUrl(link) {
     return wrong("unknown");
   }
   // An address of an engine or of another proxy: what is meant is the broadcast in it.
-  if (/\/ace\/(getstream|manifest\.m3u8)$/.test(url.pathname)) return readQuery(url.searchParams);
+  if (/\/(ace\/(getstream|manifest\.m3u8)|watch)$/.test(url.pathname)) return readQuery(url.searchParams);
   return found("url", [["url", link]]);
 }
 

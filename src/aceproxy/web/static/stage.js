@@ -1,0 +1,260 @@
+/** The picture with its state in words: asking, waiting for the swarm, playing, stalled, failed; and what it is made of. */
+
+import { get, hlsUrl, playUrl } from "./api.js";
+import { choices } from "./choices.js";
+import { h, outside, setAttribute, setText, show } from "./dom.js";
+import { count, rate, seconds, shortId } from "./format.js";
+import { icon } from "./icons.js";
+import { judgeCodecs } from "./playable.js";
+import { playHls, playNative, playTs, ways } from "./players.js";
+import { t } from "./texts.js";
+import { WatchFigures } from "./watch_figures.js";
+
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 15000;
+const STEADY_S = 15; // after so long without a fault the next one is tried again at once
+const FAR_BEHIND_S = 12;
+const EDGE_S = 2; // how close to the newest picture "go live" leads
+const TICK_MS = 500;
+
+export class Stage {
+  constructor(root, link) {
+    this.link = link;
+    this.stream = null;
+    this.player = null;
+    this.attempt = 0; // grows with every start; what an older one still says is not heard
+    this.failures = 0;
+    this.sound = true;
+    this.steadyAt = 0;
+    this.build(root);
+    this.ways = ways(this.video);
+    this.way = this.firstWay();
+    this.showWays();
+    setInterval(() => this.tick(), TICK_MS);
+    addEventListener("pagehide", () => this.drop());
+  }
+
+  build(root) {
+    this.title = h("h1", { id: "watch-title", class: "watch-title" }, outside("", shortId(this.link.query[0][1])));
+    this.chip = h("span", { class: "chip" });
+    this.video = h("video", { class: "screen", controls: true, playsinline: true, "aria-label": t.watch.screen });
+    for (const name of ["playing", "waiting", "pause", "stalled"]) this.video.addEventListener(name, () => this.tick());
+    this.words = h("p", { class: "curtain-words", role: "status" });
+    this.detail = h("p", { class: "curtain-detail" }, outside());
+    this.retry = h("button", { type: "button", class: "button primary", text: t.watch.retry, onclick: () => this.start() });
+    this.spinner = h("span", { class: "spinner", "aria-hidden": "true" });
+    this.curtain = h("div", { class: "curtain" }, this.spinner, this.words, this.detail, this.retry);
+    this.unmute = h(
+      "button",
+      { type: "button", class: "button on-screen", hidden: true, onclick: () => this.soundOn() },
+      icon("sound"),
+      h("span", { text: t.watch.unmute }),
+    );
+    this.live = h("button", { type: "button", class: "button", text: t.watch.goLive, hidden: true, onclick: () => this.goLive() });
+    this.notice = h("div", { class: "notice", role: "status", hidden: true });
+    this.wayBox = h("fieldset", { class: "segments" }, h("legend", { text: t.watch.way }));
+    this.figures = new WatchFigures(this.video);
+    root.append(
+      h("div", { class: "screen-box" }, this.video, this.curtain, this.unmute),
+      h("div", { class: "watch-head" }, this.title, this.chip, this.live),
+      this.notice,
+      this.figures.root,
+      this.wayBox,
+    );
+  }
+
+  firstWay() {
+    const there = Object.keys(t.watch.ways).filter((way) => this.ways[way]);
+    const chosen = choices.get("way");
+    return there.includes(chosen) ? chosen : (there[0] ?? null);
+  }
+
+  showWays() {
+    for (const [way, words] of Object.entries(t.watch.ways)) {
+      if (!this.ways[way]) continue;
+      const input = h("input", { type: "radio", name: "way", value: way, checked: way === this.way, onchange: () => this.choose(way) });
+      this.wayBox.append(h("label", {}, input, h("span", { text: words })));
+    }
+    show(this.wayBox, this.ways.ts && this.ways.hls);
+  }
+
+  choose(way) {
+    choices.set("way", way);
+    this.way = way;
+    this.sound = true;
+    this.start();
+  }
+
+  /** Begin, or begin anew. */
+  async start() {
+    this.drop();
+    const attempt = ++this.attempt;
+    if (this.way === null) {
+      this.close(t.watch.noWay, t.watch.openElsewhere, { again: false });
+      return;
+    }
+    this.open(t.watch.asking);
+    const failed = (fault) => attempt === this.attempt && this.fail(fault, attempt);
+    const query = this.link.query;
+    try {
+      const player =
+        this.way === "ts"
+          ? await playTs(this.video, playUrl(query), { sound: this.sound, failed })
+          : this.ways.native && !this.ways.ts
+            ? await playNative(this.video, hlsUrl(query), { failed })
+            : await playHls(this.video, hlsUrl(query), { failed });
+      if (attempt !== this.attempt) player.stop();
+      else this.player = player;
+    } catch {
+      failed({ kind: "network", detail: "" }); // the player itself could not be loaded
+      return;
+    }
+    this.run();
+  }
+
+  /** Play with sound; where the browser wants a touch first, without, and offer the sound. */
+  async run() {
+    this.video.muted = false;
+    try {
+      await this.video.play();
+    } catch (error) {
+      if (error.name !== "NotAllowedError") return; // the player's own faults come by `failed`
+      this.video.muted = true;
+      show(this.unmute, true);
+      await this.video.play().catch(() => {}); // refused as well: the controls have a button
+    }
+  }
+
+  soundOn() {
+    this.video.muted = false;
+    show(this.unmute, false);
+    this.video.focus();
+  }
+
+  goLive() {
+    const end = this.figures.end();
+    if (end !== null) this.video.currentTime = Math.max(this.video.currentTime, end - EDGE_S);
+    this.run();
+  }
+
+  drop() {
+    clearTimeout(this.retryTimer);
+    this.attempt += 1;
+    this.player?.stop();
+    this.player = null;
+    this.steadyAt = 0;
+  }
+
+  async fail(fault, attempt) {
+    const watched = this.steadyAt && performance.now() - this.steadyAt > STEADY_S * 1000;
+    this.player?.stop();
+    this.player = null;
+    if (fault.kind === "media") {
+      this.failMedia(fault);
+      return;
+    }
+    this.open(t.watch.reconnecting);
+    const why = fault.kind === "ended" ? null : await this.reason();
+    if (attempt !== this.attempt) return;
+    if (why?.final) {
+      this.close(t.watch.failed, why.message);
+      return;
+    }
+    this.failures = watched ? 0 : this.failures + 1;
+    const waitMs = Math.min(FIRST_RETRY_MS * 2 ** this.failures, LONGEST_RETRY_MS);
+    this.open(t.watch.reconnecting, why?.message ?? "", true);
+    this.retryTimer = setTimeout(() => this.start(), waitMs);
+  }
+
+  failMedia(fault) {
+    const verdict = judgeCodecs(this.stream?.codecs ?? []);
+    if (this.way === "ts" && this.sound && verdict.video?.plays === "yes" && verdict.audio?.plays !== "yes") {
+      this.sound = false; // the picture alone is better than nothing
+      this.start();
+      return;
+    }
+    this.close(t.watch.cannot, this.cannotWords(verdict) || fault.detail);
+  }
+
+  cannotWords(verdict) {
+    const name = (one) => t.codecs[one.codec] ?? one.codec;
+    return verdict.video && verdict.video.plays !== "yes" ? t.watch.noVideo(name(verdict.video)) : "";
+  }
+
+  /** Why the server refuses: ask as the player did, and let go at once if it does not refuse after all. */
+  async reason() {
+    try {
+      const path = this.way === "ts" ? playUrl(this.link.query) : hlsUrl(this.link.query);
+      await get(path, { limitMs: 30000, headOnly: true });
+      return null;
+    } catch (error) {
+      const final = error.kind === "refused" && error.status >= 400 && error.status < 500 && error.status !== 429;
+      return { message: error.message, final };
+    }
+  }
+
+  /** The curtain: something is under way. */
+  open(words, detail = "", again = false) {
+    show(this.curtain, true);
+    show(this.spinner, true);
+    setText(this.words, words);
+    setText(this.detail.firstChild, detail);
+    show(this.retry, again);
+  }
+
+  /** The curtain: this is the end, unless the user tries again. */
+  close(words, detail, { again = true } = {}) {
+    this.open(words, detail, again);
+    show(this.spinner, false);
+    setAttribute(this.chip, "data-state", "closed");
+    setText(this.chip, t.states.closed);
+    show(this.unmute, false);
+  }
+
+  /** Take the stream as the server knows it; null while it does not. */
+  showStream(stream) {
+    this.stream = stream;
+    if (stream) {
+      const name = stream.title || shortId(stream.stream_id);
+      setText(this.title.firstChild, name);
+      document.title = `${name} · AceProxy`;
+      setText(this.chip, t.states[stream.state] ?? stream.state);
+      setAttribute(this.chip, "data-state", stream.state);
+      if (stream.state === "starting" && this.player) this.open(t.watch.asking, startWords(stream));
+      this.showNotice(stream);
+    }
+    this.figures.showStream(stream);
+  }
+
+  showNotice(stream) {
+    const verdict = judgeCodecs(stream.codecs ?? []);
+    const name = (one) => t.codecs[one.codec] ?? one.codec;
+    const lines = [];
+    if (verdict.video?.plays === "no") lines.push(t.watch.noVideo(name(verdict.video)));
+    if (verdict.audio?.plays === "no") lines.push(t.watch.noAudio(name(verdict.audio)));
+    if (verdict.audio?.plays === "maybe") lines.push(t.watch.maybeAudio(name(verdict.audio)));
+    const words = lines.length ? [...lines, t.watch.openElsewhere].join(" ") : "";
+    if (this.notice.textContent !== words) setText(this.notice, words);
+    show(this.notice, lines.length > 0);
+  }
+
+  tick() {
+    const playing = this.player && this.video.readyState >= 3 && !this.video.paused;
+    if (playing || (this.player && this.video.readyState >= 2 && this.video.paused)) show(this.curtain, false);
+    else if (this.player && this.video.currentTime > 0 && !this.video.paused) this.open(t.watch.buffering);
+    if (playing && !this.steadyAt) this.steadyAt = performance.now();
+    this.figures.tick(this.player?.name ?? "");
+    const lag = this.figures.lag();
+    show(this.live, lag !== null && lag > FAR_BEHIND_S);
+  }
+}
+
+function startWords(stream) {
+  const stat = stream.engine_stat ?? {};
+  const parts = [
+    stat.status === "prebuf" && Number.isFinite(stat.progress) ? t.starting.prebuffer(stat.progress) : "",
+    Number.isFinite(stat.peers) ? `${count(stat.peers)} ${t.peers(stat.peers)}` : "",
+    Number.isFinite(stat.speed_down_bps) ? rate(stat.speed_down_bps) : "",
+  ];
+  return parts.filter(Boolean).join(" · ") || t.watch.askingFor(seconds(stream.state_s));
+}

@@ -1,0 +1,7 @@
+/** The English catalogue. A catalogue in another language has the same names, in the same files. */
+
+import common from "./common.js";
+import dashboard from "./dashboard.js";
+import watch from "./watch.js";
+
+export default { ...common, ...dashboard, ...watch };

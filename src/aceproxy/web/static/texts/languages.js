@@ -1,0 +1,4 @@
+/** The languages there are: the folder of the catalogue, and the name the language has for itself. */
+export const LANGUAGES = { en: "English" };
+
+export const FALLBACK = "en";

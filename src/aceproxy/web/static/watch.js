@@ -1,0 +1,83 @@
+/** The watch page: one stream in the browser, and how to get it onto other devices. */
+
+import { Feed } from "./feed.js";
+import { Devices } from "./devices.js";
+import { h, setText, show } from "./dom.js";
+import { keyOfLink, readLink, readQuery } from "./links.js";
+import { Stage } from "./stage.js";
+import { t, translatePage } from "./texts.js";
+
+const byId = (id) => document.getElementById(id);
+
+/** The link that the page's own address names, with what else players need; null where there is none. */
+function linkOfPage() {
+  const given = new URLSearchParams(location.search);
+  const link = readQuery(given);
+  if (!link?.query) return null;
+  const token = given.get("token");
+  return { ...link, query: token ? [...link.query, ["token", token]] : link.query };
+}
+
+/** Without a link there is nothing to play: ask for one. */
+function askForLink(root) {
+  const input = h("input", {
+    id: "link",
+    type: "text",
+    inputmode: "url",
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+    maxlength: 4000,
+    placeholder: t.page.playHint,
+  });
+  const hint = h("p", { class: "play-hint", role: "status" });
+  const open = (event) => {
+    event.preventDefault();
+    const link = readLink(input.value);
+    if (link?.query) location.search = new URLSearchParams(link.query).toString();
+    else setText(hint, link ? t.hints[link.problem](link.length) : "");
+  };
+  root.append(
+    h(
+      "form",
+      { class: "watch-ask", onsubmit: open },
+      h("h1", { id: "watch-title", text: t.watch.askTitle }),
+      h("label", { for: "link", text: t.watch.askLabel }),
+      h("div", { class: "play-row" }, input, h("button", { type: "submit", class: "button primary", text: t.watch.play })),
+      hint,
+    ),
+  );
+  input.focus();
+}
+
+function streamOf(link, streams) {
+  const key = keyOfLink(link);
+  return streams.find(
+    (stream) =>
+      stream.key === key ||
+      stream.aliases?.includes(key) ||
+      `infohash:${stream.infohash}` === key ||
+      stream.stream_id === key?.replace(/^\w+:/, ""),
+  );
+}
+
+function start() {
+  translatePage();
+  const link = linkOfPage();
+  if (link === null) {
+    askForLink(byId("stage"));
+    return;
+  }
+  const stage = new Stage(byId("stage"), link);
+  new Devices(byId("elsewhere"), link);
+  show(byId("elsewhere"), true);
+  new Feed({
+    overview: ({ streams }) => streams && stage.showStream(streamOf(link, streams) ?? null),
+    good: () => {},
+    partial: () => {},
+    lost: () => stage.showStream(null),
+  }).start();
+  stage.start();
+}
+
+start();

@@ -1,0 +1,196 @@
+"""The watch page in a real browser, on the whole program with a simulated engine: pictures that move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from aceproxy.app import App
+from aceproxy.errors import Reason
+from aceproxy.logs import Logs
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GRAB = """() => {
+  const video = document.querySelector("video");
+  const canvas = new OffscreenCanvas(64, 36);
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 64, 36);
+  return [video.currentTime, Array.from(context.getImageData(0, 0, 64, 36).data).join()];
+}"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[Simulator]:
+    """A simulated engine that starts at once."""
+    async with Simulator(SimulatorConfig.fast()) as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(engine: Simulator) -> AsyncIterator[App]:
+    """The program in front of it."""
+    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "start_timeout_s": 5}
+    settings = Settings.model_validate(values)
+    logs = Logs(settings.log_level, settings.log_lines)
+    logs.start()
+    async with App(settings, logs) as started:
+        yield started
+    logs.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, app: App) -> AsyncIterator[Page]:
+    """A page of a fresh profile. Fails the test on any error of a script and on requests to other hosts."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    opened = await context.new_page()
+    opened.set_default_timeout(15_000)
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    opened.on(
+        "request",
+        lambda call: None if call.url.startswith((address(app), "blob:")) else troubles.append(f"foreign: {call.url}"),
+    )
+    opened.on(
+        "console",
+        lambda line: troubles.append(line.text) if line.type == "error" and "Failed to load" not in line.text else None,
+    )
+    yield opened
+    await context.close()
+    assert troubles == []
+
+
+def address(app: App) -> str:
+    return f"http://127.0.0.1:{app.port}/"
+
+
+async def holds(page: Page, expression: str, limit_s: float = 15.0) -> None:
+    """Wait until a JavaScript expression is true (the page's policy forbids Playwright's own way, an `eval`)."""
+    async with asyncio.timeout(limit_s):
+        while not await page.evaluate(expression):  # noqa: ASYNC110 - the browser tells of no event
+            await asyncio.sleep(0.05)
+
+
+async def moving(page: Page) -> None:
+    """Return when the picture has moved: time goes on, and two pictures differ."""
+    await holds(page, "document.querySelector('video')?.currentTime > 0.2")
+    began_at, first = await page.evaluate(GRAB)
+    await holds(page, f"document.querySelector('video')?.currentTime > {began_at} + 0.5")
+    _, second = await page.evaluate(GRAB)
+    assert first != second
+
+
+async def test_the_stream_plays_and_says_what_it_is(page: Page, app: App, engine: Simulator) -> None:
+    content = engine.contents[0]
+    await page.goto(f"{address(app)}watch?id={content.content_id}")
+    await moving(page)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(content.name)
+    await expect(page.locator(".watch-head .chip")).to_have_text("live")
+    await expect(page.locator(".fact-picture dd")).to_contain_text("H.264")
+    await expect(page.locator(".fact-sound dd")).to_contain_text("AAC")
+    await expect(page.locator(".fact-lag dd")).to_contain_text("behind")
+    await expect(page.locator(".fact-viewers dd")).to_have_text("1")
+    await expect(page.locator(".fact-player dd")).to_have_text("mpegts.js")
+    await expect(page.locator(".curtain")).to_be_hidden()
+    await expect(page.locator(".stage .notice")).to_be_hidden()
+
+
+async def test_when_the_page_is_left_the_stream_is_let_go(page: Page, app: App, engine: Simulator) -> None:
+    await page.goto(f"{address(app)}watch?id={engine.contents[1].content_id}")
+    await holds(page, "document.querySelector('video')?.currentTime > 0")
+    await page.goto("about:blank")
+    await until(lambda: app.hub.client_count == 0)
+
+
+async def test_a_link_that_is_not_found_is_told_in_the_servers_words(page: Page, app: App) -> None:
+    await page.goto(f"{address(app)}watch?id={'f' * 40}")
+    await expect(page.locator(".curtain")).to_contain_text("cannot find this broadcast")
+    await expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    await expect(page.locator(".spinner")).to_be_hidden()
+
+
+async def test_a_lost_stream_is_tried_again_until_it_is_back(page: Page, app: App, engine: Simulator) -> None:
+    content = engine.contents[0]
+    await page.goto(f"{address(app)}watch?id={content.content_id}")
+    await holds(page, "document.querySelector('video')?.currentTime > 0")
+    stream = app.hub.find_by_id(content.content_id)
+    assert stream is not None
+    for client in list(stream.clients.values()):
+        client_id = client.client_id
+        await page.evaluate(
+            f"fetch('api/aceproxy/streams/{stream.stream_id}/clients/{client_id}', {{method: 'DELETE'}})"
+        )
+    await expect(page.locator(".curtain")).to_contain_text("Trying again")
+    await moving(page)
+
+
+async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App, engine: Simulator) -> None:
+    link = engine.contents[0].content_id
+    await page.goto(f"{address(app)}watch?id={link}&token=abc")
+    box = page.locator("#elsewhere")
+    await expect(box.locator(".play-address")).to_have_text(f"{address(app)}watch?id={link}&token=abc")
+    for words, path in (("Stream", "ace/getstream"), ("HLS", "ace/manifest.m3u8")):
+        await box.get_by_label(words, exact=True).check()
+        await expect(box.locator(".play-address")).to_have_text(f"{address(app)}{path}?id={link}&token=abc")
+        await page.wait_for_function(
+            "document.querySelector('.qr').complete && document.querySelector('.qr').naturalWidth"
+        )
+    await expect(box).to_contain_text("which every device takes for itself")  # it was opened as 127.0.0.1
+    async with page.expect_download() as download:
+        await box.get_by_role("link", name="Open in a player").click()
+    path = await (await download.value).path()
+    assert f"{address(app)}ace/getstream?id={link}&token=abc" in path.read_text()
+
+
+async def test_without_a_link_the_page_asks_for_one(page: Page, app: App, engine: Simulator) -> None:
+    link = engine.contents[0].content_id
+    await page.goto(f"{address(app)}watch")
+    await page.get_by_role("textbox").fill("nonsense")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".play-hint")).to_contain_text("no AceStream link")
+    await page.get_by_role("textbox").fill(f"acestream://{link}")
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(f"{address(app)}watch?id={link}")
+
+
+@pytest.mark.parametrize(
+    ("codecs", "words"),
+    [
+        ([("video", "mpeg2video"), ("audio", "mp2")], ["cannot show MPEG-2", "MPEG audio sound, others", "VLC"]),
+        ([("video", "h264"), ("audio", "ac3")], ["cannot play AC-3 sound"]),
+        ([("video", "hevc"), ("audio", "aac")], ["cannot show H.265"]),
+    ],
+)
+async def test_what_the_browser_cannot_play_is_said(
+    page: Page, app: App, engine: Simulator, codecs: list[tuple[str, str]], words: list[str]
+) -> None:
+    """The codecs are pretended in the answer of the API; that they are told from a stream is tested elsewhere."""
+    link = engine.contents[0].content_id
+    listed = [{"pid": 256, "codec": codec, "kind": kind, "language": None} for kind, codec in codecs]
+    stream = {"stream_id": link, "key": f"content_id:{link}", "aliases": [], "state": "live", "codecs": listed}
+
+    async def pretend(route: Any) -> None:
+        await route.fulfill(json={"streams": [stream], "recent": [], "total_streams": 1, "total_clients": 0})
+
+    await page.route("**/api/events*", lambda route: route.fulfill(status=404))
+    await page.route("**/api/aceproxy/streams", pretend)
+    await page.route("**/ace/getstream*", lambda route: route.fulfill(status=503, body="{}"))
+    await page.goto(f"{address(app)}watch?id={link}")
+    for one in words:
+        await expect(page.locator(".stage .notice")).to_contain_text(one)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_the_page_fits_its_window(page: Page, app: App, engine: Simulator, width: int) -> None:
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.goto(f"{address(app)}watch?id={engine.contents[0].content_id}")
+    await expect(page.locator("#elsewhere .play-address")).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
