@@ -124,10 +124,7 @@ async def test_a_lost_stream_is_tried_again_until_it_is_back(page: Page, app: Ap
     stream = app.hub.find_by_id(content.content_id)
     assert stream is not None
     for client in list(stream.clients.values()):
-        client_id = client.client_id
-        await page.evaluate(
-            f"fetch('api/aceproxy/streams/{stream.stream_id}/clients/{client_id}', {{method: 'DELETE'}})"
-        )
+        stream.end_client(client, Reason.KICKED)
     await expect(page.locator(".curtain")).to_contain_text("Trying again")
     await moving(page)
 
@@ -146,8 +143,8 @@ async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App
     await expect(box).to_contain_text("which every device takes for itself")  # it was opened as 127.0.0.1
     async with page.expect_download() as download:
         await box.get_by_role("link", name="Open in a player").click()
-    path = await (await download.value).path()
-    assert f"{address(app)}ace/getstream?id={link}&token=abc" in path.read_text()
+    saved = await (await download.value).path()
+    assert f"{address(app)}ace/getstream?id={link}&token=abc" in saved.read_text()
 
 
 async def test_without_a_link_the_page_asks_for_one(page: Page, app: App, engine: Simulator) -> None:
