@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from aceproxy.app import App
-from aceproxy.logs import Logs
+from aceproxy.app import App, make_logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 
@@ -34,7 +33,7 @@ async def make_app(sim: Simulator) -> AsyncIterator[MakeApp]:
         async def make(**changes: Any) -> App:
             values = {"listen": "127.0.0.1:0", "engines": [sim.url], "log_level": "debug", "retry_first_s": 0.1}
             settings = Settings.model_validate({**values, **changes})
-            logs = Logs(settings.log_level, settings.log_lines)
+            logs = make_logs(settings)
             logs.start()
             stack.callback(logs.stop)
             return await stack.enter_async_context(App(settings, logs))

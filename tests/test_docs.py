@@ -28,7 +28,7 @@ from aceproxy.streams.snapshot import (
 )
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
-from aceproxy.web import answers, api, models, rights
+from aceproxy.web import answers, log_routes, models, rights
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -216,7 +216,7 @@ async def test_every_route_is_in_the_table_of_rights_and_no_other(make_app: Make
 
 def test_the_numbers_in_the_api_document_are_those_of_the_code() -> None:
     text = section(page("api.md"), "### `GET /api/logs/tail`")
-    assert f"default {api.TAIL_DEFAULT}, at most {api.TAIL_LIMIT}" in text
+    assert f"default {log_routes.TAIL_DEFAULT}, at most {log_routes.TAIL_LIMIT}" in text
     for name in links._PARAMETERS:
         assert f"`{name}`" in section(page("api.md"), "### `GET /ace/getstream`"), name
         assert f"`{name}`" in page("security.md"), name

@@ -27,6 +27,7 @@ from aceproxy.web.api import ApiRoutes
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
+from aceproxy.web.log_routes import LogRoutes
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.server import Server
 from aceproxy.web.sse import Seats
@@ -98,7 +99,8 @@ class App:
         self.server = Server(
             [
                 StreamRoutes(self.hub, settings),
-                ApiRoutes(figures, self.logs.ring),
+                ApiRoutes(figures),
+                LogRoutes(self.logs, self.listeners),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 PageRoutes(),
@@ -123,6 +125,22 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
+
+
+def make_logs(settings: Settings) -> Logs:
+    """Build the program's logging. Raises SettingsError if the log file cannot be written."""
+    try:
+        return Logs(
+            settings.log_level,
+            settings.log_lines,
+            log_format=settings.log_format,
+            path=settings.log_file,
+            file_bytes=settings.log_file_bytes,
+            file_count=settings.log_file_count,
+        )
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise SettingsError(f"log_file {settings.log_file} cannot be written: {words}") from error
 
 
 def _state_dir(path: Path) -> Path:

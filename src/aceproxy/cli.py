@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from aceproxy import __version__
-from aceproxy.app import App
+from aceproxy.app import App, make_logs
 from aceproxy.logs import Logs, redact
 from aceproxy.settings import Settings, SettingsError, load_settings
 
@@ -64,6 +64,15 @@ def _settings(config: Path | None, sets: list[str] | None, **flags: Any) -> Sett
         _fail(str(error))
         raise AssertionError from None
     return settings
+
+
+def _logs(settings: Settings) -> Logs:
+    """Build the logging, or leave with a sentence about what is in its way."""
+    try:
+        return make_logs(settings)
+    except SettingsError as error:
+        _fail(str(error))
+        raise AssertionError from None
 
 
 async def _until_signal(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -122,7 +131,7 @@ def serve(
     clients, stop every playback on its engine and leave; a second signal forces it.
     """
     settings = _settings(config, sets, listen=listen, engines=engine, log_level=log_level)
-    logs = Logs(settings.log_level, settings.log_lines)
+    logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
         async with App(settings, logs) as app:
@@ -148,7 +157,7 @@ def demo(
     from aceproxy.demo import run_demo  # noqa: PLC0415 - only this command needs what it brings along
 
     settings = _settings(config, sets, listen=listen, log_level=log_level)
-    logs = Logs(settings.log_level, settings.log_lines)
+    logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
         await run_demo(settings, logs, channels, asked, typer.echo)

@@ -97,6 +97,12 @@ def _host_pattern(text: str) -> str:
     return name
 
 
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise ValueError("one of text, json")
+    return text
+
+
 EngineUrl = Annotated[str, AfterValidator(_engine_url)]
 Network = Annotated[str, AfterValidator(_network)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
@@ -144,6 +150,16 @@ class Settings(BaseModel):
         "info", description="Least important level that is logged: debug, info, warning or error."
     )
     log_lines: int = Field(2000, ge=10, le=100_000, description="Records kept in memory for /api/logs/tail.")
+    log_format: Annotated[str, AfterValidator(_log_format)] = Field(
+        "text", description="How records are written to standard error: text (for people) or json."
+    )
+    log_file: Annotated[Path | None, BeforeValidator(_nothing)] = Field(
+        None, description="File to which records are written as JSON lines as well; none: no file."
+    )
+    log_file_bytes: int = Field(
+        10 << 20, ge=64 << 10, description="Size at which the log file becomes .1, .1 becomes .2, and so on."
+    )
+    log_file_count: int = Field(5, ge=1, le=100, description="Log files kept, the one that is written included.")
     # talking to an engine
     connect_timeout_s: float = Field(5.0, gt=0, description="Limit for the TCP connection to an engine.")
     answer_timeout_s: float = Field(

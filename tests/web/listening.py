@@ -60,9 +60,9 @@ class EventReader:
         return chunk
 
 
-async def listen(app: App, target: str = "/api/events") -> EventReader:
+async def listen(app: App, target: str = "/api/events", *, admin: bool | None = None) -> EventReader:
     """Open an event stream."""
-    answer = await ask(app, target, stream=True)
+    answer = await ask(app, target, stream=True, admin=admin)
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
     return EventReader(answer)

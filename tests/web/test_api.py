@@ -136,7 +136,7 @@ async def test_the_log_tail_is_bounded_and_structured(make_app: MakeApp) -> None
     app = await make_app()
     whole = (await ask(app, "/api/logs/tail?lines=5000")).json
     assert whole["total_lines"] == whole["returned_lines"] == len(whole["lines"]) > 0
-    assert {"time", "level", "logger", "message", "stream"} == set(whole["lines"][0])
+    assert {"time", "level", "logger", "message", "stream", "id"} == set(whole["lines"][0])
     assert (await ask(app, "/api/logs/tail?lines=1")).json["returned_lines"] == 1
     assert (await ask(app, "/api/logs/tail?lines=0")).json["lines"] == []
 

@@ -1,4 +1,4 @@
-"""The API: health, stats, streams, clients, logs. Every answer is made from values at hand; no route waits."""
+"""The API: health, stats, streams, clients. Every answer is made from values at hand; no route waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from aiohttp import web
 from aceproxy import __version__
 from aceproxy.engine.links import link_from_query
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.logs import RingHandler
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import stream_snapshot
 from aceproxy.web.answers import json_answer, json_body
@@ -18,7 +17,6 @@ from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
     Health,
     Kicked,
-    LogTail,
     StatusAll,
     StatusOne,
     Stopped,
@@ -27,18 +25,15 @@ from aceproxy.web.models import (
 )
 
 LIST_MAX_AGE_S = 0.2  # of the counters in the list of streams; who is there is always up to date
-TAIL_DEFAULT = 100
-TAIL_LIMIT = 1000
 LINK_FIELDS = {"id", "content_id", "infohash", "magnet", "url"}
 
 
 class ApiRoutes:
     """The routes below `/api`, and `/ace/status`."""
 
-    def __init__(self, figures: Figures, log_ring: RingHandler) -> None:
+    def __init__(self, figures: Figures) -> None:
         self._figures = figures
         self._hub = figures.hub
-        self._log_ring = log_ring
         self._listed = b""  # the newest list of streams; with many viewers of the dashboard it is made once for all
         self._listed_at = -LIST_MAX_AGE_S
         self._listed_version = -1
@@ -47,7 +42,6 @@ class ApiRoutes:
         """Register the routes."""
         router = app.router
         router.add_get("/api/health", self.health)
-        router.add_get("/api/logs/tail", self.logs_tail)
         router.add_get("/api/aceproxy/stats", self.stats)
         router.add_get("/api/aceproxy/streams", self.streams)
         router.add_get("/api/aceproxy/streams/{key}", self.stream)
@@ -118,20 +112,6 @@ class ApiRoutes:
             raise AceProxyError(Reason.CLIENT_NOT_FOUND)
         stream.end_client(client, Reason.KICKED)
         return json_answer(Kicked(kicked=True, stream_id=stream.stream_id, client_id=client.client_id))
-
-    async def logs_tail(self, request: web.Request) -> web.Response:
-        """The newest log records, oldest first."""
-        text = request.query.get("lines", str(TAIL_DEFAULT))
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise AceProxyError(Reason.BAD_PARAMETER, "lines is a whole number")
-        lines = self._log_ring.tail(min(int(text), TAIL_LIMIT))
-        return json_answer(
-            LogTail(
-                lines=lines,
-                total_lines=len(self._log_ring),
-                returned_lines=len(lines),
-            )
-        )
 
     async def status(self, request: web.Request) -> web.Response:
         """How many streams there are, or how one of them is, as players' tools know it."""

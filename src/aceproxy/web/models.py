@@ -148,11 +148,14 @@ class Kicked(Model):
 
 
 class LogTail(Model):
-    """`GET /api/logs/tail`. `total_lines` is how many are held, a bounded number."""
+    """`GET /api/logs/tail`. `total_lines` is how many are held in memory; `newest` and `oldest` are places to go on."""
 
     lines: list[LogLine]
     total_lines: int
     returned_lines: int
+    newest: int = 0
+    oldest: int | None = None
+    is_complete: bool = True
 
 
 class StatusAll(Model):

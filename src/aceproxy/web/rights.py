@@ -45,6 +45,8 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/streams": Right.VIEW,
     "GET /api/aceproxy/streams/{key}": Right.VIEW,
     "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
+    "GET /api/logs/stream": Right.ADMIN,
+    "GET /api/logs/download": Right.ADMIN,
     # changes
     "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": Right.ADMIN,

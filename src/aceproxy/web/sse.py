@@ -28,10 +28,11 @@ EVENT_HEADERS = {
 }
 
 
-def event(kind: str, body: bytes | str) -> bytes:
-    """Write one event. `body` is JSON: one line."""
+def event(kind: str, body: bytes | str, place: int | None = None) -> bytes:
+    """Write one event. `body` is JSON: one line. `place` is what a browser tells as `Last-Event-ID` when it is back."""
     text = body.encode() if isinstance(body, str) else body
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), text)
+    place_line = b"" if place is None else b"id: %d\n" % place
+    return b"event: %s\n%sdata: %s\n\n" % (kind.encode(), place_line, text)
 
 
 class Box:

@@ -155,6 +155,12 @@ def test_nothing_is_left_attached_after_the_end() -> None:
         ("http://user:abc123@host/x", "abc123"),
         ("http://user:p@abc123@host/x", "abc123"),
         ("rtsp://abc123@host", "abc123"),
+        ("Bearer abc123def", "abc123def"),
+        ("Cookie: session=abc123; other=abc123", "abc123"),
+        ("Set-Cookie: session=abc123; HttpOnly", "abc123"),
+        ("X-CSRF-Token: abc123", "abc123"),
+        ("csrf=abc123", "abc123"),
+        ("the hash $argon2id$v=19$m=65536$abc123", "abc123"),
     ],
 )
 def test_secrets_are_hidden(text: str, hidden: str) -> None:
@@ -233,8 +239,8 @@ def test_an_output_that_takes_nothing_never_blocks_logging_and_what_is_dropped_i
         began_at = time.monotonic()
         logs.stop(0.2)
         assert time.monotonic() - began_at < 2.0
-    logs._writer.join(5)  # the pipe is gone now
-    assert not logs._writer.is_alive()
+    logs._writers[0].join(5)  # the pipe is gone now
+    assert not logs._writers[0].is_alive()
 
 
 EXIT_SCRIPT = """
@@ -244,7 +250,7 @@ logs = Logs("info", 10)
 logs.start()
 for number in range(100):
     logging.getLogger("aceproxy.test").info("record %d", number)
-while logs._records.qsize() == 100:
+while logs._writers[0].lines.qsize() == 100:
     time.sleep(0.005)  # until the writer has taken a record, with which it is stuck
 logs.stop(0.2)
 print("stopped", flush=True)
@@ -268,5 +274,5 @@ def test_an_output_that_is_gone_does_no_harm() -> None:
         logs.start()
         log.info("into the void")
         logs.stop(2.0)
-        assert not logs._writer.is_alive()
+        assert not logs._writers[0].is_alive()
     assert newest(logs).message == "into the void"
