@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from aceproxy import __version__, cli
 from aceproxy.engine import links
+from aceproxy.engine.breaker import BreakerState
 from aceproxy.errors import REASONS, Reason
 from aceproxy.settings import ENV_PREFIX, Settings
 from aceproxy.streams.snapshot import (
@@ -265,7 +266,7 @@ def test_commands_in_the_documents_exist(path: Path) -> None:
 
 
 def test_names_in_the_prose_are_names_of_the_program() -> None:
-    known = {*Settings.model_fields, *Reason, *State, *EventKind, *links._PARAMETERS}
+    known = {*Settings.model_fields, *Reason, *State, *EventKind, *links._PARAMETERS, *get_args(BreakerState)}
     known |= {name for model in MODELS for name, _ in fields_of(model)}
     known |= {
         "content_id",

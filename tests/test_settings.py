@@ -20,6 +20,11 @@ def load(
     return load_settings(flags or {}, env or {}, config)[0]
 
 
+def urls(settings: Settings) -> tuple[str, ...]:
+    """Return the addresses of the engines."""
+    return tuple(engine.url for engine in settings.engines)
+
+
 def refusal(flags: dict[str, Any] | None = None, env: dict[str, str] | None = None, config: Path | None = None) -> str:
     """Return why the settings are refused."""
     with pytest.raises(SettingsError) as caught:
@@ -50,12 +55,12 @@ def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defau
     assert load(config=toml).linger_s == 1.5
     assert load(env=env, config=toml).linger_s == 2.5
     settings, origin = load_settings({"linger_s": "3.5"}, env, toml)
-    assert (settings.linger_s, settings.burst_s, settings.engines) == (3.5, 4.0, ("http://192.0.2.1:7000",))
+    assert (settings.linger_s, settings.burst_s, urls(settings)) == (3.5, 4.0, ("http://192.0.2.1:7000",))
     assert origin == {"linger_s": "the command line", "burst_s": "the environment", "engines": str(toml)}
 
 
 def test_a_list_replaces_the_weaker_one_as_a_whole(toml: Path) -> None:
-    assert load({"engines": ["http://a:1"]}, {"ACEPROXY_ENGINES": "b:2,c:3"}, toml).engines == ("http://a:1",)
+    assert urls(load({"engines": ["http://a:1"]}, {"ACEPROXY_ENGINES": "b:2,c:3"}, toml)) == ("http://a:1",)
 
 
 def test_the_file_may_be_named_by_a_variable_and_a_flag_wins(toml: Path, tmp_path: Path) -> None:
@@ -214,8 +219,8 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     ],
 )
 def test_the_address_of_an_engine_is_normalised(text: str, url: str) -> None:
-    assert load({"engines": [text]}).engines == (url,)
-    assert load(env={"ACEPROXY_ENGINES": f"{text},http://other:1"}).engines == (url, "http://other:1")
+    assert urls(load({"engines": [text]})) == (url,)
+    assert urls(load(env={"ACEPROXY_ENGINES": f"{text},http://other:1"})) == (url, "http://other:1")
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,7 @@ def test_the_address_of_an_engine_is_normalised(text: str, url: str) -> None:
         "http://engine:6878?x=1",
         "http://engine:6878#x",
         "http://user:secret@engine:6878",
+        "http://:secret@engine:6878",
         "http://engine:99999",
         "http://[::1",
         "::1",
@@ -234,3 +240,78 @@ def test_the_address_of_an_engine_is_normalised(text: str, url: str) -> None:
 )
 def test_what_is_no_engine_is_refused(text: str) -> None:
     assert refusal({"engines": [text]}).startswith("engines (from the command line): ")
+
+
+# --- engines as tables ---
+
+
+def entry_words(text: str, tmp_path: Path) -> list[tuple[str, str, float, int | None, bool]]:
+    """Return what a file says of the engines."""
+    path = tmp_path / "engines.toml"
+    path.write_text(text)
+    engines = load(config=path).engines
+    return [(one.url, one.label, one.weight, one.capacity, one.enabled) for one in engines]
+
+
+def test_an_engine_may_be_a_table_beside_addresses_or_instead_of_them(tmp_path: Path) -> None:
+    table = '[[engine]]\nurl = "b"\nlabel = "attic"\nweight = 2\ncapacity = 4\nenabled = false\n'
+    told = ("http://b:6878", "attic", 2.0, 4, False)
+    assert entry_words(table, tmp_path) == [told]
+    plain = ("http://a:1", "a:1", 1.0, None, True)
+    assert entry_words(f'engines = ["a:1"]\n{table}', tmp_path) == [plain, told]
+    assert entry_words(f'engines = "a:1"\n{table}', tmp_path) == [plain, told]
+    assert entry_words('engines = [{url = "b", label = ""}]', tmp_path) == [
+        ("http://b:6878", "b:6878", 1.0, None, True)
+    ]
+
+
+def test_an_engine_on_the_command_line_replaces_the_tables(tmp_path: Path) -> None:
+    path = tmp_path / "engines.toml"
+    path.write_text('[[engine]]\nurl = "b"')
+    assert urls(load({"engines": ["c"]}, config=path)) == ("http://c:6878",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[engine]]\nurl = "b"\nwieght = 2', "unknown key 'wieght' of the engine 'b'; did you mean weight?"),
+        ('[[engine]]\nurl = "b"\nzzz = 2', "unknown key 'zzz' of the engine 'b'"),
+        ('[engine]\nurl = "b"', "[[engine]], with two brackets on each side"),
+        ("engine = 5", "[[engine]], with two brackets on each side"),
+        ("engine = [5]", "[[engine]], with two brackets on each side"),
+        ('[[engine]]\nlabel = "b"', "engines[1].url (from "),
+        ('engines = ["a"]\n[[engine]]\nurl = "b"\nweight = 0', "engines[2].weight (from "),
+        ('[[engine]]\nurl = "b"\nweight = inf', "engines[1].weight (from "),
+        ('[[engine]]\nurl = "b"\ncapacity = 0', "engines[1].capacity (from "),
+        ('[[engine]]\nurl = "b"\ncapacity = 2.5', "engines[1].capacity (from "),
+        ("[[engine]]\nurl = 5", "engines[1].url (from "),
+        ('[[engine]]\nurl = "b/ace"', "an engine's address has no path"),
+        ('[[engine]]\nurl = "b"\nlabel = "<b>"', "a label has at most 64 letters"),
+        ('[[engine]]\nurl = "b"\nlabel = "a\u202eb"', "a label has at most 64 letters"),
+        ('engines = ["a", "http://A:6878/"]', "the engine http://a:6878 is named twice"),
+        ('engines = ["a"]\n[[engine]]\nurl = "b"\nlabel = "a:6878"', "two engines have the label 'a:6878'"),
+        ("engines = [5]", "engines"),
+        ('engines = ["' + "a" * 301 + '"]', "at most 300 characters"),
+        ("engines = [" + ", ".join(f'"a{number}"' for number in range(65)) + "]", "more than 64 engines"),
+        ("engines = []", "engines (from "),
+    ],
+)
+def test_engines_that_cannot_be_used_are_refused_with_their_place_and_the_nearest_key(
+    text: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "engines.toml"
+    path.write_text(text, encoding="utf-8")
+    message = refusal(config=path)
+    assert words in message
+    assert "\n" not in message
+
+
+@given(st.text(max_size=400))
+def test_any_text_is_an_engine_with_a_safe_label_or_a_settings_error(text: str) -> None:
+    try:
+        (engine,) = load({"engines": [text]}).engines
+    except SettingsError:
+        return
+    assert 0 < len(engine.label) <= 64
+    assert engine.label.isprintable()
+    assert not set(engine.label) & set("<>\"'&/\\")

@@ -90,7 +90,7 @@ class App:
         self.pool.start()
         self._stack.push_async_callback(self.pool.close)
         self._stack.push_async_callback(self.stopper.drain, settings.stop_timeout_s)
-        await self.stopper.stop_leftovers(settings.engines)
+        await self.stopper.stop_leftovers(self.pool.urls)
         sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
         self._stack.callback(sampling.cancel)
         self.secret = _admin_secret(settings.state_dir)
@@ -114,7 +114,7 @@ class App:
         host, port = split_address(settings.listen)
         self.addresses = await self.server.start(host, port)
         self._stack.push_async_callback(self.server.stop_listening)
-        log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(settings.engines))
+        log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(self.pool.urls))
         if self.secret.path is not None:
             log.info("the admin secret is in %s", self.secret.path)
 

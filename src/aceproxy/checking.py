@@ -180,7 +180,7 @@ async def check_link(settings: Settings, text: str, *, infohash: bool, watch_s: 
     limits = EngineLimits.from_settings(settings)
     async with engine_session(limits) as session:
         stopper = PlaybackStopper(session, limits)
-        check = _Check(settings, EngineApi(settings.engines[0], session, limits), link)
+        check = _Check(settings, EngineApi(settings.engines[0].url, session, limits), link)
         try:
             await check.run(stopper, watch_s)
         finally:

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     STREAM_NOT_RUNNING = "stream_not_running"
     CLIENT_NOT_FOUND = "client_not_found"
+    ENGINE_NOT_FOUND = "engine_not_found"
+    ENGINE_EXISTS = "engine_exists"
     REQUEST_REFUSED = "request_refused"
     # who may do what
     SIGN_IN_NEEDED = "sign_in_needed"
@@ -43,6 +45,7 @@ class Reason(StrEnum):
     CROSS_SITE = "cross_site"
     # a start that fails
     CONTENT_NOT_FOUND = "content_not_found"
+    NO_ENGINE = "no_engine"
     ENGINE_UNREACHABLE = "engine_unreachable"
     ENGINE_TIMEOUT = "engine_timeout"
     ENGINE_REFUSED = "engine_refused"
@@ -105,6 +108,8 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.METHOD_NOT_ALLOWED: ReasonRow(405, Fault.CLIENT, "This address does not take that method."),
     Reason.STREAM_NOT_RUNNING: ReasonRow(404, Fault.CLIENT, "This stream is not running."),
     Reason.CLIENT_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "The stream has no such client."),
+    Reason.ENGINE_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "There is no engine with this label."),
+    Reason.ENGINE_EXISTS: ReasonRow(409, Fault.CLIENT, "There is an engine with this address or label already."),
     Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
     Reason.SIGN_IN_NEEDED: ReasonRow(
         401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."
@@ -122,6 +127,9 @@ REASONS: dict[Reason, ReasonRow] = {
         Fault.SWARM,
         "The engine cannot find this broadcast: the link is wrong or outdated, or its lookup failed just now.",
         30,
+    ),
+    Reason.NO_ENGINE: ReasonRow(
+        503, Fault.PROXY, "No engine takes streams: there is none, or all are drained or removed.", 15
     ),
     Reason.ENGINE_UNREACHABLE: ReasonRow(
         503, Fault.ENGINE, "No AceStream engine can be reached. Is it running, and is its address right?", 5

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from aceproxy.entries import HOST, EngineEntry, without_doubles
+
 ENV_PREFIX = "ACEPROXY_"
 CONFIG_VARIABLE = "ACEPROXY_CONFIG"  # names the TOML file; not a setting itself
-
-
-_HOST = re.compile(r"[0-9A-Za-z._~:%-]+")
 
 
 class SettingsError(Exception):
@@ -47,20 +44,6 @@ def split_address(text: str) -> tuple[str | None, int]:
 def _address(text: str) -> str:
     split_address(text)
     return text
-
-
-def _engine_url(text: str) -> str:
-    """Normalise an engine's address to `http://host:port`; a bare HOST[:PORT] is taken as well."""
-    text = text.strip()
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{text!r} is not an engine's address such as http://127.0.0.1:6878")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{text!r}: an engine's address has no path, query or user name")
-    if not _HOST.fullmatch(parts.hostname) or parts.port == 0:
-        raise ValueError(f"{text!r} is not an engine's address such as http://127.0.0.1:6878")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{parts.port or 6878}"
 
 
 def _words(value: object) -> object:
@@ -92,7 +75,7 @@ def _network(text: str) -> str:
 
 def _host_pattern(text: str) -> str:
     name = text.strip().lower().removesuffix(".")
-    if name != "*" and not _HOST.fullmatch(name.removeprefix("*.")):
+    if name != "*" and not HOST.fullmatch(name.removeprefix("*.")):
         raise ValueError(f"{text!r} is not a host name, *.NAME or *")
     return name
 
@@ -103,7 +86,7 @@ def _log_format(text: str) -> str:
     return text
 
 
-EngineUrl = Annotated[str, AfterValidator(_engine_url)]
+Entries = Annotated[tuple[EngineEntry, ...], AfterValidator(without_doubles)]
 Network = Annotated[str, AfterValidator(_network)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 Words = BeforeValidator(_words)
@@ -122,8 +105,11 @@ class Settings(BaseModel):
     listen: Annotated[str, AfterValidator(_address)] = Field(
         ":6880", description="Address and port to serve on; an empty host means all interfaces."
     )
-    engines: Annotated[tuple[EngineUrl, ...], Words] = Field(
-        ("http://127.0.0.1:6878",), min_length=1, description="Addresses of the AceStream engines."
+    engines: Annotated[Entries, Words] = Field(
+        ("http://127.0.0.1:6878",),
+        min_length=1,
+        validate_default=True,
+        description="The AceStream engines: addresses, or [[engine]] tables in the file.",
     )
     url_hosts: Annotated[tuple[str, ...], Words] = Field(
         (),
@@ -180,6 +166,19 @@ class Settings(BaseModel):
     engine_probe_s: float = Field(10.0, gt=0, description="Time between health probes (get_version) of an engine.")
     engine_max_streams: int = Field(
         100, ge=1, description="Playbacks that one engine may run at once. Small machines are better off with 3 to 5."
+    )
+    breaker_failures: int = Field(
+        3, ge=1, description="Failures of an engine in a row after which it is left alone while others can do."
+    )
+    breaker_first_s: float = Field(
+        10.0, gt=0, description="For how long a failing engine is left alone at first; doubles with each failed trial."
+    )
+    breaker_max_s: float = Field(300.0, gt=0, description="Longest time for which a failing engine is left alone.")
+    short_play_s: float = Field(
+        5.0, ge=0, description="A playback that the engine ends sooner than this counts as a failure of the engine."
+    )
+    experience_half_life_s: float = Field(
+        600.0, gt=0, description="Time after which what starts on an engine have shown counts half in the choice."
     )
     bad_link_memory_s: float = Field(
         30.0, ge=0, description="For how long a link the engine could not find is refused without asking again."
@@ -254,8 +253,18 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    tables = values.pop("engine", None)
+    if tables is not None:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise SettingsError(f"{path}: an engine is a table headed [[engine]], with two brackets on each side")
+        values["engines"] = [*_listed(values.get("engines", [])), *tables]
     _refuse_unknown(list(values), str(path))
     return values
+
+
+def _listed(value: object) -> list[object]:
+    words = _words(value)
+    return list(words) if isinstance(words, (list, tuple)) else [words]
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -298,4 +307,6 @@ def load_settings(
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{name} (from {origin.get(name, 'the defaults')}): {message}") from error
+        place = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])
+        place = place if "." in place else ""  # a word of a list is told by its own message
+        raise SettingsError(f"{name}{place} (from {origin.get(name, 'the defaults')}): {message}") from error

@@ -1,7 +1,8 @@
-"""Which engine plays a stream: health by probes in the background, and slots.
+"""The engines: which of them plays a stream, and which there are.
 
 Every engine has its own probing task; nobody else ever waits for an engine here. Choosing is a plain function over
-what is known, taking the slot at once, so two streams cannot get the same last one.
+what is known, taking the slot at once, so two streams cannot get the same last one. Engines come, go and are drained
+while streams run.
 """
 
 from __future__ import annotations
@@ -9,202 +10,237 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 
 import aiohttp
 
+from aceproxy.engine import choice
 from aceproxy.engine.api import EngineApi, EngineLimits
+from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link
+from aceproxy.engine.pooled import EngineSnapshot, PooledEngine
+from aceproxy.engine.probing import probe
+from aceproxy.entries import ENGINES_LIMIT, EngineEntry
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 
-EngineState = Literal["unknown", "up", "down", "hung"]
-"""`hung` accepts connections but does not answer; `down` covers everything else that is not `up`."""
+__all__ = ["EngineHandle", "EnginePool", "EngineSnapshot"]
 
-_PREFERENCE: dict[EngineState, int] = {"up": 0, "unknown": 1, "down": 2, "hung": 3}
+DOUBT_S = 120.0  # for how long it is remembered that a link failed on an engine
+DOUBTS_LIMIT = 1000  # links of which that is remembered
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSnapshot:
-    """What is known of an engine. `last_ok_age_s` is the age of its last answered probe, None if there was none."""
-
-    url: str
-    state: EngineState
-    version: str
-    streams: int
-    capacity: int
-    last_ok_age_s: float | None
-    last_error: str
-
-
-@dataclass(slots=True, eq=False)
-class _Engine:
-    """One engine; only the pool touches it."""
-
-    api: EngineApi
-    capacity: int
-    state: EngineState = "unknown"
-    version: str = ""
-    streams: int = 0
-    last_ok_at: float | None = None
-    last_error: str = ""
-    probe_now: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def reachable(self) -> bool:
-        return self.state in ("up", "unknown")
-
-
-class EngineHandle:
-    """A slot on an engine, held until `release`; a context manager that releases."""
-
-    def __init__(self, engine: _Engine) -> None:
-        self._engine = engine
-        self._held = True
-        engine.streams += 1
-
-    @property
-    def url(self) -> str:
-        """The engine's address."""
-        return self._engine.api.url
-
-    @property
-    def api(self) -> EngineApi:
-        """The engine's API."""
-        return self._engine.api
-
-    def release(self) -> None:
-        """Give the slot back. May be called again."""
-        if self._held:
-            self._held = False
-            self._engine.streams -= 1
-
-    def note_failure(self, error: AceProxyError) -> None:
-        """Tell the pool that a call on this engine failed, so that it does not have to find out by itself.
-
-        An engine that cannot be reached counts as down from now on; after a timeout or refusal it is probed at once.
-        Other reasons say nothing about the engine and are ignored.
-        """
-        if error.reason is Reason.ENGINE_UNREACHABLE:
-            _note(self._engine, "down", error.detail)
-        elif error.reason in (Reason.ENGINE_TIMEOUT, Reason.ENGINE_REFUSED):
-            self._engine.probe_now.set()
-
-    def __enter__(self) -> EngineHandle:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
-
-
 class EnginePool:
-    """The configured engines. All methods belong to the event loop."""
+    """The engines. All methods belong to the event loop, and none but `close` waits."""
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         """Take engines and limits from the settings; nothing is contacted before `start`."""
-        limits = EngineLimits.from_settings(settings)
-        self._probe_s = settings.engine_probe_s
-        self._engines = tuple(
-            _Engine(EngineApi(url, session, limits), settings.engine_max_streams)
-            for url in dict.fromkeys(settings.engines)
-        )
-        self._probes: list[asyncio.Task[None]] = []
+        self.on_change: Callable[[], None] = lambda: None  # an engine was added, removed, drained or undrained
+        self._settings = settings
+        self._session = session
+        self._limits = EngineLimits.from_settings(settings)
+        self._engines: dict[str, PooledEngine] = {}  # by label
+        self._probes: dict[PooledEngine, asyncio.Task[None]] = {}
+        self._doubts: OrderedDict[tuple[str, str], float] = OrderedDict()  # (link key, engine's label) -> since when
+        self._is_started = False
+        for entry in settings.engines:
+            self._put(entry, at_run_time=False)
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The addresses of all engines."""
-        return tuple(engine.api.url for engine in self._engines)
+        return tuple(engine.api.url for engine in self._engines.values())
 
     def start(self) -> None:
         """Begin probing. Needs a running event loop; does not wait for any engine."""
-        loop = asyncio.get_running_loop()
-        self._probes = [
-            loop.create_task(self._probe(engine), name=f"probe {engine.api.url}") for engine in self._engines
-        ]
+        self._is_started = True
+        for engine in self._engines.values():
+            self._begin_probing(engine)
 
     async def close(self) -> None:
         """Stop probing. Slots stay as they are. Cancel-safe."""
-        for task in self._probes:
+        self._is_started = False
+        tasks = list(self._probes.values())
+        for task in tasks:
             task.cancel()
-        if self._probes:
-            await asyncio.wait(self._probes)
-        self._probes = []
+        if tasks:
+            await asyncio.wait(tasks)
 
-    def choose(self, link: Link, exclude: Collection[str] = ()) -> EngineHandle:
-        """Take a slot on an engine for `link`: the least busy of those that can be reached, by what is known now.
+    # --- for streams ---
 
-        `exclude` names engines (by URL) that failed a moment ago. Where no engine is known to be reachable, one is
-        handed out all the same: what is known may be old, and the start will tell. Never waits.
+    def choose(
+        self, link: Link, exclude: Collection[str] = (), *, prefer: str | None = None, spare: bool = False
+    ) -> EngineHandle:
+        """Take a slot on an engine for `link`, by what is known now; see `choice.choose`. Never waits.
+
+        `exclude` names engines (by URL) that failed a moment ago; `prefer` names one (by URL) that is taken if nothing
+        speaks against it. A `spare` slot is one that gives way: it is only given where there is room beyond it, and its
+        `leave_requested` is set when another stream needs it. Where no engine is known to be reachable, one is handed
+        out all the same: what is known may be old, and the start will tell.
 
         Raises AceProxyError: AT_CAPACITY if every engine that might be reached is full, ENGINE_UNREACHABLE if all are
-        excluded.
+        excluded, NO_ENGINE if none takes streams at all.
         """
-        engines = [engine for engine in self._engines if engine.api.url not in exclude]
+        meant = [engine for engine in self._engines.values() if engine.takes_streams]
+        if not meant:
+            raise AceProxyError(Reason.NO_ENGINE)
+        engines = [engine for engine in meant if engine.api.url not in exclude]
         if not engines:
             raise AceProxyError(Reason.ENGINE_UNREACHABLE, "; ".join(self._faults()))
-        candidates = [engine for engine in engines if engine.reachable] or engines
-        free = [engine for engine in candidates if engine.streams < engine.capacity]
-        if not free:
+        now = time.monotonic()
+        fastest_s = min(
+            (start_s for one in engines if (start_s := one.experience.start_s(now)) is not None), default=None
+        )
+        standings = [one.standing(now, fastest_s, doubted=self._is_doubted(link, one, now)) for one in engines]
+        chosen = _preferred(standings, engines, prefer) or choice.choose(standings)
+        if chosen is None or (spare and not _is_fit_for_spare(chosen)):
             raise AceProxyError(Reason.AT_CAPACITY)
-        chosen = min(free, key=lambda engine: (_PREFERENCE[engine.state], engine.streams / engine.capacity))
-        log.debug("%s goes to %s", link.label, chosen.api.url)
-        return EngineHandle(chosen)
+        engine = self._engines[chosen.label]
+        if chosen.streams >= chosen.capacity:
+            _take_back_a_spare(engine)
+        log.debug("%s goes to %s", link.label, chosen.label)
+        return EngineHandle(engine, self, link.key, spare=spare)
 
     def snapshot(self) -> tuple[EngineSnapshot, ...]:
-        """Return what is known of every engine, in the order of the settings. Never waits."""
+        """Return what is known of every engine, in the order in which they came. Never waits."""
         now = time.monotonic()
-        return tuple(
-            EngineSnapshot(
-                url=engine.api.url,
-                state=engine.state,
-                version=engine.version,
-                streams=engine.streams,
-                capacity=engine.capacity,
-                last_ok_age_s=None if engine.last_ok_at is None else now - engine.last_ok_at,
-                last_error=engine.last_error,
-            )
-            for engine in self._engines
+        return tuple(engine.snapshot(now) for engine in self._engines.values())
+
+    # --- which engines there are ---
+
+    def find(self, label: str) -> EngineSnapshot:
+        """Return what is known of one engine. Raises ENGINE_NOT_FOUND."""
+        return self._find(label).snapshot(time.monotonic())
+
+    def add(self, entry: EngineEntry) -> EngineSnapshot:
+        """Take in an engine; it is probed at once. Raises ENGINE_EXISTS, BAD_PARAMETER if there are too many."""
+        for engine in self._engines.values():
+            if engine.entry.label == entry.label or engine.api.url == entry.url:
+                detail = f"{engine.entry.label} is {engine.api.url}"
+                raise AceProxyError(Reason.ENGINE_EXISTS, detail + (", which is leaving" if engine.leaving else ""))
+        if len(self._engines) >= ENGINES_LIMIT:
+            raise AceProxyError(Reason.BAD_PARAMETER, f"there are {ENGINES_LIMIT} engines already")
+        engine = self._put(entry, at_run_time=True)
+        log.info("engine %s at %s was added", entry.label, entry.url)
+        if self._is_started:
+            self._begin_probing(engine)
+        self.on_change()
+        return engine.snapshot(time.monotonic())
+
+    def remove(self, label: str) -> EngineSnapshot:
+        """Let an engine go: it gets no new streams, those on it move away, and without any it is forgotten.
+
+        Raises ENGINE_NOT_FOUND.
+        """
+        engine = self._find(label)
+        engine.leaving = True
+        log.info("engine %s is to go; %d streams are on it", label, len(engine.handles))
+        engine.ask_to_leave()
+        self.released(engine)
+        self.on_change()
+        return engine.snapshot(time.monotonic())
+
+    def drain(self, label: str) -> EngineSnapshot:
+        """Give an engine no new streams and have those on it move away. Raises ENGINE_NOT_FOUND."""
+        engine = self._find(label)
+        if not engine.draining:
+            engine.draining = True
+            log.info("engine %s is drained; %d streams are on it", label, len(engine.handles))
+        engine.ask_to_leave()
+        self.on_change()
+        return engine.snapshot(time.monotonic())
+
+    def undrain(self, label: str) -> EngineSnapshot:
+        """Give an engine streams again, also one that was to go. Raises ENGINE_NOT_FOUND."""
+        engine = self._find(label)
+        if not engine.takes_streams:
+            engine.draining = engine.leaving = False
+            log.info("engine %s takes streams again", label)
+        for handle in engine.handles:
+            handle.leave_requested.clear()
+        self.on_change()
+        return engine.snapshot(time.monotonic())
+
+    # --- SlotOwner ---
+
+    def delivered(self, handle: EngineHandle) -> None:
+        """Hear that a playback delivers: engines on which the same link failed a moment ago were wrong about it."""
+        now = time.monotonic()
+        for label, engine in self._engines.items():
+            since_at = self._doubts.pop((handle.link_key, label), None)
+            if since_at is not None and now - since_at < DOUBT_S and label != handle.label:
+                log.info("engine %s could not play what %s plays", label, handle.label)
+                engine.note_proved_wrong()
+
+    def failed(self, handle: EngineHandle, error: AceProxyError) -> None:
+        """Hear that a start failed for the broadcast's sake, as it seems: another engine is tried first next time."""
+        key = (handle.link_key, handle.label)
+        self._doubts[key] = time.monotonic()
+        self._doubts.move_to_end(key)
+        while len(self._doubts) > DOUBTS_LIMIT:
+            self._doubts.popitem(last=False)
+
+    def released(self, engine: PooledEngine) -> None:
+        """Hear that a slot is free: the last one of an engine that is to go was waited for."""
+        if not engine.leaving or engine.handles or self._engines.get(engine.entry.label) is not engine:
+            return
+        del self._engines[engine.entry.label]
+        task = self._probes.get(engine)
+        if task is not None:
+            task.cancel()
+        log.info("engine %s is gone", engine.entry.label)
+
+    # --- own ---
+
+    def _put(self, entry: EngineEntry, *, at_run_time: bool) -> PooledEngine:
+        api = EngineApi(entry.url, self._session, self._limits)
+        engine = PooledEngine(entry, api, self._settings, at_run_time=at_run_time)
+        self._engines[entry.label] = engine
+        return engine
+
+    def _begin_probing(self, engine: PooledEngine) -> None:
+        task = asyncio.get_running_loop().create_task(
+            probe(engine, self._settings.engine_probe_s), name=f"probe {engine.entry.label}"
         )
+        self._probes[engine] = task
+        task.add_done_callback(lambda _: self._probes.pop(engine, None))
+
+    def _find(self, label: str) -> PooledEngine:
+        engine = self._engines.get(label)
+        if engine is None:
+            raise AceProxyError(Reason.ENGINE_NOT_FOUND)
+        return engine
+
+    def _is_doubted(self, link: Link, engine: PooledEngine, now: float) -> bool:
+        since_at = self._doubts.get((link.key, engine.entry.label))
+        return since_at is not None and now - since_at < DOUBT_S
 
     def _faults(self) -> list[str]:
-        return [f"{engine.api.url}: {engine.last_error}" for engine in self._engines if engine.last_error][:5]
-
-    async def _probe(self, engine: _Engine) -> None:
-        """Probe one engine for ever; the period is counted from probe to probe, not from answer to probe."""
-        loop = asyncio.get_running_loop()
-        while True:
-            began_at = loop.time()
-            engine.probe_now.clear()
-            try:
-                version = await engine.api.version()
-            except AceProxyError as error:
-                state: EngineState = "hung" if error.reason is Reason.ENGINE_TIMEOUT else "down"
-                _note(engine, state, error.detail or error.reason.value)
-            else:
-                engine.last_ok_at = time.monotonic()
-                engine.version = version.version
-                _note(engine, "up", "")
-            try:
-                async with asyncio.timeout_at(began_at + self._probe_s):
-                    await engine.probe_now.wait()
-            except TimeoutError:
-                continue  # the next probe is due
+        return [f"{one.entry.label}: {one.last_error}" for one in self._engines.values() if one.last_error][:5]
 
 
-def _note(engine: _Engine, state: EngineState, last_error: str) -> None:
-    """Set an engine's state; a change is worth a line in the log."""
-    engine.last_error = last_error
-    if state == engine.state:
-        return
-    engine.state = state
-    if state == "up":
-        log.info("engine %s is up, version %s", engine.api.url, engine.version or "unknown")
-    else:
-        log.warning("engine %s is %s: %s", engine.api.url, state, last_error)
+def _preferred(
+    standings: list[choice.Standing], engines: list[PooledEngine], prefer: str | None
+) -> choice.Standing | None:
+    """Return the engine that is preferred, if nothing speaks against it."""
+    for standing, engine in zip(standings, engines, strict=True):
+        fit = standing.is_reachable and standing.allowed and standing.has_room and not standing.doubted
+        if engine.api.url == prefer and fit:
+            return standing
+    return None
+
+
+def _is_fit_for_spare(standing: choice.Standing) -> bool:
+    """Whether an engine may hold something ready: a spare is no reason to try a doubtful one, or to fill one up."""
+    return standing.state == "up" and standing.allowed and standing.streams < standing.capacity
+
+
+def _take_back_a_spare(engine: PooledEngine) -> None:
+    """Ask for the slot of a spare; until its holder has let go there is one playback too many."""
+    for handle in engine.handles:
+        if handle.spare and not handle.leave_requested.is_set():
+            handle.leave_requested.set()
+            return

@@ -128,6 +128,7 @@ class Source:
         self._reader = opened.reader
         settings = self._upstream.settings
         self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
+        handle.note_delivered()
         if self.paused:  # by its first bytes, before there was a reader
             self._reader.pause()
 
@@ -143,11 +144,11 @@ class Source:
             while not ended.done():
                 left_s = silence_s if self.paused else reader.last_byte_at + silence_s - loop.time()
                 if left_s <= 0:
-                    return AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s")
+                    return self._lost(AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s"))
                 await asyncio.wait({ended}, timeout=left_s)
             end = ended.result()
             self._note_end(end)
-            return AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}")
+            return self._lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
         finally:
             ended.cancel()
             polling.cancel()
@@ -156,7 +157,9 @@ class Source:
     async def wait_ended(self) -> None:
         """Wait until the engine ends the body. Cancel-safe."""
         assert self._reader is not None
-        self._note_end(await self._reader.wait_ended())
+        end = await self._reader.wait_ended()
+        self._note_end(end)
+        self._lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -211,6 +214,12 @@ class Source:
         if progress.peers is not None:
             parts.append(f"{progress.peers} peers")
         return ", ".join(part for part in [*parts, progress.detail] if part)
+
+    def _lost(self, error: AceProxyError) -> AceProxyError:
+        """Tell the pool of a loss; a recording that came to its end is none."""
+        if self._handle is not None and not self.came_to_its_end:
+            self._handle.note_lost(error)
+        return error
 
     def _note_end(self, end: MediaEnd) -> None:
         is_recording = self.playback is not None and self.playback.is_live is False

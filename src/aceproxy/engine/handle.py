@@ -1,0 +1,140 @@
+"""Slots on engines, as those who hold them see them. Belongs to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Protocol
+
+from aceproxy.engine.api import EngineApi
+from aceproxy.engine.pooled import DOUBTFUL, LIKELY_FAILURES, PLAIN_FAILURES, PooledEngine
+from aceproxy.errors import AceProxyError
+
+
+class SlotOwner(Protocol):
+    """Who gives the slots, as a slot sees it."""
+
+    def delivered(self, handle: EngineHandle) -> None:
+        """A playback delivers."""
+
+    def failed(self, handle: EngineHandle, error: AceProxyError) -> None:
+        """A start failed."""
+
+    def released(self, engine: PooledEngine) -> None:
+        """A slot is free."""
+
+
+class EngineHandle:
+    """A slot on an engine, held until `release`; a context manager that releases.
+
+    Whoever holds it tells what comes of it: `note_delivered` with the first bytes, `note_failure` for a start that
+    failed, `note_lost` for a playback that the engine's side ended. A playback that lasts `short_play_s` is a success.
+    """
+
+    def __init__(self, engine: PooledEngine, owner: SlotOwner, link_key: str, *, spare: bool = False) -> None:
+        self.leave_requested = asyncio.Event()
+        """Set while the pool wants this slot free: the engine is drained or removed, or another stream needs the slot
+        of a spare. The holder moves to another engine (`EnginePool.choose` gives none that is drained) and then
+        releases this one; a holder that finds no other stays. Cleared if the drain is taken back.
+        """
+        self.link_key = link_key
+        self.spare = spare
+        self.settled = False  # has lasted
+        self.permit = engine.breaker.begin(time.monotonic())
+        self._engine = engine
+        self._owner = owner
+        self._taken_at = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._told = False  # the breaker knows what came of it
+        self._held = True
+        engine.handles.add(self)
+
+    @property
+    def url(self) -> str:
+        """The engine's address."""
+        return self._engine.api.url
+
+    @property
+    def label(self) -> str:
+        """The engine's label."""
+        return self._engine.entry.label
+
+    @property
+    def api(self) -> EngineApi:
+        """The engine's API."""
+        return self._engine.api
+
+    @property
+    def delivered(self) -> bool:
+        """Whether there were first bytes."""
+        return self._timer is not None or self.settled
+
+    def note_delivered(self) -> None:
+        """Tell that the playback delivers. Needs a running event loop. Only the first call counts."""
+        if self.delivered or not self._held:
+            return
+        now = time.monotonic()
+        self._engine.experience.delivered(now - self._taken_at, now)
+        self._timer = asyncio.get_running_loop().call_later(self._engine.settle_s, self._settle)
+        self._owner.delivered(self)
+
+    def note_failure(self, error: AceProxyError) -> None:
+        """Tell that a start failed, so that the pool does not have to find out by itself.
+
+        What is the engine's fault counts against it; an engine that cannot be reached is down from now on, and in the
+        other cases it is probed at once. What is the broadcast's fault does not, unless the same link then plays on
+        another engine.
+        """
+        if self._told:
+            return
+        if error.reason in (*PLAIN_FAILURES, *LIKELY_FAILURES):
+            self._told = True
+            self._engine.note_failure(self, error)
+        elif error.reason in DOUBTFUL:
+            self._owner.failed(self, error)
+
+    def note_lost(self, error: AceProxyError) -> None:
+        """Tell that the engine's side ended a playback, or fell silent. Soon after its start that is a failure; later
+        it only is a reason to see how the engine is.
+        """
+        if self.settled or self._told:
+            self._engine.probe_now.set()
+            return
+        self._told = True
+        self._stop_timer()
+        self._engine.note_failure(self, error)
+
+    def keep(self) -> None:
+        """Make a spare slot a slot like any other."""
+        self.spare = False
+        if self._engine.takes_streams:
+            self.leave_requested.clear()
+
+    def release(self) -> None:
+        """Give the slot back. May be called again."""
+        if not self._held:
+            return
+        self._held = False
+        self._stop_timer()
+        if not self._told:
+            self._engine.breaker.told_nothing(self.permit)
+        self._engine.handles.discard(self)
+        self._owner.released(self._engine)
+
+    def _settle(self) -> None:
+        self.settled = True
+        self._told = True
+        self._engine.note_success(self)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def __enter__(self) -> EngineHandle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

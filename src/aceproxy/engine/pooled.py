@@ -1,0 +1,225 @@
+"""One engine of the pool and all that is known of it. Belongs to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aceproxy.engine.api import EngineApi
+from aceproxy.engine.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from aceproxy.engine.choice import EngineState, Standing, relative_speed
+from aceproxy.engine.experience import Experience
+from aceproxy.entries import EngineEntry
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.settings import Settings
+
+PLAIN_FAILURES = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED)  # have nothing to do with the broadcast
+LIKELY_FAILURES = (Reason.ENGINE_TIMEOUT, Reason.ENGINE_ERROR, Reason.NO_DATA)  # of the engine, unless it is the link
+DOUBTFUL = (Reason.CONTENT_NOT_FOUND, Reason.NO_PEERS, Reason.START_TIMEOUT, Reason.SESSION_LOST)
+"""Of the broadcast, as far as anybody can tell, until the same link plays on another engine."""
+BLAMED_LINKS = 100  # whose failures are told apart, per engine
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSnapshot:
+    """What is known of an engine.
+
+    `breaker_wait_s`: until it is tried again; `failures`: in a row. `starts`, `start_failures`: ever; `failure_rate`
+    and `start_s` (None if unknown): experience, the old counting less. `last_ok_age_s`: since it last told its version,
+    None if it never has. `leaving`: removed, and forgotten once its last stream is off it. `at_run_time`: not one of
+    the settings.
+    """
+
+    url: str
+    label: str
+    state: EngineState
+    version: str
+    streams: int
+    spares: int
+    capacity: int
+    weight: float
+    draining: bool
+    leaving: bool
+    at_run_time: bool
+    breaker: BreakerState
+    breaker_wait_s: float
+    failures: int
+    starts: int
+    start_failures: int
+    failure_rate: float
+    start_s: float | None
+    last_ok_age_s: float | None
+    last_error: str
+
+
+class Slot(Protocol):
+    """A slot as its engine sees it; see `handle.EngineHandle`."""
+
+    link_key: str
+    spare: bool
+    settled: bool
+    permit: Permit
+    leave_requested: asyncio.Event
+
+
+class PooledEngine:
+    """One engine; only the pool, its probes and its handles touch it."""
+
+    def __init__(self, entry: EngineEntry, api: EngineApi, settings: Settings, *, at_run_time: bool) -> None:
+        """Begin with nothing known."""
+        self.entry = entry
+        self.api = api
+        self.at_run_time = at_run_time
+        self.capacity = entry.capacity or settings.engine_max_streams
+        self.settle_s = settings.short_play_s
+        self.breaker = Breaker(
+            BreakerLimits(settings.breaker_failures, settings.breaker_first_s, settings.breaker_max_s)
+        )
+        self.experience = Experience(settings.experience_half_life_s)
+        self.handles: set[Slot] = set()
+        self.draining = not entry.enabled
+        self.leaving = False
+        self.state: EngineState = "unknown"
+        self.version = ""
+        self.back_at: float | None = None  # when it came back after it was gone
+        self.last_ok_at: float | None = None
+        self.last_error = ""
+        self.probe_now = asyncio.Event()
+        self._blamed: set[str] = set()  # keys of the links that have failed since the last success
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether it is meant to get new streams."""
+        return not (self.draining or self.leaving)
+
+    @property
+    def spares(self) -> int:
+        """How many of its slots give way to others."""
+        return sum(handle.spare for handle in self.handles)
+
+    def standing(self, now: float, fastest_s: float | None, *, doubted: bool) -> Standing:
+        """Return what counts of it for a choice; `fastest_s` is the usual start time of the fastest engine."""
+        speed = 1.0
+        if fastest_s is not None:
+            speed = relative_speed(self.experience.expected_start_s(now, fastest_s), fastest_s)
+        return Standing(
+            label=self.entry.label,
+            state=self.state,
+            allowed=self.breaker.allows(now),
+            wait_s=self.breaker.wait_s(now),
+            streams=len(self.handles),
+            starting=sum(not handle.settled for handle in self.handles),
+            spares=self.spares,
+            capacity=self.capacity,
+            weight=self.entry.weight,
+            failure_rate=self.experience.failure_rate(now),
+            speed=speed,
+            back_s=None if self.back_at is None else now - self.back_at,
+            doubted=doubted,
+        )
+
+    def snapshot(self, now: float) -> EngineSnapshot:
+        """Return what is known of it."""
+        return EngineSnapshot(
+            url=self.api.url,
+            label=self.entry.label,
+            state=self.state,
+            version=self.version,
+            streams=len(self.handles),
+            spares=self.spares,
+            capacity=self.capacity,
+            weight=self.entry.weight,
+            draining=self.draining,
+            leaving=self.leaving,
+            at_run_time=self.at_run_time,
+            breaker=self.breaker.state(now),
+            breaker_wait_s=self.breaker.wait_s(now),
+            failures=self.breaker.failures,
+            starts=self.experience.starts,
+            start_failures=self.experience.failures,
+            failure_rate=self.experience.failure_rate(now),
+            start_s=self.experience.start_s(now),
+            last_ok_age_s=None if self.last_ok_at is None else now - self.last_ok_at,
+            last_error=self.last_error,
+        )
+
+    def ask_to_leave(self) -> None:
+        """Ask the streams here to move to another engine; see `handle.EngineHandle.leave_requested`."""
+        for handle in self.handles:
+            handle.leave_requested.set()
+
+    def note_answer(self, version: str) -> None:
+        """Take note that it told its version."""
+        now = time.monotonic()
+        self.last_ok_at = now
+        self.version = version
+        if self.state in ("down", "hung"):
+            self.back_at = now
+            self.breaker.contact_back(now)
+        self._set_state("up", "")
+
+    def note_silence(self, error: AceProxyError) -> None:
+        """Take note that it did not tell its version."""
+        self._watch_breaker(self.breaker.contact_lost)
+        self._set_state("hung" if error.reason is Reason.ENGINE_TIMEOUT else "down", error.detail or error.reason.value)
+
+    def note_success(self, handle: Slot) -> None:
+        """Take note that a playback lasted."""
+        self._blamed.clear()
+        self.experience.lasted(time.monotonic())
+        self._watch_breaker(lambda _: self.breaker.succeeded(handle.permit))
+
+    def note_failure(self, handle: Slot, error: AceProxyError) -> None:
+        """Take note of a failure that is the engine's fault. It is probed at once, or counts as down.
+
+        The same link again and again is no proof against the engine: such failures count once for each link.
+        """
+        self.experience.failed(time.monotonic())
+        if error.reason in PLAIN_FAILURES or self._is_new_blame(handle.link_key):
+            self._watch_breaker(lambda now: self.breaker.failed(handle.permit, now))
+        else:
+            self.breaker.told_nothing(handle.permit)
+        if error.reason is Reason.ENGINE_UNREACHABLE:
+            self._set_state("down", error.detail)
+        self.probe_now.set()
+
+    def note_proved_wrong(self) -> None:
+        """Take note that a link which failed here for the broadcast's sake, as it seemed, plays on another engine."""
+        self.experience.failed(time.monotonic())
+        self._watch_breaker(self.breaker.contact_lost)
+
+    def _is_new_blame(self, link_key: str) -> bool:
+        is_new = link_key not in self._blamed
+        if len(self._blamed) < BLAMED_LINKS:
+            self._blamed.add(link_key)
+        return is_new
+
+    def _watch_breaker(self, change: Callable[[float], None]) -> None:
+        """Change the breaker; what comes of it is worth a line in the log where it opens or closes."""
+        now = time.monotonic()
+        before = self.breaker.state(now)
+        change(now)
+        after = self.breaker.state(now)
+        if before != after and after == "open":
+            wait_s = self.breaker.wait_s(now)
+            times = self.breaker.failures
+            log.warning("engine %s has failed %d times: left alone for %g s", self.entry.label, times, wait_s)
+        elif before != after and after == "closed":
+            log.info("engine %s does well again", self.entry.label)
+
+    def _set_state(self, state: EngineState, last_error: str) -> None:
+        """Set the state; a change is worth a line in the log."""
+        self.last_error = last_error
+        if state == self.state:
+            return
+        self.state = state
+        if state == "up":
+            log.info("engine %s is up, version %s", self.entry.label, self.version or "unknown")
+        else:
+            log.warning("engine %s is %s: %s", self.entry.label, state, last_error)

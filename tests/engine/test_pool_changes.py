@@ -1,0 +1,175 @@
+"""Engines that are drained, undrained, added and removed while they play, and slots that give way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+
+from aceproxy.engine.links import parse_link
+from aceproxy.engine.pool import EnginePool
+from aceproxy.entries import ENGINES_LIMIT, EngineEntry
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator
+from tests.waiting import until
+
+LINK = parse_link("0a4848271c91ce2d8965ce416267c25047dc8141")
+A, B = "http://127.0.0.1:1", "http://127.0.0.1:2"
+Make = Callable[..., EnginePool]
+
+
+@pytest.fixture
+async def make(session: aiohttp.ClientSession) -> AsyncIterator[Make]:
+    """Build pools of these engines; closed after the test."""
+    pools: list[EnginePool] = []
+
+    def build(*engines: object, capacity: int = 2) -> EnginePool:
+        settings = Settings(engines=engines, engine_max_streams=capacity, engine_probe_s=0.1, stat_timeout_s=0.1)
+        pools.append(EnginePool(settings, session))
+        return pools[-1]
+
+    yield build
+    for pool in pools:
+        await pool.close()
+
+
+def refusal(call: Callable[[], object]) -> AceProxyError:
+    """Return why a call is refused."""
+    with pytest.raises(AceProxyError) as caught:
+        call()
+    return caught.value
+
+
+def test_a_drained_engine_asks_its_streams_to_leave_and_gets_no_new_ones(make: Make) -> None:
+    pool = make({"url": A, "label": "attic"}, B)
+    on_a, on_b = pool.choose(LINK), pool.choose(LINK)
+    assert (on_a.label, on_b.label) == ("attic", "127.0.0.1:2")
+    told = pool.drain("attic")
+    assert (told.draining, told.streams, told.leaving) == (True, 1, False)
+    assert on_a.leave_requested.is_set()
+    assert not on_b.leave_requested.is_set()
+    moved = pool.choose(LINK)
+    assert moved.url == B
+    on_a.release()
+    assert refusal(lambda: pool.choose(LINK)).reason is Reason.AT_CAPACITY  # the drained one is no way out
+    assert [one.streams for one in pool.snapshot()] == [0, 2]
+    assert pool.undrain("attic").draining is False
+    assert pool.choose(LINK).url == A
+
+
+def test_undraining_takes_the_wish_back(make: Make) -> None:
+    pool = make(A)
+    handle = pool.choose(LINK)
+    pool.drain("127.0.0.1:1")
+    pool.undrain("127.0.0.1:1")
+    assert not handle.leave_requested.is_set()
+
+
+def test_with_all_engines_drained_there_is_none(make: Make) -> None:
+    pool = make({"url": A, "enabled": False})
+    assert pool.snapshot()[0].draining is True
+    assert refusal(lambda: pool.choose(LINK)).reason is Reason.NO_ENGINE
+    pool.undrain("127.0.0.1:1")
+    assert pool.choose(LINK).url == A
+
+
+async def test_a_removed_engine_is_forgotten_when_its_last_stream_is_gone(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = make(A, B)
+    pool.start()
+    first, second = pool.choose(LINK), pool.choose(LINK)
+    third = pool.choose(LINK)
+    assert [one.url for one in (first, second, third)] == [A, B, A]
+    with caplog.at_level(logging.INFO):
+        told = pool.remove("127.0.0.1:1")
+    assert (told.leaving, told.streams) == (True, 2)
+    assert first.leave_requested.is_set()
+    assert third.leave_requested.is_set()
+    assert refusal(lambda: pool.add(EngineEntry(url=A))).detail == "127.0.0.1:1 is http://127.0.0.1:1, which is leaving"
+    first.release()
+    assert pool.find("127.0.0.1:1").streams == 1
+    third.release()
+    third.release()
+    assert refusal(lambda: pool.find("127.0.0.1:1")).reason is Reason.ENGINE_NOT_FOUND
+    assert pool.urls == (B,)
+    await until(lambda: sum(task.get_name().startswith("probe") for task in asyncio.all_tasks()) == 1)
+    second.note_lost(AceProxyError(Reason.SOURCE_ENDED))  # whoever still holds a slot does no harm with it
+    pool.remove("127.0.0.1:2")
+    assert refusal(lambda: pool.choose(LINK)).reason is Reason.NO_ENGINE
+
+
+async def test_a_removal_can_be_taken_back_while_streams_are_left(make: Make) -> None:
+    pool = make(A)
+    handle = pool.choose(LINK)
+    pool.remove("127.0.0.1:1")
+    pool.undrain("127.0.0.1:1")
+    assert not handle.leave_requested.is_set()
+    handle.release()
+    assert pool.urls == (A,)
+    assert pool.choose(LINK).url == A
+
+
+async def test_an_engine_that_is_added_is_probed_at_once_and_gets_streams(make: Make, simulator: Simulator) -> None:
+    pool = make(A)
+    changes: list[tuple[str, ...]] = []
+    pool.on_change = lambda: changes.append(pool.urls)
+    pool.start()
+    told = pool.add(EngineEntry(url=simulator.url, label="new", weight=2, capacity=7))
+    assert (told.state, told.capacity, told.weight, told.at_run_time) == ("unknown", 7, 2.0, True)
+    await until(lambda: pool.find("new").state == "up")
+    assert pool.choose(LINK).url == simulator.url
+    assert changes == [(A, simulator.url)]
+
+
+def test_labels_and_addresses_are_unique_and_engines_bounded(make: Make) -> None:
+    pool = make({"url": A, "label": "attic"})
+    assert refusal(lambda: pool.add(EngineEntry(url=B, label="attic"))).reason is Reason.ENGINE_EXISTS
+    assert refusal(lambda: pool.add(EngineEntry(url=A, label="other"))).reason is Reason.ENGINE_EXISTS
+    for number in range(1, ENGINES_LIMIT):
+        pool.add(EngineEntry(url=f"http://127.0.0.1:{1000 + number}"))
+    assert refusal(lambda: pool.add(EngineEntry(url=B))).reason is Reason.BAD_PARAMETER
+    for call in (pool.find, pool.remove, pool.drain, pool.undrain):
+        assert refusal(lambda call=call: call("nobody")).reason is Reason.ENGINE_NOT_FOUND  # type: ignore[misc]  # bound
+
+
+async def test_a_spare_slot_gives_way_to_a_stream_that_needs_it(make: Make, simulator: Simulator) -> None:
+    pool = make(simulator.url)
+    assert refusal(lambda: pool.choose(LINK, spare=True)).reason is Reason.AT_CAPACITY  # not known to be up
+    pool.start()
+    await until(lambda: pool.snapshot()[0].state == "up")
+    spare, first = pool.choose(LINK, spare=True), pool.choose(LINK)
+    assert pool.snapshot()[0].spares == 1
+    assert refusal(lambda: pool.choose(LINK, spare=True)).reason is Reason.AT_CAPACITY
+    assert not spare.leave_requested.is_set()
+    second = pool.choose(LINK)
+    assert spare.leave_requested.is_set()
+    assert not first.leave_requested.is_set()
+    assert not second.leave_requested.is_set()
+    assert refusal(lambda: pool.choose(LINK)).reason is Reason.AT_CAPACITY
+    spare.release()
+    assert pool.snapshot()[0].streams == 2
+
+
+async def test_a_spare_slot_that_is_kept_is_one_like_any_other(make: Make, simulator: Simulator) -> None:
+    pool = make(simulator.url, capacity=1)
+    pool.start()
+    await until(lambda: pool.snapshot()[0].state == "up")
+    spare = pool.choose(LINK, spare=True)
+    spare.keep()
+    assert refusal(lambda: pool.choose(LINK)).reason is Reason.AT_CAPACITY
+    assert not spare.leave_requested.is_set()
+
+
+def test_the_preferred_engine_is_taken_unless_something_speaks_against_it(make: Make) -> None:
+    pool = make(A, B, capacity=3)
+    assert [pool.choose(LINK, prefer=B).url for _ in range(3)] == [B, B, B]
+    assert pool.choose(LINK, prefer=B).url == A
+    assert make(A, B).choose(LINK, exclude=[B], prefer=B).url == A
+    other = make(A, B)
+    other.choose(LINK, prefer=B).note_failure(AceProxyError(Reason.ENGINE_UNREACHABLE))
+    assert other.choose(LINK, prefer=B).url == A
