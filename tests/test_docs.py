@@ -29,7 +29,7 @@ from aceproxy.streams.snapshot import (
 )
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
-from aceproxy.web import answers, log_routes, models, rights
+from aceproxy.web import answers, engine_services, log_routes, models, rights
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +49,16 @@ EXAMPLES: dict[str, type[BaseModel]] = {
     "DELETE /api/aceproxy/streams/{key}": models.Stopped,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": models.Kicked,
     "GET /api/logs/tail": models.LogTail,
+    "GET /api/aceproxy/sessions": models.Sessions,
     "GET /ace/status": models.StatusOne,
+}
+
+ENGINE_NAMES = {  # parameters, calls and events of the engine's interface
+    *engine_services._PUBLIC,
+    *engine_services._SEARCH_PARAMETERS,
+    *("use_api_events", "client_session_id", "skip_player_activity", "playback_session_id", "event_url"),
+    *("set_stream", "set_player_activity_timeout", "live_changed", "download_stopped"),
+    *("get_media_files", "get_content_id", "analyze_content"),
 }
 
 
@@ -275,8 +284,8 @@ def test_names_in_the_prose_are_names_of_the_program() -> None:
         "command_url",
         "direct_url",
         "is_live",
-        "use_api_events",
         "watch_front",
+        *ENGINE_NAMES,
     }
     for path in PAGES:
         if path.name == "simulator.md":

@@ -16,6 +16,7 @@ from aceproxy import __version__
 from aceproxy.access.secret import AdminSecret, load_admin_secret
 from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.journal import Journal
+from aceproxy.engine.lookups import Lookups
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.logs import Logs
@@ -24,12 +25,18 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
+from aceproxy.web.engine_face import EngineFaceRoutes
+from aceproxy.web.engine_services import EngineServiceRoutes
+from aceproxy.web.engine_starts import EngineStarts
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
 from aceproxy.web.log_routes import LogRoutes
+from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
+from aceproxy.web.playback_sessions import PlaybackSessions
 from aceproxy.web.server import Server
+from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
@@ -96,11 +103,20 @@ class App:
         self.secret = _admin_secret(settings.state_dir)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
+        lookups = Lookups(self.pool)
+        self._stack.push_async_callback(lookups.close)
+        self.sessions = PlaybackSessions(settings.max_sessions, settings.session_idle_s)
+        self._stack.callback(self.sessions.close)
+        starts = EngineStarts(self.hub, settings, self.sessions, OwnUrls(settings.trusted_proxies))
+        stream_routes = StreamRoutes(self.hub, settings, starts)
         self.server = Server(
             [
-                StreamRoutes(self.hub, settings),
                 ApiRoutes(figures),
                 LogRoutes(self.logs, self.listeners),
+                stream_routes,
+                EngineFaceRoutes(self.sessions, stream_routes),
+                EngineServiceRoutes(self.pool, lookups, settings),
+                SpellingRoutes(stream_routes),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 PageRoutes(),

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     BAD_CREDENTIALS = "bad_credentials"
     HOST_REFUSED = "host_refused"
     CROSS_SITE = "cross_site"
+    SESSION_UNKNOWN = "session_unknown"
     # a start that fails
     CONTENT_NOT_FOUND = "content_not_found"
     NO_ENGINE = "no_engine"
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     CLIENT_LEFT = "client_left"
     STALLED_CLIENT = "stalled_client"
     KICKED = "kicked"
+    PLAYER_STOPPED = "player_stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,11 @@ REASONS: dict[Reason, ReasonRow] = {
         "AceProxy does not answer to this host name; the operator can add it to allowed_hosts.",
     ),
     Reason.CROSS_SITE: ReasonRow(403, Fault.CLIENT, "The request comes from a page of another site."),
+    Reason.SESSION_UNKNOWN: ReasonRow(
+        404,
+        Fault.CLIENT,
+        "There is no such playback session: it was stopped, was idle for too long, or never was. Start it again.",
+    ),
     Reason.CONTENT_NOT_FOUND: ReasonRow(
         404,
         Fault.SWARM,
@@ -184,6 +191,7 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.CLIENT_LEFT: ReasonRow(499, Fault.CLIENT, "The client closed the connection."),
     Reason.STALLED_CLIENT: ReasonRow(408, Fault.CLIENT, "The client took no byte for too long."),
     Reason.KICKED: ReasonRow(403, Fault.NONE, "The client was disconnected by the operator."),
+    Reason.PLAYER_STOPPED: ReasonRow(410, Fault.NONE, "The player stopped its playback session."),
 }
 
 

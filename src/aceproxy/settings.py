@@ -228,6 +228,16 @@ class Settings(BaseModel):
     max_listeners: int = Field(
         100, ge=1, le=10_000, description="Open event streams (dashboards, live logs); further ones get a 503."
     )
+    # the engine's interface
+    session_idle_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="A playback session (format=json) that neither reads nor asks for this long is ended.",
+    )
+    max_sessions: int = Field(
+        500, ge=1, description="Playback sessions at most; the one idle longest gives way to a new one."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

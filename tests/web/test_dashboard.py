@@ -67,6 +67,7 @@ def make_stream(stream_id: str = STREAM_ID, clients: int = 2) -> StreamSnapshot:
         uptime_s=110.0,
         client_count=clients,
         waiting=0,
+        sessions=0,
         clients=[make_client(number) for number in range(clients)],
         ended_clients=[],
         inbound_bytes=10_000_000,

@@ -26,6 +26,7 @@ from aceproxy.engine.messages import (
     is_media_url,
     parse_command,
     parse_media_files,
+    parse_result,
     parse_start,
     parse_stat,
     parse_version,
@@ -207,6 +208,14 @@ class EngineApi:
         except TimeoutError:
             pass  # told in the docstring: not in time is not told
         return None
+
+    async def call(self, path: str, params: Mapping[str, str]) -> object:
+        """Make a service call (§8) and return its `result`. Limit: stat_timeout_s.
+
+        Path and parameters are the caller's to choose with care. Raises AceProxyError.
+        """
+        answer = await self._get(f"{path}?{urlencode(params)}", self.limits.stat_timeout_s)
+        return parse_result(_succeeded(answer).text)
 
     def _path(self, url: str) -> str:
         """Return path and query of a URL the engine gave; the host is always ours."""

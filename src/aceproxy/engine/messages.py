@@ -19,7 +19,8 @@ from aceproxy.errors import AceProxyError, Reason
 
 __all__ = [
     "EngineVersion", "LivePos", "MediaFiles", "StartAnswer", "Stat", "error_of", "error_text", "is_media_url",
-    "parse_command", "parse_media_files", "parse_start", "parse_stat", "parse_version", "reason_for", "rewrite_url",
+    "parse_command", "parse_media_files", "parse_result", "parse_start", "parse_stat", "parse_version", "reason_for",
+    "rewrite_url",
 ]  # fmt: skip
 
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
@@ -179,6 +180,11 @@ def parse_media_files(text: str) -> MediaFiles:
         live = result["type"] == "live"
     name = result.get("name") or result.get("title")
     return MediaFiles(_infohash(result.get("infohash")), error_text(name), live)
+
+
+def parse_result(text: str) -> object:
+    """Read the answer to a service call and return its `result`, whatever that is. Raises AceProxyError."""
+    return _answer(text, "result")
 
 
 def parse_command(text: str) -> None:

@@ -104,6 +104,16 @@ class EnginePool:
         log.debug("%s goes to %s", link.label, chosen.label)
         return EngineHandle(engine, self, link.key, spare=spare)
 
+    def api_for_lookups(self) -> EngineApi:
+        """Return the API of the least busy engine that is up, for a call that plays nothing and takes no slot.
+
+        Raises AceProxyError: ENGINE_UNREACHABLE if none is known to be up.
+        """
+        up = [engine for engine in self._engines.values() if engine.state == "up"]
+        if not up:
+            raise AceProxyError(Reason.ENGINE_UNREACHABLE, "; ".join(self._faults()))
+        return min(up, key=lambda engine: len(engine.handles) / engine.capacity).api
+
     def snapshot(self) -> tuple[EngineSnapshot, ...]:
         """Return what is known of every engine, in the order in which they came. Never waits."""
         now = time.monotonic()

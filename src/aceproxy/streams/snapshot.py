@@ -74,7 +74,8 @@ class CodecSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
-    """One stream. `waiting`: requests that wait for its start; `recoveries`: times the source was opened anew."""
+    """One stream. `waiting`: requests that wait for its start; `sessions`: players that keep it alive through
+    the engine's interface, playing or not; `recoveries`: times the source was opened anew."""
 
     stream_id: str
     key: str
@@ -90,6 +91,7 @@ class StreamSnapshot:
     uptime_s: float
     client_count: int
     waiting: int
+    sessions: int
     clients: list[ClientSnapshot]
     ended_clients: list[EndedClient]
     inbound_bytes: int

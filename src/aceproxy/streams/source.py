@@ -58,6 +58,7 @@ class Source:
         self.paused = False
         self.came_to_its_end = False  # a recording was received to its end
         self.progress: StartProgress | None = None
+        self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
         self._upstream = upstream
         self._params = params
         self._sink = sink
@@ -203,6 +204,11 @@ class Source:
             age_s=round(age_s, 2),
         )
 
+    def last_stat(self, now: float) -> Stat | None:
+        """Return the engine's last answer about the playback; None if there is none, or it is too old."""
+        is_fresh = now - self._stat_at <= self._upstream.settings.stat_max_age_s
+        return self._stat if is_fresh else None
+
     def start_words(self) -> str | None:
         """How far the start is, in words; None before the engine has told anything."""
         progress = self.progress
@@ -244,6 +250,8 @@ class Source:
         self._timeline.note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
         if playback.infohash:
             self._on_infohash(playback.infohash)
+        if self.on_playback is not None:
+            self.on_playback(playback)
 
     async def _poll_stat(self) -> None:
         """Ask the engine for the playback's state, for ever. A failing poll is no failure of the stream."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
+from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
@@ -62,6 +63,13 @@ class StreamOwner(Protocol):
         """The stream is over."""
 
 
+class Holder(Protocol):
+    """Who keeps a stream alive without playing it, as a stream sees it."""
+
+    def stream_closed(self, reason: Reason, detail: str) -> None:
+        """The stream is over. Must not wait."""
+
+
 class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out to name one broadcast
     """The broadcast is already running as `stream`: go there."""
 
@@ -108,6 +116,9 @@ class Stream:
         self._owner = owner
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(_retrieve)
+        self._holders: set[Holder] = set()
+        self._told: asyncio.Future[Playback] = asyncio.get_running_loop().create_future()
+        self._told.add_done_callback(_retrieve)
         self._opened_at = 0.0  # loop time at which the present source delivered
         self._lost_at: float | None = None  # loop time of the first loss since a source has lasted
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
@@ -138,6 +149,32 @@ class Stream:
         finally:
             self.waiting -= 1
             self._interest_changed()
+
+    @property
+    def holder_count(self) -> int:
+        """How many keep it alive without playing it."""
+        return len(self._holders)
+
+    def hold(self, holder: Holder) -> None:
+        """Keep the stream alive for `holder`, until `release` or the stream's end; of no effect once it is closed."""
+        if self.state is not State.CLOSED:
+            self._holders.add(holder)
+            self._interest_changed()
+            self._owner.changed()
+
+    def release(self, holder: Holder) -> None:
+        """Let go of the stream. May be called again."""
+        if holder in self._holders:
+            self._holders.discard(holder)
+            self._interest_changed()
+            self._owner.changed()
+
+    async def wait_told(self) -> Playback:
+        """Wait until an engine has said what it plays, which is long before there is data.
+
+        Raises what `join` raises. Cancel-safe; keeps nothing alive, see `hold`.
+        """
+        return await asyncio.shield(self._told)
 
     def attach(self, client: Client, outlet: Outlet) -> None:
         """Hand a client's outlet to the pump."""
@@ -193,6 +230,11 @@ class Stream:
         self._close_source()
         if not self._ready.done():
             self._ready.set_exception(AceProxyError(reason, detail))
+        if not self._told.done():
+            self._told.set_exception(AceProxyError(reason, detail))
+        holders, self._holders = self._holders, set()
+        for holder in holders:
+            holder.stream_closed(reason, detail)
         self._end_clients(reason)
         self.timeline.note(EventKind.ENDED, reason=reason, message=AceProxyError(reason, detail).message)
         self._owner.closed(self, reason, detail)
@@ -217,6 +259,8 @@ class Stream:
         except MetAnother as met:
             if not self._ready.done():
                 self._ready.set_exception(met)
+            if not self._told.done():
+                self._told.set_exception(met)
             self.log.info("the same broadcast as %s", met.stream.stream_id)
             self.close(Reason.GAVE_WAY)
         except AceProxyError as error:
@@ -235,6 +279,8 @@ class Stream:
         self.live_utc = datetime.now(UTC)
         self.timeline.note(EventKind.LIVE, start_s=time.monotonic() - self.created_at, engine=self._engine_words())
         self._ready.set_result(None)
+        if not self._told.done() and self.source is not None and self.source.playback is not None:
+            self._told.set_result(self.source.playback)
         return ended_early
 
     async def _open_until_joinable(self, deadline_at: float) -> AceProxyError | None:
@@ -260,6 +306,7 @@ class Stream:
                 self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log, self.timeline
             )
             self.source.title = title
+            self.source.on_playback = self._note_playback
             self.intake.begin_source(self.source)
             ask_first = self.infohash is None and self._owner.might_be_running(self)
             try:
@@ -355,6 +402,11 @@ class Stream:
         self.infohash = infohash
         self._owner.infohash_known(self, infohash)
 
+    def _note_playback(self, playback: Playback) -> None:
+        """Hear of a playback that was started. One by other digits or another link has yet to prove itself."""
+        if not self._told.done() and playback.key == self.link.key:
+            self._told.set_result(playback)
+
     def _close_source(self) -> None:
         if self.source is not None:
             self.source.close()
@@ -385,7 +437,9 @@ class Stream:
         """Begin to linger when nobody is left, and stop lingering when somebody comes."""
         if self.state is State.CLOSED:
             return
-        if self.waiting or self.clients:
+        if self.state is State.DRAINING and not self.waiting and not self.clients:
+            self._deserted.set()  # who only holds the stream reads nothing
+        elif self.waiting or self.clients or self._holders:
             self.idle_at = None
             if self._idle_timer is not None:
                 self._idle_timer.cancel()
@@ -393,8 +447,6 @@ class Stream:
             if self.state is State.LINGERING:
                 self.timeline.note(EventKind.REVISITED)
                 self._go(State.LIVE)
-        elif self.state is State.DRAINING:
-            self._deserted.set()
         elif self._idle_timer is None:
             self.idle_at = time.monotonic()
             loop = asyncio.get_running_loop()
@@ -418,7 +470,7 @@ class Stream:
         self.state_at = time.monotonic()
 
 
-def _retrieve(future: asyncio.Future[None]) -> None:
+def _retrieve(future: asyncio.Future[None] | asyncio.Future[Playback]) -> None:
     """Mark a failed start as seen: there may be nobody who waits for it."""
     if not future.cancelled():
         future.exception()

@@ -32,6 +32,7 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         uptime_s=round(now - stream.created_at, 3),
         client_count=len(clients),
         waiting=stream.waiting,
+        sessions=stream.holder_count,
         clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
         ended_clients=list(stream.ended_clients) if with_clients else [],
         inbound_bytes=stream.intake.ingest.received_bytes,

@@ -147,6 +147,28 @@ class Kicked(Model):
     client_id: str
 
 
+class SessionModel(Model):
+    """One playback session: a player that speaks to us as to an engine."""
+
+    session_id: str
+    stream_id: str
+    output: str  # ts or hls
+    address: str
+    agent: str
+    is_live: bool | None
+    age_s: float
+    idle_s: float
+    idle_limit_s: float
+    readers: int
+    failure: str | None
+
+
+class Sessions(Model):
+    """`GET /api/aceproxy/sessions`, oldest first."""
+
+    sessions: list[SessionModel]
+
+
 class LogTail(Model):
     """`GET /api/logs/tail`. `total_lines` is how many are held in memory; `newest` and `oldest` are places to go on."""
 

@@ -36,11 +36,28 @@ RIGHTS: dict[str, Right] = {
     "GET /watch/qr.svg": Right.PLAY,
     # media
     "GET /ace/getstream": Right.PLAY,
+    "GET /content_id/{link}": Right.PLAY,
+    "GET /content_id/{link}/{rest}": Right.PLAY,
+    "GET /pid/{link}": Right.PLAY,
+    "GET /pid/{link}/{rest}": Right.PLAY,
+    "GET /infohash/{link}": Right.PLAY,
+    "GET /infohash/{link}/{rest}": Right.PLAY,
+    "GET /stream/{link}": Right.PLAY,
+    # playback sessions: the key in the address was given to whoever had the right to start, and nobody can guess it
+    "GET /ace/r/{infohash}/{key}": Right.PUBLIC,
+    "GET /ace/stat/{infohash}/{key}": Right.PUBLIC,
+    "GET /ace/cmd/{infohash}/{key}": Right.PUBLIC,
+    "GET /ace/event/{infohash}/{key}": Right.PUBLIC,
+    # harmless questions to an engine
+    "GET /webui/api/service": Right.PLAY,
+    "GET /server/api": Right.PLAY,
+    "GET /search": Right.PLAY,
     # state
     "GET /api/health": Right.PUBLIC,  # to who may not view, the verdict alone
     "GET /ace/status": Right.VIEW,
     "GET /api/events": Right.VIEW,
     "GET /api/logs/tail": Right.VIEW,
+    "GET /api/aceproxy/sessions": Right.VIEW,
     "GET /api/aceproxy/stats": Right.VIEW,
     "GET /api/aceproxy/streams": Right.VIEW,
     "GET /api/aceproxy/streams/{key}": Right.VIEW,

@@ -8,9 +8,9 @@ delimited by the end of the connection: no chunks, no length.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import struct
+from functools import partial
 
 from aiohttp import web
 
@@ -21,9 +21,10 @@ from aceproxy.streams.client import Client, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.stream import MetAnother, Stream
-from aceproxy.web.callers import caller_of
+from aceproxy.web.engine_starts import EngineStarts, wants_session
+from aceproxy.web.playback_sessions import PlaybackSession, PlaybackSessions
+from aceproxy.web.visitors import visitor_of
 
-AGENT_LIMIT = 200  # characters of a User-Agent that are kept
 FLUSH_POLL_S = 0.01
 FLUSH_LIMIT_S = 10.0  # for the headers to leave; a socket that takes no headers takes no stream
 MEDIA_HEADERS = {
@@ -33,7 +34,6 @@ MEDIA_HEADERS = {
     "Accept-Ranges": "none",
     "Connection": "close",
 }
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class MediaResponse(web.StreamResponse):
@@ -42,18 +42,13 @@ class MediaResponse(web.StreamResponse):
     _length_check = False  # or aiohttp would turn to chunked encoding, which the pump does not write
 
 
-def visitor_of(request: web.Request) -> Visitor:
-    """Say who asks, with outside text made harmless."""
-    agent = _CONTROL.sub(" ", request.headers.get("User-Agent", ""))[:AGENT_LIMIT]
-    return Visitor(address=caller_of(request).address, agent=agent)
-
-
 class StreamRoutes:
     """The routes that deliver media."""
 
-    def __init__(self, hub: Hub, settings: Settings) -> None:
+    def __init__(self, hub: Hub, settings: Settings, starts: EngineStarts) -> None:
         self._hub = hub
         self._settings = settings
+        self._starts = starts
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -63,16 +58,53 @@ class StreamRoutes:
 
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
-        self._link(request)
+        return self.head(self._link(request))
+
+    def head(self, link: Link) -> web.StreamResponse:
+        """Tell what playing a link would send. Raises AceProxyError for a link that is not allowed."""
+        check_url_host(link, self._settings.url_hosts)
         response = web.Response(headers=MEDIA_HEADERS)
         response.force_close()
         return response
 
     async def get_stream(self, request: web.Request) -> web.StreamResponse:
-        """Join the broadcast, starting it if need be, and stay until the client or the stream ends."""
-        link = self._link(request)
-        params = engine_params(list(request.query.items()))
-        stream, client = await self._join(self._hub.find_or_start(link, params), visitor_of(request))
+        """Play the broadcast, or start a playback session of it if that is what is asked for."""
+        if wants_session(request):
+            return await self._starts.start(request, "ts")
+        return await self.play(request, self._link(request))
+
+    async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
+        """Join a broadcast, starting it if need be, and stay until the client or the stream ends."""
+        check_url_host(link, self._settings.url_hosts)
+        stream = self._hub.find_or_start(link, engine_params(list(request.query.items())))
+        stream, client = await self._join(stream, visitor_of(request))
+        return await self._serve(request, stream, client)
+
+    async def play_session(
+        self, request: web.Request, session: PlaybackSession, sessions: PlaybackSessions
+    ) -> web.StreamResponse:
+        """Play the stream of a session; the reader ends with the session."""
+        if session.stream is None:
+            raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        sessions.add_reader(session, waiting, lambda _: _give_up(waiting))
+        try:
+            stream, client = await self._join(session.stream, visitor_of(request))
+            sessions.add_reader(session, client, partial(stream.end_client, client))
+        except asyncio.CancelledError:
+            if session.ended and waiting.uncancel() == 0:
+                raise AceProxyError(Reason.SESSION_UNKNOWN) from None
+            raise
+        finally:
+            sessions.reader_left(session, waiting)
+        try:
+            return await self._serve(request, stream, client)
+        finally:
+            sessions.reader_left(session, client)
+
+    async def _serve(self, request: web.Request, stream: Stream, client: Client) -> web.StreamResponse:
+        """Deliver to a client that has joined."""
         self._hub.counters.clients_served += 1
         try:
             outlet = self._make_outlet(request, stream, client)
@@ -121,6 +153,11 @@ class StreamRoutes:
         if reason is Reason.STALLED_CLIENT:
             _reset_connection(request)
         return response
+
+
+def _give_up(waiting: asyncio.Task[object]) -> None:
+    """End the wait for a start whose session was stopped."""
+    waiting.cancel()
 
 
 async def _flush(request: web.Request) -> None:

@@ -1,0 +1,143 @@
+"""Starting a playback session: `format=json` and `format=redirect`, as an engine answers them (engine-api §3).
+
+The answer comes as soon as an engine has said what it plays, before there is data; the player then polls stat. A
+failure is HTTP 200 with the engine's words for `json`, and one of our errors for `redirect`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+
+from aiohttp import web
+
+from aceproxy.engine.api import Playback
+from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query
+from aceproxy.errors import AceProxyError
+from aceproxy.settings import Settings
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.web.answers import json_body
+from aceproxy.web.engine_answers import dumped, failure, success, words_for
+from aceproxy.web.own_urls import OwnUrls
+from aceproxy.web.playback_sessions import Output, PlaybackSession, PlaybackSessions
+from aceproxy.web.visitors import visitor_of
+
+log = logging.getLogger(__name__)
+
+PID_LIMIT = 128  # characters of a pid that tell players apart
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
+
+
+class _Interest:
+    """Keeps a stream alive while its start is waited for."""
+
+    def stream_closed(self, reason: object, detail: str) -> None:
+        """See Holder; whoever waits for the start hears of it there."""
+
+
+def wants_session(request: web.Request) -> bool:
+    """Say whether a start asks for a session instead of media."""
+    return request.query.get("format") in ("json", "redirect")
+
+
+class EngineStarts:
+    """Makes playback sessions."""
+
+    def __init__(self, hub: Hub, settings: Settings, sessions: PlaybackSessions, urls: OwnUrls) -> None:
+        self._hub = hub
+        self._settings = settings
+        self._sessions = sessions
+        self._urls = urls
+
+    async def start(self, request: web.Request, output: Output) -> web.Response:
+        """Answer a start call that asks for a session. Raises AceProxyError for `redirect` only."""
+        if request.query.get("format") == "redirect":
+            session = await self._open(request, output)
+            return web.Response(
+                status=302,
+                text=f"Redirect to {self._url(request, session)}",
+                headers={"Location": self._url(request, session), "Access-Control-Allow-Origin": "*"},
+            )
+        try:
+            session = await self._open(request, output)
+        except AceProxyError as error:
+            log.info("a start was refused: %s", error)
+            return json_body(dumped(failure(words_for(error))))
+        return json_body(dumped(success(self._response(request, session))))
+
+    async def _open(self, request: web.Request, output: Output) -> PlaybackSession:
+        """Start the stream if need be and make a session of it, or find the player's own."""
+        query = list(request.query.items())
+        link = link_from_query(query)
+        check_url_host(link, self._settings.url_hosts)
+        params = engine_params(query)
+        stream = self._hub.find_or_start(link, params)
+        interest = _Interest()
+        while True:
+            stream.hold(interest)
+            try:
+                playback = await stream.wait_told()
+                return self._session(request, output, stream, link, params, playback)
+            except MetAnother as met:
+                stream = met.stream
+            finally:
+                stream.release(interest)
+
+    def _session(
+        self,
+        request: web.Request,
+        output: Output,
+        stream: Stream,
+        link: Link,
+        params: dict[str, str],
+        playback: Playback,
+    ) -> PlaybackSession:
+        pid = request.query.get("pid", request.query.get("sid"))
+        visitor = visitor_of(request)
+        key = self._sessions.key_of(visitor.address, pid[:PID_LIMIT] if pid is not None else None)
+        infohash = stream.infohash or link.digest
+        known = self._sessions.find(key, infohash)
+        if known is not None and known.stream is stream and known.output == output:
+            known.touch()
+            return known
+        number = request.query.get("client_session_id", "")
+        session = PlaybackSession(
+            key=key,
+            infohash=infohash,
+            session_id=secrets.token_hex(20),
+            link=link,
+            output=output,
+            address=visitor.address,
+            agent=visitor.agent,
+            client_session_id=int(number) if _NUMBER.fullmatch(number) else -1,
+            is_live=-1 if playback.is_live is None else int(playback.is_live),
+            params=params,
+            stream=stream,
+        )
+        self._sessions.add(session)
+        stream.hold(session)
+        stream.log.info("playback session for %s (%s)", visitor.address, visitor.agent or "no agent")
+        return session
+
+    def _url(self, request: web.Request, session: PlaybackSession) -> str:
+        place = f"{session.infohash}/{session.key}"
+        path = f"/ace/m/{place}.m3u8" if session.output == "hls" else f"/ace/r/{place}"
+        return self._urls.base(request) + path
+
+    def _response(self, request: web.Request, session: PlaybackSession) -> dict[str, object]:
+        base, place = self._urls.base(request), f"{session.infohash}/{session.key}"
+        response: dict[str, object] = {
+            "playback_url": self._url(request, session),
+            "stat_url": f"{base}/ace/stat/{place}",
+            "command_url": f"{base}/ace/cmd/{place}",
+            "infohash": session.infohash,
+            "playback_session_id": session.session_id,
+            "is_live": session.is_live,
+            "is_encrypted": 0,
+            "client_session_id": session.client_session_id,
+        }
+        if request.query.get("use_api_events") == "1":
+            response["event_url"] = f"{base}/ace/event/{place}"
+        return response
