@@ -17,10 +17,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aceproxy import __version__
+from aceproxy.access.passwords import verify
 from aceproxy.cli import cli
 
 PROGRAM = Path(sys.executable).parent / "aceproxy"
-COMMANDS = ("serve", "demo", "simulate-engine", "check")
+COMMANDS = ("serve", "demo", "simulate-engine", "check", "password")
 LIMIT_S = 20.0
 
 
@@ -185,3 +186,33 @@ def test_a_signal_ends_it_with_status_0(served: tuple[subprocess.Popen[str], int
     process, _ = served
     process.send_signal(number)
     assert process.wait(LIMIT_S) == 0
+
+
+# --- password ---
+
+
+def test_a_password_is_set_from_standard_input_and_removed(tmp_path: Path) -> None:
+    place = f"state_dir={tmp_path}"
+    result = CliRunner().invoke(cli, ["password", "--set", place], input="correct horse battery\n")
+    assert result.exit_code == 0, result.output
+    assert "correct horse" not in result.output
+    kept = tmp_path / "password"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert verify(kept.read_text().strip(), "correct horse battery")
+    assert run("password", "--set", place, "--remove").exit_code == 0
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "words"),
+    [
+        ([], "correct horse battery\n", "state_dir"),
+        (["--set", "state_dir=/dev/null/x"], "correct horse battery\n", "cannot be written"),
+        (["--set", "state_dir=/tmp"], "short\n", "at least 10 characters"),
+        (["--set", "state_dir=/tmp"], "", "no password"),
+    ],
+)
+def test_a_password_that_cannot_be_set_is_refused_in_one_sentence(arguments: list[str], given: str, words: str) -> None:
+    result = CliRunner().invoke(cli, ["password", *arguments], input=given)
+    assert result.exit_code == 2
+    assert words in result.output

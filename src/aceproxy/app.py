@@ -13,7 +13,8 @@ import resource
 from pathlib import Path
 
 from aceproxy import __version__
-from aceproxy.access.secret import AdminSecret, load_admin_secret
+from aceproxy.access.credentials import Credentials
+from aceproxy.access.secret import AdminSecret
 from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.journal import Journal
 from aceproxy.engine.lookups import Lookups
@@ -36,6 +37,7 @@ from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.playback_sessions import PlaybackSessions
 from aceproxy.web.server import Server
+from aceproxy.web.signing_in import SessionRoutes
 from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
@@ -53,6 +55,11 @@ class App:
         self.logs = logs
         self.addresses: list[tuple[str, int]] = []
         self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def secret(self) -> AdminSecret:
+        """The admin secret."""
+        return self.credentials.secret
 
     @property
     def sign_in_link(self) -> str | None:
@@ -100,7 +107,10 @@ class App:
         await self.stopper.stop_leftovers(self.pool.urls)
         sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
         self._stack.callback(sampling.cancel)
-        self.secret = _admin_secret(settings.state_dir)
+        self.credentials = _credentials(settings)
+        self._stack.push_async_callback(self.credentials.close)
+        looking = asyncio.create_task(self.credentials.run(), name="password")
+        self._stack.callback(looking.cancel)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
         lookups = Lookups(self.pool)
@@ -119,10 +129,11 @@ class App:
                 SpellingRoutes(stream_routes),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
+                SessionRoutes(self.credentials),
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],
-            Guard(settings, self.secret),
+            Guard(settings, self.credentials),
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
@@ -168,12 +179,12 @@ def _state_dir(path: Path) -> Path:
     return path
 
 
-def _admin_secret(folder: Path | None) -> AdminSecret:
-    """Return the admin secret. Raises SettingsError if it can be neither read nor kept."""
+def _credentials(settings: Settings) -> Credentials:
+    """Return what is known of who may sign in. Raises SettingsError if it can be neither read nor kept."""
     try:
-        return load_admin_secret(folder)
+        return Credentials(settings.state_dir, settings)
     except OSError as error:
-        raise SettingsError(f"state_dir {folder} cannot be used: {error.strerror}") from error
+        raise SettingsError(f"state_dir {settings.state_dir} cannot be used: {error.strerror}") from error
 
 
 def raise_descriptor_limit() -> None:

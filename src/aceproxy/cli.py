@@ -212,6 +212,42 @@ def check(
     sys.exit(FORCED_STATUS)
 
 
+@cli.command()
+def password(
+    config: Config = None,
+    sets: Sets = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it: only the admin secret signs in then.")] = False,
+) -> None:
+    """Set the admin's password in `state_dir`; a running AceProxy notices within seconds.
+
+    Asks for it twice on a terminal; otherwise it is the first line of standard input.
+    """
+    from aceproxy.access.files import write_private  # noqa: PLC0415 - as above
+    from aceproxy.access.passwords import FILE_NAME, check_quality, hash_password  # noqa: PLC0415 - as above
+    from aceproxy.errors import AceProxyError  # noqa: PLC0415 - as above
+
+    folder = _settings(config, sets).state_dir
+    if folder is None:
+        _fail("a password is kept in state_dir, which is not set")
+        return
+    path = folder / FILE_NAME
+    try:
+        if remove:
+            path.unlink(missing_ok=True)
+            typer.echo("The password is removed.")
+            return
+        given = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+        check_quality(given)
+        write_private(path, hash_password(given) + "\n")
+    except AceProxyError as error:
+        _fail(error.detail)
+    except (EOFError, UnicodeError):
+        _fail("no password was given")
+    except OSError as error:
+        _fail(f"{path} cannot be written: {error.strerror}")
+    typer.echo(f"The password is set, in {path}.")
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"aceproxy {__version__}")

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     SIGN_IN_NEEDED = "sign_in_needed"
     NOT_ALLOWED = "not_allowed"
     BAD_CREDENTIALS = "bad_credentials"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
     HOST_REFUSED = "host_refused"
     CROSS_SITE = "cross_site"
     SESSION_UNKNOWN = "session_unknown"
@@ -118,6 +119,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.NOT_ALLOWED: ReasonRow(403, Fault.CLIENT, "Whoever is signed in here may not do this."),
     Reason.BAD_CREDENTIALS: ReasonRow(401, Fault.CLIENT, "The password, secret or token is not right."),
+    Reason.TOO_MANY_ATTEMPTS: ReasonRow(429, Fault.CLIENT, "Too many sign-ins failed; wait before the next one."),
     Reason.HOST_REFUSED: ReasonRow(
         421,
         Fault.CLIENT,
@@ -199,13 +201,15 @@ class AceProxyError(Exception):
     """A failure with a reason from the table.
 
     `detail` is what makes this case special, in words for people (the engine's own text, the offending value); it may
-    hold outside text and must be treated as hostile where it is shown.
+    hold outside text and must be treated as hostile where it is shown. `retry_after_s` is the row's, where nothing
+    better is known in this case.
     """
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str = "", *, retry_after_s: int | None = None) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.retry_after_s = self.row.retry_after_s if retry_after_s is None else retry_after_s
 
     @property
     def row(self) -> ReasonRow:

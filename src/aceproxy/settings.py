@@ -131,6 +131,10 @@ class Settings(BaseModel):
         description="Public names under which the program is reached (NAME, *.NAME, or * for any); addresses and names "
         "of the local network need not be listed.",
     )
+    sign_in_idle_s: float = Field(
+        7 * 86400.0, gt=0, description="A browser that has signed in and asks nothing for this long is signed out."
+    )
+    sign_in_limit_s: float = Field(30 * 86400.0, gt=0, description="After this time everybody has to sign in again.")
     # log
     log_level: Annotated[str, AfterValidator(_level)] = Field(
         "info", description="Least important level that is logged: debug, info, warning or error."

@@ -48,8 +48,8 @@ def error_answer(error: AceProxyError) -> web.Response:
     message = AceProxyError(error.reason, detail).message
     body = ErrorBody(reason=error.reason, message=message, fault=row.fault, detail=detail)
     answer = json_answer(ErrorAnswer(error=body), row.status)
-    if row.retry_after_s is not None:
-        answer.headers["Retry-After"] = str(row.retry_after_s)
+    if error.retry_after_s is not None:
+        answer.headers["Retry-After"] = str(error.retry_after_s)
     if row.status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §11.6.1 demands a challenge
     return answer

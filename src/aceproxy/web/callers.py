@@ -6,18 +6,25 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from aceproxy.access.roles import Role
+from aceproxy.access.sessions import Session
 from aceproxy.web.forwarded import Origin, normal_address
-from aceproxy.web.rights import Right, Role
+from aceproxy.web.rights import Right
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `role` is None for a stranger; `signed_in`: the role was proven, not given for the network."""
+    """Who asks. `role` is None for a stranger; `signed_in`: the role was proven, not given for the network.
+
+    `is_near`: asks from a trusted network, whatever the role. `session` is that of a browser that has signed in.
+    """
 
     origin: Origin
     role: Role | None
     name: str = ""
     signed_in: bool = False
+    is_near: bool = False
+    session: Session | None = None
 
     @property
     def address(self) -> str:

@@ -5,32 +5,37 @@ It finds out who asks and refuses who lacks the right, names that are not ours, 
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import contextlib
 import hmac
+from collections.abc import Iterator
 
 from aiohttp import web
 
+from aceproxy.access.credentials import Credentials
 from aceproxy.access.networks import Networks
-from aceproxy.access.secret import AdminSecret
+from aceproxy.access.roles import Role
+from aceproxy.access.sessions import Session
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.web.answers import Serve
 from aceproxy.web.callers import CALLER, Caller
 from aceproxy.web.forwarded import Forwarding, Origin
 from aceproxy.web.hosts import Hosts
-from aceproxy.web.rights import Right, Role, right_for
+from aceproxy.web.rights import Right, right_for
 
+CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 §9.2.1
 
 
 class Guard:
     """Decides about every request. Keeps nothing about any of them."""
 
-    def __init__(self, settings: Settings, secret: AdminSecret) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
         self._forwarding = Forwarding(settings.trusted_proxies)
         self._trusted = Networks(settings.trusted_networks)
         self._hosts = Hosts(settings.allowed_hosts)
-        self._secret = _digest(secret.value)
+        self._credentials = credentials
 
     @web.middleware
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
@@ -44,23 +49,52 @@ class Guard:
             raise _refusal(caller, right)
         if request.method not in SAFE_METHODS:
             _check_same_site(request, origin)
-        return await handler(request)
+            self._check_csrf(request, caller)
+        if caller.session is None or right is Right.PUBLIC or (right is Right.PLAY and caller.is_near):
+            return await handler(request)
+        with _ending_with(caller.session):
+            return await handler(request)
 
     def _identify(self, request: web.Request, origin: Origin) -> Caller:
         """Say who asks: by what they know, else by the network they are in."""
+        is_near = origin.address in self._trusted and not origin.relayed
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            if not hmac.compare_digest(_digest(given.strip()), self._secret):
+            known = self._credentials.who_bears(given.strip())
+            if known is None:
                 raise AceProxyError(Reason.BAD_CREDENTIALS)
-            return Caller(origin, Role.ADMIN, "admin", signed_in=True)
-        if origin.address in self._trusted and not origin.relayed:
-            return Caller(origin, Role.VIEWER)
-        return Caller(origin, None)
+            return Caller(origin, known.role, known.name, signed_in=True, is_near=is_near)
+        session = self._session(request)
+        if session is not None:
+            return Caller(origin, session.role, session.name, signed_in=True, is_near=is_near, session=session)
+        return Caller(origin, Role.VIEWER if is_near else None, is_near=is_near)
+
+    def _session(self, request: web.Request) -> Session | None:
+        try:
+            cookie = request.cookies.get(self._credentials.cookie_name)
+        except ValueError:
+            return None  # cookies that cannot be read are none of ours
+        return None if cookie is None else self._credentials.sessions.find(cookie)
+
+    def _check_csrf(self, request: web.Request, caller: Caller) -> None:
+        """Refuse a change for which only the cookie speaks: browsers send it whoever made the page."""
+        if caller.session is None or (request.method, request.path) == ("POST", "/api/session"):
+            return
+        told = request.headers.get(CSRF_HEADER, "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(told, self._credentials.sessions.csrf(caller.session).encode()):
+            raise AceProxyError(Reason.CROSS_SITE, f"{CSRF_HEADER} is missing or not that of this session")
 
 
-def _digest(secret: str) -> bytes:
-    """Of one length whatever is given, so that comparing tells nothing by its duration."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+@contextlib.contextmanager
+def _ending_with(session: Session) -> Iterator[None]:
+    """End the running request when `session` ends: what it streams is not for who has signed out."""
+    task = asyncio.current_task()
+    assert task is not None
+    session.tasks.add(task)
+    try:
+        yield
+    finally:
+        session.tasks.discard(task)
 
 
 def _refusal(caller: Caller, right: Right) -> AceProxyError:

@@ -192,3 +192,25 @@ class StatusOne(Model):
     clients: int
     stream_id: str
     state: str
+
+
+class SessionAnswer(Model):
+    """`GET`, `POST` and `DELETE /api/session`: who asks. `csrf` is to be sent with every change of a signed-in page."""
+
+    role: str | None
+    name: str
+    csrf: str
+    signed_in: bool
+    password_set: bool | None
+
+
+class SignedOut(Model):
+    """What `DELETE /api/sessions` did."""
+
+    sessions_ended: int
+
+
+class PasswordAnswer(Model):
+    """What `PUT` or `DELETE /api/password` did."""
+
+    password_set: bool

@@ -96,6 +96,7 @@ class PageRoutes:
         app.router.add_get("/watch", self.watch)
         app.router.add_get("/static/{name:.+}", self.static)
         app.router.add_get("/favicon.ico", self.icon)
+        app.router.add_get("/sign-in", self.sign_in)
 
     async def index(self, request: web.Request) -> web.Response:
         """The dashboard."""
@@ -114,6 +115,10 @@ class PageRoutes:
     async def icon(self, request: web.Request) -> web.Response:
         """What browsers ask for on their own."""
         return await self._answer(request, "icon.svg")
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """The page that signs in; the admin's link leads here."""
+        return await self._answer(request, "sign_in.html")
 
     async def _answer(self, request: web.Request, name: str) -> web.Response:
         file = self._files.get(name)

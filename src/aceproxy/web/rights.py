@@ -10,13 +10,6 @@ from enum import StrEnum
 from aiohttp import web
 
 
-class Role(StrEnum):
-    """Who somebody is here. An admin may do everything; a viewer may look and watch."""
-
-    ADMIN = "admin"
-    VIEWER = "viewer"
-
-
 class Right(StrEnum):
     """What a route needs of who asks."""
 
@@ -34,6 +27,14 @@ RIGHTS: dict[str, Right] = {
     "GET /watch": Right.PUBLIC,
     "GET /watch/play.m3u": Right.PLAY,
     "GET /watch/qr.svg": Right.PLAY,
+    "GET /sign-in": Right.PUBLIC,
+    # signing in and out
+    "GET /api/session": Right.PUBLIC,
+    "POST /api/session": Right.PUBLIC,
+    "DELETE /api/session": Right.PUBLIC,
+    "DELETE /api/sessions": Right.ADMIN,
+    "PUT /api/password": Right.ADMIN,
+    "DELETE /api/password": Right.ADMIN,
     # media
     "GET /ace/getstream": Right.PLAY,
     "GET /content_id/{link}": Right.PLAY,

@@ -1,0 +1,68 @@
+/**
+ * Signing in: with the secret that the link brings along after `#` (which no browser sends to a server, so that it
+ * stands in no log), or by typing. Then on to the dashboard.
+ */
+
+const TEXTS = {
+  en: {},
+  it: {
+    label: "Password, segreto di amministrazione o token",
+    button: "Entra",
+    hint: "Il primo avvio ha stampato un link che fa entrare; il segreto è anche nel file admin-secret.",
+  },
+};
+const OFFLINE = { en: "AceProxy does not answer.", it: "AceProxy non risponde." };
+
+const language = (navigator.language || "en").slice(0, 2).toLowerCase() in TEXTS ? navigator.language.slice(0, 2) : "en";
+const form = document.getElementById("form");
+const field = document.getElementById("secret");
+const button = document.getElementById("button");
+const problem = document.getElementById("problem");
+
+document.documentElement.lang = language;
+for (const [id, text] of Object.entries(TEXTS[language])) document.getElementById(id).textContent = text;
+
+/** Return why signing in failed, nothing if it worked. */
+async function signIn(secret) {
+  let answer;
+  try {
+    answer = await fetch("api/session", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ password: secret }),
+      signal: AbortSignal.timeout(20000),
+    });
+  } catch {
+    return OFFLINE[language];
+  }
+  if (answer.ok) return "";
+  const told = await answer.json().catch(() => null);
+  return told?.error?.message ?? String(answer.status);
+}
+
+async function attempt(secret) {
+  button.disabled = true;
+  problem.hidden = true;
+  const why = await signIn(secret);
+  if (!why) {
+    location.replace("./");
+    return;
+  }
+  problem.textContent = why;
+  problem.hidden = false;
+  button.disabled = false;
+  field.select();
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(field.value);
+});
+
+const brought = location.hash.slice(1);
+if (brought) {
+  history.replaceState(null, "", location.pathname); // the secret shall not stay in the address bar and the history
+  attempt(brought);
+} else {
+  field.focus();
+}
