@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from aceproxy.errors import REASONS, Reason
 from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.record import Visit
 from aceproxy.streams.snapshot import ClientSnapshot, EndedClient, utc_text
 
 
@@ -107,6 +108,17 @@ class Client:
             lag_s=round(lag_bytes * 8 / bitrate_bps, 2) if bitrate_bps else None,
             skips=self.skips,
             behind=outlet is not None and outlet.watched,
+        )
+
+    def visit(self, reason: Reason | None = None) -> Visit:
+        """Return what is remembered of the client with its stream; `reason` if it has ended."""
+        return Visit(
+            address=self.address,
+            agent=self.agent,
+            watched_s=round(time.monotonic() - self.connected_at, 3),
+            sent_bytes=self.sent_bytes,
+            skips=self.skips,
+            reason=reason,
         )
 
     def ended_snapshot(self, reason: Reason) -> EndedClient:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -51,6 +51,7 @@ class Hub:
         self.version = 0  # grows whenever a stream or client comes, changes its state or goes
         self.ended: deque[EndedStream] = deque(maxlen=ENDED_STREAMS)
         self.timelines = PastTimelines()
+        self.on_settled: list[Callable[[Stream], None]] = []  # called with every stream that is over, clients and all
         self._upstream = upstream
         self._settings = upstream.settings
         self._pump = pump
@@ -232,12 +233,17 @@ class Hub:
                 title=stream.title,
                 ended_at=utc_text(datetime.now(UTC)),
                 lasted_s=round(time.monotonic() - stream.created_at, 3),
-                outbound_bytes=stream.ended_clients_bytes + stream.shared_bytes,
+                outbound_bytes=stream.outbound_bytes,
                 reason=reason,
                 fault=REASONS[reason].fault,
                 message=error.message,
             )
         )
+
+    def settled(self, stream: Stream) -> None:
+        """Tell those who remember streams."""
+        for remember in self.on_settled:
+            remember(stream)
 
     # --- own ---
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
+from aceproxy.streams.record import Audience, Visit
 from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream
@@ -60,7 +62,10 @@ class StreamOwner(Protocol):
         """Something was added to the stream's time line."""
 
     def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
-        """The stream is over."""
+        """The stream is over; clients may still be ending."""
+
+    def settled(self, stream: Stream) -> None:
+        """The stream is over and its last client is gone."""
 
 
 class Holder(Protocol):
@@ -93,13 +98,17 @@ class Stream:
         self.state_at = self.created_at = time.monotonic()
         self.created_utc = datetime.now(UTC)
         self.live_utc: datetime | None = None
+        self.start_s: float | None = None  # from the request to the first data
         self.clients: dict[str, Client] = {}
         self.ended_clients: deque[EndedClient] = deque(maxlen=ENDED_CLIENTS)
         self.ended_clients_bytes = 0
+        self.audience = Audience()
+        self.record_id = secrets.token_hex(8)
         self.shared_bytes = 0  # sent to caches and players that cannot be told apart
         self.waiting = 0
         self.recoveries = 0
         self.close_reason: Reason | None = None
+        self.close_message: str | None = None
         self.idle_at: float | None = self.created_at
         self.source: Source | None = None
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
@@ -121,6 +130,7 @@ class Stream:
         self._told.add_done_callback(_retrieve)
         self._opened_at = 0.0  # loop time at which the present source delivered
         self._lost_at: float | None = None  # loop time of the first loss since a source has lasted
+        self._is_over = False  # the owner was told of the end
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -142,6 +152,7 @@ class Stream:
             self._owner.check_room()
             client = Client(visitor, delivery)
             self.clients[client.client_id] = client
+            self.audience.came(len(self.clients))
             self._owner.changed()
             self.timeline.note(EventKind.CLIENT_JOINED, client=client.client_id, agent=visitor.agent)
             self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
@@ -188,6 +199,7 @@ class Stream:
         self.ended_clients_bytes += client.sent_bytes
         self.ended_clients.append(client.ended_snapshot(reason))
         self._skip_watch.forget(client)
+        self.audience.left(client.visit(reason))
         self.timeline.note(
             EventKind.CLIENT_LEFT,
             reason=reason,
@@ -201,6 +213,8 @@ class Stream:
         self._owner.changed()
         self._owner.client_ended(self, client, reason)
         self._interest_changed()
+        if self._is_over:
+            self._settle()
 
     def end_client(self, client: Client, reason: Reason) -> None:
         """End one client; waits for nothing."""
@@ -236,8 +250,16 @@ class Stream:
         for holder in holders:
             holder.stream_closed(reason, detail)
         self._end_clients(reason)
-        self.timeline.note(EventKind.ENDED, reason=reason, message=AceProxyError(reason, detail).message)
+        self.close_message = AceProxyError(reason, detail).message
+        self.timeline.note(EventKind.ENDED, reason=reason, message=self.close_message)
         self._owner.closed(self, reason, detail)
+        self._is_over = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell the owner once the last client of a stream that is over has ended."""
+        if not self.clients:
+            self._owner.settled(self)
 
     def _end_clients(self, reason: Reason) -> None:
         self._pump.forget(self.ring, reason)
@@ -277,7 +299,8 @@ class Stream:
         ended_early = await self._open_until_joinable(deadline_at)
         self._go(State.LIVE if self.idle_at is None else State.LINGERING)
         self.live_utc = datetime.now(UTC)
-        self.timeline.note(EventKind.LIVE, start_s=time.monotonic() - self.created_at, engine=self._engine_words())
+        self.start_s = round(time.monotonic() - self.created_at, 3)
+        self.timeline.note(EventKind.LIVE, start_s=self.start_s, engine=self._engine_words())
         self._ready.set_result(None)
         if not self._told.done() and self.source is not None and self.source.playback is not None:
             self._told.set_result(self.source.playback)
@@ -415,6 +438,12 @@ class Stream:
     def title(self) -> str | None:
         """The broadcast's name, as the engine tells it some time after the start."""
         return self.source.title if self.source is not None else None
+
+    @property
+    def outbound_bytes(self) -> int:
+        """Bytes that went to clients, present and gone."""
+        present = sum(client.sent_bytes for client in self.clients.values())
+        return self.ended_clients_bytes + self.shared_bytes + present
 
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""

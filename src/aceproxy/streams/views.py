@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from aceproxy.errors import REASONS
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.record import StreamRecord
 from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StreamSnapshot, Totals, utc_text
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
@@ -36,7 +38,7 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
         ended_clients=list(stream.ended_clients) if with_clients else [],
         inbound_bytes=stream.intake.ingest.received_bytes,
-        outbound_bytes=stream.ended_clients_bytes + stream.shared_bytes + sum(client.sent_bytes for client in clients),
+        outbound_bytes=stream.outbound_bytes,
         inbound_bps=round(stream.intake.inbound_bps),
         bitrate_bps=round(stream.intake.bitrate_bps) if stream.intake.bitrate_bps else None,
         buffer_s=round(stream.ring.held_s, 2),
@@ -49,6 +51,38 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         engine_stat=source.engine_stat(now) if source is not None else EngineStat(),
         start_detail=source.start_words() if source is not None and stream.state is State.STARTING else None,
         close_reason=stream.close_reason,
+    )
+
+
+def stream_record(stream: Stream) -> StreamRecord:
+    """Return what is to be remembered of a stream, running or over."""
+    source = stream.source
+    present = [client.visit() for client in stream.clients.values()]
+    reason = stream.close_reason
+    return StreamRecord(
+        record_id=stream.record_id,
+        stream_id=stream.stream_id,
+        key=stream.link.key,
+        title=stream.title,
+        infohash=stream.infohash,
+        engine=source.engine_url if source is not None else None,
+        began_utc=stream.created_utc,
+        lasted_s=round((stream.state_at if reason is not None else time.monotonic()) - stream.created_at, 3),
+        start_s=stream.start_s,
+        inbound_bytes=stream.intake.ingest.received_bytes,
+        outbound_bytes=stream.outbound_bytes,
+        bitrate_bps=round(stream.intake.bitrate_bps) if stream.intake.bitrate_bps else None,
+        visits=stream.audience.visits,
+        peak_clients=stream.audience.peak_clients,
+        viewers=stream.audience.viewers(present),
+        stalls=stream.stall_watch.stalls,
+        stalled_s=round(stream.stall_watch.stalled_s, 1),
+        recoveries=stream.recoveries,
+        skips=stream.audience.skips + sum(visit.skips for visit in present),
+        reason=reason,
+        fault=REASONS[reason].fault if reason is not None else None,
+        message=stream.close_message,
+        events=tuple(stream.timeline.events()),
     )
 
 
