@@ -19,6 +19,7 @@ from aceproxy.engine import links
 from aceproxy.engine.breaker import BreakerState
 from aceproxy.errors import REASONS, Reason
 from aceproxy.settings import ENV_PREFIX, Settings
+from aceproxy.store.history import PastEvent, PastStream, PastViewer
 from aceproxy.streams.snapshot import (
     ClientSnapshot,
     CodecSnapshot,
@@ -37,6 +38,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 MODELS: list[Any] = [
     *(one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models.Model)),
+    *(PastStream, PastViewer, PastEvent),
     *(StreamSnapshot, ClientSnapshot, EndedClient, EndedStream, EngineStat, CodecSnapshot),
 ]
 MODELS.remove(models.Model)
@@ -46,6 +48,8 @@ EXAMPLES: dict[str, type[BaseModel]] = {
     "GET /api/aceproxy/streams": models.Streams,
     "GET /api/aceproxy/streams/{key}": models.StreamAnswer,
     "GET /api/aceproxy/streams/{key}/timeline": models.TimelineAnswer,
+    "GET /api/aceproxy/history": models.HistoryAnswer,
+    "DELETE /api/aceproxy/history/{id}": models.Forgotten,
     "DELETE /api/aceproxy/streams/{key}": models.Stopped,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": models.Kicked,
     "GET /api/logs/tail": models.LogTail,

@@ -22,6 +22,8 @@ from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
+from aceproxy.store.recorder import Recorder
+from aceproxy.store.store import Store
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.source import Upstream
@@ -32,6 +34,7 @@ from aceproxy.web.engine_starts import EngineStarts
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
+from aceproxy.web.history import HistoryRoutes
 from aceproxy.web.log_routes import LogRoutes
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
@@ -43,6 +46,9 @@ from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
 from aceproxy.web.watch import WatchRoutes
+
+STORE_FILE = "aceproxy.db"  # in state_dir
+STORE_CLOSE_S = 3.0  # for the last changes of the store at shutdown
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +125,7 @@ class App:
         self._stack.callback(self.sessions.close)
         starts = EngineStarts(self.hub, settings, self.sessions, OwnUrls(settings.trusted_proxies))
         stream_routes = StreamRoutes(self.hub, settings, starts)
+        self._remember()
         self.server = Server(
             [
                 ApiRoutes(figures),
@@ -130,6 +137,7 @@ class App:
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 SessionRoutes(self.credentials),
+                HistoryRoutes(self.store),
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],
@@ -144,6 +152,17 @@ class App:
         log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(self.pool.urls))
         if self.secret.path is not None:
             log.info("the admin secret is in %s", self.secret.path)
+
+    def _remember(self) -> None:
+        """Begin to keep history. The store ends after the streams, so that it hears of their ends."""
+        folder = self.settings.state_dir
+        self.store = Store(None if folder is None else _state_dir(folder) / STORE_FILE)
+        self.store.start()
+        self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
+        self.recorder = Recorder(self.hub, self.store, self.settings)
+        self.recorder.start()
+        recording = asyncio.create_task(self.recorder.run(), name="history")
+        self._stack.callback(recording.cancel)
 
     async def close(self) -> None:
         """End everything in order, within `shutdown_s`; what is not over by then is left to the process's end."""

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     AT_CAPACITY = "at_capacity"
     TOO_MANY_CLIENTS = "too_many_clients"
     TOO_MANY_LISTENERS = "too_many_listeners"
+    STORE_UNAVAILABLE = "store_unavailable"
     # an end after a start that succeeded
     ENDED = "ended"
     SOURCE_ENDED = "source_ended"
@@ -71,6 +72,7 @@ class Reason(StrEnum):
     GAVE_WAY = "gave_way"
     STOPPED = "stopped"
     SHUTDOWN = "shutdown"
+    INTERRUPTED = "interrupted"
     INTERNAL = "internal"
     # an end of one client only
     CLIENT_LEFT = "client_left"
@@ -179,6 +181,9 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.TOO_MANY_LISTENERS: ReasonRow(
         503, Fault.PROXY, "The limit of open event streams (max_listeners) is reached.", 15
     ),
+    Reason.STORE_UNAVAILABLE: ReasonRow(
+        503, Fault.PROXY, "What is kept on disk cannot be read now; playing goes on without it.", 5
+    ),
     Reason.ENDED: ReasonRow(503, Fault.NONE, "The broadcast came to its end.", 1),
     Reason.SOURCE_ENDED: ReasonRow(
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
@@ -189,6 +194,9 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),
     Reason.STOPPED: ReasonRow(503, Fault.NONE, "The stream was stopped by the operator.", 1),
     Reason.SHUTDOWN: ReasonRow(503, Fault.PROXY, "AceProxy is shutting down.", 5),
+    Reason.INTERRUPTED: ReasonRow(
+        503, Fault.PROXY, "AceProxy was killed or the machine lost its power while this stream ran.", 5
+    ),
     Reason.INTERNAL: ReasonRow(500, Fault.PROXY, "AceProxy made a mistake; the log has the details.", 5),
     Reason.CLIENT_LEFT: ReasonRow(499, Fault.CLIENT, "The client closed the connection."),
     Reason.STALLED_CLIENT: ReasonRow(408, Fault.CLIENT, "The client took no byte for too long."),

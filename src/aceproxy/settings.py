@@ -242,6 +242,12 @@ class Settings(BaseModel):
     max_sessions: int = Field(
         500, ge=1, description="Playback sessions at most; the one idle longest gives way to a new one."
     )
+    # history
+    history_rows: int = Field(5000, ge=0, description="Past streams that are kept; 0 keeps no history.")
+    history_days: float = Field(90.0, ge=0, le=3650, description="Days for which past streams are kept; 0 keeps none.")
+    history_addresses: bool = Field(
+        True, description="Whether the history tells the network addresses of those who watched."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

@@ -1,7 +1,7 @@
 """The table of past streams: writing, reading page by page, forgetting.
 
-Every function gets the connection and runs in the store's thread. An entry is kept as JSON in a column: nothing asks for
-a part of it, and it grows without a change of the schema. What an older version wrote lacks fields; they are None.
+Every function gets the connection and runs in the store's thread. An entry is kept as JSON in a column: nothing asks
+for a part of it, and it grows without a change of the schema. What an older version wrote lacks fields; they are None.
 """
 
 from __future__ import annotations

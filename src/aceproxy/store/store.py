@@ -139,7 +139,11 @@ class Store:
             log.exception("the store's thread failed")
             self._problem = "a mistake of the program; see the log"
         finally:
-            self._call_loop(lambda: self._left is not None and not self._left.done() and self._left.set_result(None))
+            self._call_loop(self._tell_left)
+
+    def _tell_left(self) -> None:
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
 
     def _open(self) -> Opened:
         opened = open_database(self._path)

@@ -22,7 +22,7 @@ from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
-from aceproxy.streams.record import Audience, Visit
+from aceproxy.streams.record import Audience
 from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from aceproxy.logs import LogLine
+from aceproxy.store.history import PastEvent, PastStream
 from aceproxy.streams.snapshot import EndedStream, StreamSnapshot
 
 
@@ -129,6 +130,37 @@ class TimelineAnswer(Model):
     last_seq: int
     forgotten: int
     events: list[TimelineEvent]
+
+
+class StoreModel(Model):
+    """Where history is kept: `disk` or `memory`. `problem`: what keeps it from the disk; `unsaved`: changes waiting."""
+
+    place: str
+    problem: str | None
+    unsaved: int
+    dropped: int
+
+
+class HistoryAnswer(Model):
+    """`GET /api/aceproxy/history`. `next_before`: the value of `before` for the next page, null on the last one."""
+
+    streams: list[PastStream]
+    next_before: int | None
+    store: StoreModel
+
+
+class HistoryDetail(Model):
+    """`GET /api/aceproxy/history/{id}`."""
+
+    stream: PastStream
+    events: list[PastEvent]
+
+
+class Forgotten(Model):
+    """What a DELETE of a past stream did."""
+
+    forgotten: bool
+    id: int
 
 
 class Stopped(Model):

@@ -65,7 +65,10 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
     "GET /api/logs/stream": Right.ADMIN,
     "GET /api/logs/download": Right.ADMIN,
+    "GET /api/aceproxy/history": Right.VIEW,
+    "GET /api/aceproxy/history/{id}": Right.VIEW,
     # changes
+    "DELETE /api/aceproxy/history/{id}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": Right.ADMIN,
 }
