@@ -19,6 +19,7 @@ from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.journal import Journal
 from aceproxy.engine.lookups import Lookups
 from aceproxy.engine.pool import EnginePool
+from aceproxy.engine.roster import Roster
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
@@ -31,6 +32,7 @@ from aceproxy.web.api import ApiRoutes
 from aceproxy.web.engine_face import EngineFaceRoutes
 from aceproxy.web.engine_services import EngineServiceRoutes
 from aceproxy.web.engine_starts import EngineStarts
+from aceproxy.web.engines import EngineRoutes
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
@@ -100,8 +102,10 @@ class App:
         raise_descriptor_limit()
         limits = EngineLimits.from_settings(settings)
         session = await self._stack.enter_async_context(engine_session(limits))
-        self.pool = EnginePool(settings, session)
-        journal = Journal(_state_dir(settings.state_dir) / "playbacks.json") if settings.state_dir is not None else None
+        folder = _state_dir(settings.state_dir) if settings.state_dir is not None else None
+        self.pool = EnginePool(settings, session, Roster(folder / "engines.json") if folder is not None else None)
+        await self.pool.restore()
+        journal = Journal(folder / "playbacks.json") if folder is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.hub = Hub(Upstream(settings, self.pool, self.stopper), self.pump)
@@ -138,6 +142,7 @@ class App:
                 TimelineRoutes(self.hub),
                 SessionRoutes(self.credentials),
                 HistoryRoutes(self.store),
+                EngineRoutes(figures),
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],

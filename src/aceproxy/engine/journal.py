@@ -88,14 +88,14 @@ class Journal:
                 left = list((self._left or {}).values())
                 playbacks = [*left, *self._open.values()][-JOURNAL_LIMIT:]
                 text = json.dumps({"format": _FORMAT, "playbacks": [dataclasses.asdict(one) for one in playbacks]})
-                await asyncio.to_thread(_replace, self._path, text)
+                await asyncio.to_thread(replace_file, self._path, text)
         except OSError as error:
             log.warning("open playbacks cannot be kept in %s: %s", self._path, error.strerror)
         finally:
             self._writer = None
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Write `text` beside the file, readable by the owner only, and put it in its place."""
     beside = path.with_name(path.name + ".new")
     with contextlib.suppress(FileNotFoundError):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import aiohttp
 
@@ -21,6 +21,7 @@ from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link
 from aceproxy.engine.pooled import EngineSnapshot, PooledEngine
 from aceproxy.engine.probing import probe
+from aceproxy.engine.roster import Member, Roster, apply, difference
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
@@ -34,12 +35,15 @@ log = logging.getLogger(__name__)
 
 
 class EnginePool:
-    """The engines. All methods belong to the event loop, and none but `close` waits."""
+    """The engines. All methods belong to the event loop, and none but `restore` and `close` waits."""
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
-        """Take engines and limits from the settings; nothing is contacted before `start`."""
-        self.on_change: Callable[[], None] = lambda: None  # an engine was added, removed, drained or undrained
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession, roster: Roster | None = None) -> None:
+        """Take engines and limits from the settings; nothing is contacted before `start`.
+
+        With a `roster`, changes at run time are kept there.
+        """
         self._settings = settings
+        self._roster = roster
         self._session = session
         self._limits = EngineLimits.from_settings(settings)
         self._engines: dict[str, PooledEngine] = {}  # by label
@@ -47,12 +51,28 @@ class EnginePool:
         self._doubts: OrderedDict[tuple[str, str], float] = OrderedDict()  # (link key, engine's label) -> since when
         self._is_started = False
         for entry in settings.engines:
-            self._put(entry, at_run_time=False)
+            self._put(Member(entry, at_run_time=False, draining=not entry.enabled))
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The addresses of all engines."""
         return tuple(engine.api.url for engine in self._engines.values())
+
+    @property
+    def keeps_changes(self) -> bool:
+        """Whether changes at run time outlast a restart."""
+        return self._roster is not None
+
+    async def restore(self) -> None:
+        """Apply the changes that were made at run time before; to be called before `start`. Cancel-safe."""
+        if self._roster is None:
+            return
+        changes = await self._roster.load()
+        self._engines.clear()
+        for member in apply(self._settings.engines, changes):
+            self._put(member)
+        if not self._engines:
+            log.warning("no engine is left: all were removed at run time")
 
     def start(self) -> None:
         """Begin probing. Needs a running event loop; does not wait for any engine."""
@@ -61,13 +81,15 @@ class EnginePool:
             self._begin_probing(engine)
 
     async def close(self) -> None:
-        """Stop probing. Slots stay as they are. Cancel-safe."""
+        """Stop probing, and wait until changes are kept. Slots stay as they are. Cancel-safe."""
         self._is_started = False
         tasks = list(self._probes.values())
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        if self._roster is not None:
+            await self._roster.flush()
 
     # --- for streams ---
 
@@ -109,7 +131,7 @@ class EnginePool:
 
         Raises AceProxyError: ENGINE_UNREACHABLE if none is known to be up.
         """
-        up = [engine for engine in self._engines.values() if engine.state == "up"]
+        up = [engine for engine in self._engines.values() if engine.state == "up" and engine.takes_streams]
         if not up:
             raise AceProxyError(Reason.ENGINE_UNREACHABLE, "; ".join(self._faults()))
         return min(up, key=lambda engine: len(engine.handles) / engine.capacity).api
@@ -133,11 +155,11 @@ class EnginePool:
                 raise AceProxyError(Reason.ENGINE_EXISTS, detail + (", which is leaving" if engine.leaving else ""))
         if len(self._engines) >= ENGINES_LIMIT:
             raise AceProxyError(Reason.BAD_PARAMETER, f"there are {ENGINES_LIMIT} engines already")
-        engine = self._put(entry, at_run_time=True)
+        engine = self._put(Member(entry, at_run_time=True, draining=not entry.enabled))
         log.info("engine %s at %s was added", entry.label, entry.url)
         if self._is_started:
             self._begin_probing(engine)
-        self.on_change()
+        self._keep_changes()
         return engine.snapshot(time.monotonic())
 
     def remove(self, label: str) -> EngineSnapshot:
@@ -150,7 +172,7 @@ class EnginePool:
         log.info("engine %s is to go; %d streams are on it", label, len(engine.handles))
         engine.ask_to_leave()
         self.released(engine)
-        self.on_change()
+        self._keep_changes()
         return engine.snapshot(time.monotonic())
 
     def drain(self, label: str) -> EngineSnapshot:
@@ -160,7 +182,7 @@ class EnginePool:
             engine.draining = True
             log.info("engine %s is drained; %d streams are on it", label, len(engine.handles))
         engine.ask_to_leave()
-        self.on_change()
+        self._keep_changes()
         return engine.snapshot(time.monotonic())
 
     def undrain(self, label: str) -> EngineSnapshot:
@@ -171,7 +193,7 @@ class EnginePool:
             log.info("engine %s takes streams again", label)
         for handle in engine.handles:
             handle.leave_requested.clear()
-        self.on_change()
+        self._keep_changes()
         return engine.snapshot(time.monotonic())
 
     # --- SlotOwner ---
@@ -205,11 +227,18 @@ class EnginePool:
 
     # --- own ---
 
-    def _put(self, entry: EngineEntry, *, at_run_time: bool) -> PooledEngine:
-        api = EngineApi(entry.url, self._session, self._limits)
-        engine = PooledEngine(entry, api, self._settings, at_run_time=at_run_time)
-        self._engines[entry.label] = engine
+    def _put(self, member: Member) -> PooledEngine:
+        api = EngineApi(member.entry.url, self._session, self._limits)
+        engine = PooledEngine(member.entry, api, self._settings, at_run_time=member.at_run_time)
+        engine.draining = member.draining
+        self._engines[member.entry.label] = engine
         return engine
+
+    def _keep_changes(self) -> None:
+        if self._roster is not None:
+            stay = [engine for engine in self._engines.values() if not engine.leaving]
+            members = [Member(engine.entry, engine.at_run_time, engine.draining) for engine in stay]
+            self._roster.save(difference(self._settings.engines, members))
 
     def _begin_probing(self, engine: PooledEngine) -> None:
         task = asyncio.get_running_loop().create_task(

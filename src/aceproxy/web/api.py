@@ -52,7 +52,7 @@ class ApiRoutes:
     async def health(self, request: web.Request) -> web.Response:
         """Whether the program and its engines are well, as last probed; to strangers the verdict alone."""
         engines = self._figures.engines()
-        status, message = _verdict([engine.state for engine in engines])
+        status, message = _verdict([engine.state for engine in engines if not (engine.draining or engine.leaving)])
         if not caller_of(request).may_view:
             nothing = Health(status=status, message="", version="", uptime_s=0, started_at="", engines=[])
             return json_answer(nothing)
@@ -130,6 +130,8 @@ class ApiRoutes:
 
 
 def _verdict(states: list[str]) -> tuple[str, str]:
+    if not states:
+        return "unhealthy", "No engine takes streams: there is none, or all are drained."
     up = states.count("up")
     if up == len(states):
         return "healthy", "All engines answer."

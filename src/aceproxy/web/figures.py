@@ -6,11 +6,11 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from aceproxy.engine.pool import EnginePool
+from aceproxy.engine.pool import EnginePool, EngineSnapshot
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.views import stream_snapshot, totals
-from aceproxy.web.models import EngineModel, Overview, Stats
+from aceproxy.web.models import EngineExperience, EngineModel, Overview, Stats
 
 
 class Figures:
@@ -38,19 +38,7 @@ class Figures:
 
     def engines(self) -> list[EngineModel]:
         """Return the engines as last probed."""
-        return [
-            EngineModel(
-                url=engine.url,
-                state=engine.state,
-                reachable=engine.state == "up",
-                version=engine.version or None,
-                streams=engine.streams,
-                capacity=engine.capacity,
-                last_ok_age_s=None if engine.last_ok_age_s is None else round(engine.last_ok_age_s, 2),
-                last_error=engine.last_error or None,
-            )
-            for engine in self.pool.snapshot()
-        ]
+        return [engine_model(engine) for engine in self.pool.snapshot()]
 
     def overview(self) -> Overview:
         """Return sums, engines and the streams without their clients: what a dashboard shows all the time."""
@@ -60,3 +48,32 @@ class Figures:
             streams=[stream_snapshot(stream, with_clients=False) for stream in self.hub.streams],
             engines=self.engines(),
         )
+
+
+def engine_model(engine: EngineSnapshot) -> EngineModel:
+    """Return an engine as the API shows it."""
+    return EngineModel(
+        url=engine.url,
+        label=engine.label,
+        state=engine.state,
+        reachable=engine.state == "up",
+        version=engine.version or None,
+        streams=engine.streams,
+        spares=engine.spares,
+        capacity=engine.capacity,
+        weight=engine.weight,
+        draining=engine.draining,
+        leaving=engine.leaving,
+        at_run_time=engine.at_run_time,
+        breaker=engine.breaker,
+        breaker_wait_s=round(engine.breaker_wait_s, 2),
+        failures=engine.failures,
+        experience=EngineExperience(
+            starts=engine.starts,
+            failures=engine.start_failures,
+            failure_rate=round(engine.failure_rate, 3),
+            start_s=None if engine.start_s is None else round(engine.start_s, 3),
+        ),
+        last_ok_age_s=None if engine.last_ok_age_s is None else round(engine.last_ok_age_s, 2),
+        last_error=engine.last_error or None,
+    )

@@ -63,6 +63,7 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/streams": Right.VIEW,
     "GET /api/aceproxy/streams/{key}": Right.VIEW,
     "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
+    "GET /api/aceproxy/engines": Right.VIEW,
     "GET /api/logs/stream": Right.ADMIN,
     "GET /api/logs/download": Right.ADMIN,
     "GET /api/aceproxy/history": Right.VIEW,
@@ -70,6 +71,10 @@ RIGHTS: dict[str, Right] = {
     # changes
     "DELETE /api/aceproxy/history/{id}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
+    "POST /api/aceproxy/engines": Right.ADMIN,
+    "DELETE /api/aceproxy/engines/{label}": Right.ADMIN,
+    "POST /api/aceproxy/engines/{label}/drain": Right.ADMIN,
+    "POST /api/aceproxy/engines/{label}/undrain": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": Right.ADMIN,
 }
 
