@@ -11,14 +11,21 @@ stream without video every PES packet of the first audio PID is a point.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from aceproxy.mpegts.codecs import ElementaryStream
-from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, adaptation_flags, payload_start
+from aceproxy.mpegts.packets import (
+    PACKET_BYTES,
+    Buffer,
+    Heads,
+    adaptation_flags,
+    heads_of,
+    marks_of,
+    payload_start,
+)
 from aceproxy.mpegts.pes import PesHeader, is_pes_start, read_pes_header
 from aceproxy.mpegts.pictures import Judge, Verdict, judge_for
 from aceproxy.mpegts.psi import PsiTracker
@@ -30,8 +37,8 @@ _WINDOW_PACKETS: Final = 512  # looked at together; bounds the work that a chang
 _START: Final = 1
 _CONTINUED: Final = 2
 _PSI_BITS: Final = (4, 8, 16, 32, 64, 128)
-_EVENTS: Final = re.compile(rb"[^\x00\x02]", re.DOTALL)
-_EVENTS_UNDECIDED: Final = re.compile(rb"[^\x00]", re.DOTALL)
+_EVENTS: Final = bytes(0 if value in (0, _CONTINUED) else 1 for value in range(256))
+_EVENTS_UNDECIDED: Final = bytes(1 if value else 0 for value in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,9 @@ class _PidTable:
             second[reference_pid & 0xFF] |= _START | _CONTINUED
         self._first, self._second = bytes(first), bytes(second)
 
-    def classify(self, view: memoryview) -> bytes:
+    def classify(self, heads: Heads) -> bytes:
         """Return one byte per packet: 0, or which of the packets of interest it may be."""
-        first = view[1::PACKET_BYTES].tobytes().translate(self._first)
-        second = view[2::PACKET_BYTES].tobytes().translate(self._second)
-        both = int.from_bytes(first, "little") & int.from_bytes(second, "little")
-        return both.to_bytes(len(first), "little")
+        return marks_of(heads, self._first, self._second)
 
 
 class Analyzer:
@@ -144,17 +148,20 @@ class Analyzer:
         streams = self.psi.program.streams if self.psi.program else ()
         return MappingProxyType({stream.pid: stream.codec for stream in streams})
 
-    def feed(self, packets: Buffer) -> Scan:
-        """Take the next packets of the stream.
+    def feed(self, packets: Buffer, heads: Heads | None = None) -> Scan:
+        """Take the next packets of the stream; `heads` are theirs, if the caller has them.
 
         Raises ValueError where the length is not a multiple of 188.
         """
         if len(packets) % PACKET_BYTES:
             raise ValueError("not a whole number of transport packets")
+        if heads is None:
+            heads = heads_of(packets)
         with memoryview(packets) as view:
-            for at in range(0, len(packets), _WINDOW_PACKETS * PACKET_BYTES):
-                with view[at : at + _WINDOW_PACKETS * PACKET_BYTES] as window:
-                    self._window(window)
+            for first in range(0, len(heads.first), _WINDOW_PACKETS):
+                last = first + _WINDOW_PACKETS
+                with view[first * PACKET_BYTES : last * PACKET_BYTES] as window:
+                    self._window(window, heads.part(first, last))
                     self.offset += len(window)
         self._expire(self.offset)
         return self._scan()
@@ -170,23 +177,21 @@ class Analyzer:
         decided = self._undecided.offset if self._undecided else self.offset
         return Scan(points, decided, self._last_pts, changed)
 
-    def _window(self, view: memoryview) -> None:
+    def _window(self, view: memoryview, heads: Heads) -> None:
         """Look at the packets of interest among a few hundred."""
-        classes = self._table.classify(view)
+        classes = self._table.classify(heads)
+        events, events_undecided = classes.translate(_EVENTS), classes.translate(_EVENTS_UNDECIDED)
         at = 0
-        while True:
-            found = (_EVENTS_UNDECIDED if self._undecided else _EVENTS).search(classes, at)
-            if found is None:
-                return
-            at = found.end()
-            start = (at - 1) * PACKET_BYTES
+        while (found := (events_undecided if self._undecided else events).find(1, at)) >= 0:
+            at = found + 1
+            start = found * PACKET_BYTES
             packet = bytes(view[start : start + PACKET_BYTES])
             self._expire(self.offset + start)
-            kind = classes[at - 1]
+            kind = classes[found]
             if kind > _CONTINUED and self.psi.feed(packet):
                 self._tables_changed()
-                with view[at * PACKET_BYTES :] as rest:
-                    classes = bytes(at) + self._table.classify(rest)
+                classes = bytes(at) + self._table.classify(heads.part(at))
+                events, events_undecided = classes.translate(_EVENTS), classes.translate(_EVENTS_UNDECIDED)
             elif kind & _START:
                 self._start(packet, self.offset + start)
             elif kind & _CONTINUED and self._undecided:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from mmap import mmap
-from typing import Final
+from typing import Final, NamedTuple
 
 PACKET_BYTES: Final = 188
 SYNC_BYTE: Final = 0x47
@@ -27,17 +27,52 @@ _LONE_AFTER: Final = 3  # sync bytes that must follow one bad one in their place
 _LONE_SPAN: Final = PACKET_BYTES * _LONE_AFTER + 1
 
 
-def synced_prefix(buf: Buffer) -> int:
-    """Return the length in bytes of the longest run of whole, synced packets at the start of `buf`.
+class Heads(NamedTuple):
+    """The second, third and fourth byte of each of some packets: all that most of them are ever looked at for."""
 
-    A multiple of 188: every packet in it is whole and starts with 0x47. Reads one byte of each packet.
+    first: bytes
+    """transport_error_indicator, payload_unit_start_indicator, transport_priority, the PID's high bits."""
+    second: bytes
+    """The PID's low bits."""
+    control: bytes
+    """Scrambling, adaptation_field_control, continuity_counter."""
+
+    def part(self, start: int, end: int | None = None) -> Heads:
+        """Return those of the packets from number `start` to before number `end`."""
+        return Heads(self.first[start:end], self.second[start:end], self.control[start:end])
+
+
+def heads_of(packets: Buffer, start: int = 0, end: int | None = None) -> Heads:
+    """Return the heads of the whole packets from byte `start` to before byte `end`."""
+    if isinstance(packets, memoryview):  # a step through it is thirty times slower than one through bytes
+        packets, start, end = bytes(packets[start:end]), 0, None
+    return Heads(
+        bytes(packets[start + 1 : end : PACKET_BYTES]),
+        bytes(packets[start + 2 : end : PACKET_BYTES]),
+        bytes(packets[start + 3 : end : PACKET_BYTES]),
+    )
+
+
+def marks_of(heads: Heads, first: bytes, second: bytes) -> bytes:
+    """Return one byte per packet: what the tables `first` and `second` (256 bytes each) both say of its PID bytes."""
+    marked = int.from_bytes(heads.first.translate(first), "little")
+    marked &= int.from_bytes(heads.second.translate(second), "little")
+    return marked.to_bytes(len(heads.first), "little")
+
+
+def synced_prefix(buf: Buffer, start: int = 0, end: int | None = None) -> int:
+    """Return the length in bytes of the longest run of whole, synced packets at byte `start` of `buf`.
+
+    A multiple of 188: every packet in it is whole, before byte `end`, and starts with 0x47. Reads one byte of each
+    packet.
     """
-    whole = len(buf) // PACKET_BYTES * PACKET_BYTES
-    with memoryview(buf) as view:
-        heads = view[:whole:PACKET_BYTES].tobytes()
-    if heads.count(_SYNC) == len(heads):
+    if isinstance(buf, memoryview):
+        buf, start, end = bytes(buf[start:end]), 0, None
+    whole = ((len(buf) if end is None else end) - start) // PACKET_BYTES * PACKET_BYTES
+    syncs = bytes(buf[start : start + whole : PACKET_BYTES])
+    if syncs.count(_SYNC) == len(syncs):
         return whole
-    return (len(heads) - len(heads.lstrip(_SYNC))) * PACKET_BYTES
+    return (len(syncs) - len(syncs.lstrip(_SYNC))) * PACKET_BYTES
 
 
 def pid_of(packet: Buffer) -> int:

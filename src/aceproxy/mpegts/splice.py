@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PACKET, PACKET_BYTES, Buffer
+from aceproxy.mpegts.packets import NULL_PACKET, PACKET_BYTES, Buffer, Heads, heads_of
 from aceproxy.mpegts.splice_join import packets_with
 from aceproxy.mpegts.splice_match import Matcher, Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
@@ -112,10 +112,11 @@ class Splicer:
         matcher = Matcher(tail, self._watch.psi.pids, own.program.pcr_pid if own else None)
         self._search = Search(self._last, matcher, self._limits)
 
-    def feed(self, packets: Buffer) -> Buffer:
+    def feed(self, packets: Buffer, heads: Heads | None = None) -> Buffer:
         """Take the next packets of the present source, whole and synced; return what is to be sent now.
 
-        For the first source that is `packets` itself. Raises ValueError where the length is not a multiple of 188.
+        For the first source that is `packets` itself. `heads` are theirs, if the caller has them. Raises ValueError
+        where the length is not a multiple of 188.
         """
         if len(packets) % PACKET_BYTES:
             raise ValueError("not a whole number of transport packets")
@@ -123,7 +124,7 @@ class Splicer:
             return b""
         if self.is_untouched:
             with memoryview(packets) as view:
-                self._note(view, view)
+                self._note_both(view, heads or heads_of(packets))
             return packets
         with memoryview(packets) as view:
             if self._search is None:
@@ -140,11 +141,18 @@ class Splicer:
         plan = self._search.force() if self._search else None
         return b"" if self._search is None or plan is None else bytes(self._follow(self._search, plan))
 
-    def _note(self, out: memoryview, own: memoryview) -> None:
+    def _note_both(self, view: memoryview, heads: Heads) -> None:
+        """Keep up what was sent, where that is what came."""
+        self._sent_any = True
+        self._counters.note(heads)
+        self._watch.note(view, heads)
+        self._tail.append(view)
+
+    def _note(self, out: Buffer, own: memoryview) -> None:
         """Keep up what was sent: `out` as sent, `own` as the source sent it."""
         self._sent_any = True
-        self._counters.note(out)
-        self._watch.note(own)
+        self._counters.note(heads_of(out))
+        self._watch.note(own, heads_of(own))
         self._tail.append(own)
 
     def _take_stock(self, tail: bytes) -> None:
@@ -204,9 +212,9 @@ class Splicer:
         carried = {rest.pid for rest in plan.rests}
         self._ends = {pid: end.settled(is_whole=end.is_whole or pid in carried) for pid, end in self._ends.items()}
         self._watch = TableWatch()
-        with memoryview(psi.preamble()) as tables, memoryview(head) as sent:
-            self._watch.note(tables)
-            self._counters.note(sent)
+        with memoryview(psi.preamble()) as tables:
+            self._watch.note(tables, heads_of(tables))
+        self._counters.note(heads_of(head))
         return head
 
     def _pass_on(self, view: memoryview) -> Buffer:
@@ -224,13 +232,13 @@ class Splicer:
     def _send(self, view: memoryview) -> Buffer:
         """Send packets, rewritten where the source must be."""
         if self._rewriter is None:
-            self._note(view, view)
+            self._note_both(view, heads_of(view))
             return bytes(view)
         dropped = self._rewriter.dropped_bytes
         out, own = self._rewriter.feed(view)
         self._skip(self._rewriter.dropped_bytes - dropped)
-        with memoryview(out) as sent, memoryview(own) as kept:
-            self._note(sent, kept)
+        with memoryview(own) as kept:
+            self._note(out, kept)
         return out
 
     def _skip(self, count: int) -> None:

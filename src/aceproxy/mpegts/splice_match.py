@@ -17,7 +17,7 @@ from collections.abc import Collection
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES
+from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, heads_of
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
 NEAR: Final = CLOCK_HZ * 4 // 10
@@ -56,9 +56,9 @@ class Matcher:
 
     def _build(self, tail: bytes, table_pids: Collection[int], clock_pid: int | None) -> None:
         """Give every distinctive packet its rank."""
-        with memoryview(tail) as view:
-            pids = pids_of(view)
-            self._last_counters = dict(zip(pids, view[3::PACKET_BYTES].tobytes(), strict=True))
+        heads = heads_of(tail)
+        pids = pids_of(heads)
+        self._last_counters = dict(zip(pids, heads.control, strict=True))
         first = max(0, len(pids) - _INDEX_PACKETS)
         clock: int | None = None
         seen: dict[bytes, tuple[int, int | None] | None] = {}
@@ -161,9 +161,9 @@ class Matcher:
     def _goes_on(self, packets: bytes) -> bool:
         """Tell whether the first packet of every PID has the counter that follows."""
         first: dict[int, int] = {}
-        with memoryview(packets[: _BEGINNING * PACKET_BYTES]) as view:
-            for pid, control in zip(pids_of(view), view[3::PACKET_BYTES].tobytes(), strict=True):
-                first.setdefault(pid, control)
+        heads = heads_of(packets[: _BEGINNING * PACKET_BYTES])
+        for pid, control in zip(pids_of(heads), heads.control, strict=True):
+            first.setdefault(pid, control)
         compared = 0
         for pid, control in first.items():
             last = self._last_counters.get(pid)

@@ -6,21 +6,21 @@ reads the tail once, when a source has been lost.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
 from typing import Final
 
-from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, payload_start
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, marks_of, payload_start
 from aceproxy.mpegts.pes import read_pes_header
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stamp, stamped
 
 WINDOW_PACKETS: Final = 1024  # looked at together
 
-_EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
+_ANY: Final = bytes(1 if value else 0 for value in range(256))
+_USUAL: Final = 8  # PIDs up to which a stream's packets are told apart by byte tables
 _RECENT: Final = 32  # time stamps of a PID from which its frame gap and its highest PTS are taken
 _MAX_GAP: Final = 90_000
 
@@ -61,10 +61,34 @@ class Counters:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
+        self._usual: dict[int, int] = {}  # low byte of a PID -> the PID, while no two of them share one
+        self._first, self._second = bytes(256), bytes(256)  # of the usual PIDs, a bit each
 
-    def note(self, view: memoryview) -> None:
+    def note(self, heads: Heads) -> None:
         """Take the next whole packets."""
-        self._last.update(zip(pids_of(view), view[3::PACKET_BYTES].tobytes(), strict=True))
+        if self._usual and not marks_of(heads, self._first, self._second).count(0):
+            for low, pid in self._usual.items():  # no packet is looked at but the last one of each PID
+                at = heads.second.rfind(low)
+                if at >= 0:
+                    self._last[pid] = heads.control[at]
+            return
+        known = len(self._last)
+        self._last.update(zip(pids_of(heads), heads.control, strict=True))
+        if len(self._last) != known:
+            self._learn()
+
+    def _learn(self) -> None:
+        """Make the byte tables for the PIDs of an ordinary stream; for others every packet is counted."""
+        self._usual = {pid & 0xFF: pid for pid in self._last}
+        if len(self._usual) != len(self._last) or len(self._last) > _USUAL:
+            self._usual = {}
+            return
+        first, second = bytearray(256), bytearray(256)
+        for bit, pid in enumerate(self._last):
+            for flags in range(0, 0x100, 0x20):
+                first[flags | pid >> 8] |= 1 << bit
+            second[pid & 0xFF] |= 1 << bit
+        self._first, self._second = bytes(first), bytes(second)
 
     def last(self, pid: int) -> int | None:
         """Return the counter of the last packet of a PID, None where there was none."""
@@ -87,23 +111,15 @@ class TableWatch:
         self.psi = PsiTracker()
         self._marks()
 
-    def note(self, view: memoryview) -> None:
-        """Take the next whole packets."""
-        marked = self._classify(view)
-        at = 0
-        while (found := _EVENT.search(marked, at)) is not None:
-            at = found.end()
-            start = found.start() * PACKET_BYTES
+    def note(self, view: memoryview, heads: Heads) -> None:
+        """Take the next whole packets, of which `heads` are the heads."""
+        marked = marks_of(heads, self._first, self._second).translate(_ANY)
+        at = -1
+        while (at := marked.find(1, at + 1)) >= 0:
+            start = at * PACKET_BYTES
             if self.psi.feed(bytes(view[start : start + PACKET_BYTES])):
                 self._marks()
-                with view[at * PACKET_BYTES :] as rest:
-                    marked = bytes(at) + self._classify(rest)
-
-    def _classify(self, view: memoryview) -> bytes:
-        first = view[1::PACKET_BYTES].tobytes().translate(self._first)
-        second = view[2::PACKET_BYTES].tobytes().translate(self._second)
-        both = int.from_bytes(first, "little") & int.from_bytes(second, "little")
-        return both.to_bytes(len(first), "little")
+                marked = bytes(at + 1) + marks_of(heads.part(at + 1), self._first, self._second).translate(_ANY)
 
     def _marks(self) -> None:
         """Make the byte tables anew; a few PIDs too many may be marked, the tracker leaves them out."""
@@ -144,11 +160,13 @@ def events_of(view: memoryview) -> list[tuple[int, Stamp]]:
     found: list[tuple[int, Stamp]] = []
     for start in range(0, len(view), WINDOW_PACKETS * PACKET_BYTES):
         with view[start : start + WINDOW_PACKETS * PACKET_BYTES] as window:
-            for match in _EVENT.finditer(stamped(window)):
-                at = match.start() * PACKET_BYTES
+            marked = stamped(window).translate(_ANY)
+            index = -1
+            while (index := marked.find(1, index + 1)) >= 0:
+                at = index * PACKET_BYTES
                 stamp = read_stamp(bytes(window[at : at + PACKET_BYTES]))
                 if stamp.starts or stamp.pcr is not None:
-                    found.append((start // PACKET_BYTES + match.start(), stamp))
+                    found.append((start // PACKET_BYTES + index, stamp))
     return found
 
 

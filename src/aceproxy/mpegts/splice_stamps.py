@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from aceproxy.mpegts.clock import WRAP
-from aceproxy.mpegts.packets import PACKET_BYTES, payload_start
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of, payload_start
 from aceproxy.mpegts.pes import is_pes_start, read_pes_header, read_pts
 
 PID_MASK: Final = 0x1FFF
@@ -41,21 +41,23 @@ def later(one: int, other: int) -> int:
     return (one - other + WRAP // 2) % WRAP - WRAP // 2
 
 
-def pids_of(view: memoryview) -> tuple[int, ...]:
+def pids_of(packets: Buffer | Heads) -> tuple[int, ...]:
     """Return the PID of every packet."""
-    count = len(view) // PACKET_BYTES
+    heads = packets if isinstance(packets, Heads) else heads_of(packets)
+    count = len(heads.first)
     pairs = bytearray(2 * count)
-    pairs[0::2] = view[1::PACKET_BYTES].tobytes().translate(_MASKED)
-    pairs[1::2] = view[2::PACKET_BYTES].tobytes()
+    pairs[0::2] = heads.first.translate(_MASKED)
+    pairs[1::2] = heads.second
     return struct.unpack(f">{count}H", pairs)
 
 
 def stamped(view: memoryview) -> bytes:
     """Return one byte per packet, not 0 where a payload unit starts (bit 0) or a PCR stands (bit 1)."""
-    starts = view[1::PACKET_BYTES].tobytes().translate(_STARTS)
-    control = int.from_bytes(view[3::PACKET_BYTES].tobytes().translate(_WITH_FIELD), "little")
-    length = int.from_bytes(view[4::PACKET_BYTES].tobytes().translate(_LONG_FIELD), "little")
-    flags = int.from_bytes(view[5::PACKET_BYTES].tobytes().translate(_WITH_PCR), "little")
+    packets = bytes(view)
+    starts = packets[1::PACKET_BYTES].translate(_STARTS)
+    control = int.from_bytes(packets[3::PACKET_BYTES].translate(_WITH_FIELD), "little")
+    length = int.from_bytes(packets[4::PACKET_BYTES].translate(_LONG_FIELD), "little")
+    flags = int.from_bytes(packets[5::PACKET_BYTES].translate(_WITH_PCR), "little")
     return (int.from_bytes(starts, "little") | control & length & flags).to_bytes(len(starts), "little")
 
 

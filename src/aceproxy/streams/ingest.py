@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import MediaClock
-from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, synced_prefix
+from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
 from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ring import Ring
@@ -39,7 +39,8 @@ class Ingest:
         self._ring = ring
         ring.tables = self.analyzer.psi.preamble
         self._now = now
-        self._view = memoryview(bytearray(BUFFER_BYTES))
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
         self._given = 0
         self._fed = 0
         self._used = 0
@@ -98,10 +99,9 @@ class Ingest:
 
     def _take_in_step(self) -> None:
         """Splice and analyse what is new in the buffer, or change to the slow path where it is out of step."""
-        fresh = self._view[self._fed : self._used]
-        whole = synced_prefix(fresh)
-        rest = len(fresh) - whole
-        is_in_step = rest == 0 or (rest < PACKET_BYTES and fresh[whole] == SYNC_BYTE)
+        whole = synced_prefix(self._buffer, self._fed, self._used)
+        rest = self._used - self._fed - whole
+        is_in_step = rest == 0 or (rest < PACKET_BYTES and self._buffer[self._fed + whole] == SYNC_BYTE)
         if whole:
             self._take(whole)
         if not is_in_step:
@@ -129,9 +129,10 @@ class Ingest:
         self.source_packets_bytes += count
         fresh = self._view[self._fed : self._fed + count]
         was_pending = self._splicer.is_pending
-        spliced = self._splicer.feed(fresh)
+        heads = heads_of(self._buffer, self._fed, self._fed + count)
+        spliced = self._splicer.feed(fresh, heads)
         if spliced is fresh:
-            self._analyse(count)
+            self._analyse(count, heads)
         else:
             self._note_break(was_pending)
             self._replace(count, spliced)
@@ -155,9 +156,9 @@ class Ingest:
         self._view[self._used : self._used + len(tail)] = tail
         self._used += len(tail)
 
-    def _analyse(self, count: int) -> None:
+    def _analyse(self, count: int, heads: Heads | None = None) -> None:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
-        scan = self.analyzer.feed(self._view[self._fed : self._fed + count])
+        scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
         self._fed += count
         for point in scan.points:
             self._append_until(point.offset - self._base)
