@@ -20,7 +20,7 @@ from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stam
 WINDOW_PACKETS: Final = 1024  # looked at together
 
 _ANY: Final = bytes(1 if value else 0 for value in range(256))
-_USUAL: Final = 8  # PIDs up to which a stream's packets are told apart by byte tables
+_USUAL: Final = 8  # PIDs up to which a stream's packets are told apart by byte tables: a bit each
 _RECENT: Final = 32  # time stamps of a PID from which its frame gap and its highest PTS are taken
 _MAX_GAP: Final = 90_000
 
@@ -61,30 +61,29 @@ class Counters:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
-        self._usual: dict[int, int] = {}  # low byte of a PID -> the PID, while no two of them share one
-        self._first, self._second = bytes(256), bytes(256)  # of the usual PIDs, a bit each
+        self._usual: tuple[int, ...] = ()  # the PIDs of an ordinary stream, each with a bit in the tables
+        self._first, self._second = bytes(256), bytes(256)
 
     def note(self, heads: Heads) -> None:
         """Take the next whole packets."""
-        if self._usual and not marks_of(heads, self._first, self._second).count(0):
-            for low, pid in self._usual.items():  # no packet is looked at but the last one of each PID
-                at = heads.second.rfind(low)
-                if at >= 0:
-                    self._last[pid] = heads.control[at]
-            return
+        if self._usual:
+            marks = marks_of(heads, self._first, self._second)
+            if not marks.count(0):
+                for bit, pid in enumerate(self._usual):  # nothing is looked at but the last packet of each PID
+                    at = marks.rfind(1 << bit)
+                    if at >= 0:
+                        self._last[pid] = heads.control[at]
+                return
         known = len(self._last)
         self._last.update(zip(pids_of(heads), heads.control, strict=True))
         if len(self._last) != known:
             self._learn()
 
     def _learn(self) -> None:
-        """Make the byte tables for the PIDs of an ordinary stream; for others every packet is counted."""
-        self._usual = {pid & 0xFF: pid for pid in self._last}
-        if len(self._usual) != len(self._last) or len(self._last) > _USUAL:
-            self._usual = {}
-            return
+        """Make the byte tables; of a stream with more PIDs than bits every packet is counted."""
+        self._usual = tuple(self._last) if len(self._last) <= _USUAL else ()
         first, second = bytearray(256), bytearray(256)
-        for bit, pid in enumerate(self._last):
+        for bit, pid in enumerate(self._usual):
             for flags in range(0, 0x100, 0x20):
                 first[flags | pid >> 8] |= 1 << bit
             second[pid & 0xFF] |= 1 << bit
