@@ -8,7 +8,13 @@ import pytest
 
 from aceproxy.errors import REASONS, AceProxyError, Fault, Reason
 
-ENDS_OF_CLIENTS = {Reason.CLIENT_LEFT, Reason.STALLED_CLIENT, Reason.KICKED, Reason.PLAYER_STOPPED}
+ENDS_OF_CLIENTS = {
+    Reason.CLIENT_LEFT,
+    Reason.STALLED_CLIENT,
+    Reason.KICKED,
+    Reason.CLIENT_SILENT,
+    Reason.PLAYER_STOPPED,
+}
 
 
 def test_every_reason_has_a_row_in_the_order_of_the_names() -> None:

@@ -21,6 +21,7 @@ from aceproxy.engine.lookups import Lookups
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.roster import Roster
 from aceproxy.engine.stopper import PlaybackStopper
+from aceproxy.hls.desk import HlsDesk
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
 from aceproxy.store.recorder import Recorder
@@ -37,6 +38,7 @@ from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
 from aceproxy.web.history import HistoryRoutes
+from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.log_routes import LogRoutes
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
@@ -121,6 +123,9 @@ class App:
         self._stack.push_async_callback(self.credentials.close)
         looking = asyncio.create_task(self.credentials.run(), name="password")
         self._stack.callback(looking.cancel)
+        self.hls = HlsDesk(self.hub, settings)
+        sweeping = asyncio.create_task(self.hls.sweep(), name="HLS viewers")
+        self._stack.callback(sweeping.cancel)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
         lookups = Lookups(self.pool)
@@ -129,15 +134,17 @@ class App:
         self._stack.callback(self.sessions.close)
         starts = EngineStarts(self.hub, settings, self.sessions, OwnUrls(settings.trusted_proxies))
         stream_routes = StreamRoutes(self.hub, settings, starts)
+        hls_routes = HlsRoutes(self.hub, self.hls, settings)
         self._remember()
         self.server = Server(
             [
                 ApiRoutes(figures),
                 LogRoutes(self.logs, self.listeners),
                 stream_routes,
+                hls_routes,
                 EngineFaceRoutes(self.sessions, stream_routes),
                 EngineServiceRoutes(self.pool, lookups, settings),
-                SpellingRoutes(stream_routes),
+                SpellingRoutes(stream_routes, hls_routes.play),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 SessionRoutes(self.credentials),

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     CLIENT_NOT_FOUND = "client_not_found"
     ENGINE_NOT_FOUND = "engine_not_found"
     ENGINE_EXISTS = "engine_exists"
+    SEGMENT_GONE = "segment_gone"
     REQUEST_REFUSED = "request_refused"
     # who may do what
     SIGN_IN_NEEDED = "sign_in_needed"
@@ -79,6 +80,7 @@ class Reason(StrEnum):
     STALLED_CLIENT = "stalled_client"
     KICKED = "kicked"
     PLAYER_STOPPED = "player_stopped"
+    CLIENT_SILENT = "client_silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,9 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.CLIENT_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "The stream has no such client."),
     Reason.ENGINE_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "There is no engine with this label."),
     Reason.ENGINE_EXISTS: ReasonRow(409, Fault.CLIENT, "There is an engine with this address or label already."),
+    Reason.SEGMENT_GONE: ReasonRow(
+        404, Fault.CLIENT, "There is no such HLS segment: it is too old, not there yet, or of an earlier run."
+    ),
     Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
     Reason.SIGN_IN_NEEDED: ReasonRow(
         401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."
@@ -202,6 +207,9 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.STALLED_CLIENT: ReasonRow(408, Fault.CLIENT, "The client took no byte for too long."),
     Reason.KICKED: ReasonRow(403, Fault.NONE, "The client was disconnected by the operator."),
     Reason.PLAYER_STOPPED: ReasonRow(410, Fault.NONE, "The player stopped its playback session."),
+    Reason.CLIENT_SILENT: ReasonRow(
+        408, Fault.NONE, "The player asked for no list and no segment for too long (hls_silence_s)."
+    ),
 }
 
 

@@ -251,6 +251,13 @@ class Settings(BaseModel):
     history_addresses: bool = Field(
         True, description="Whether the history tells the network addresses of those who watched."
     )
+    # HLS
+    hls_segments: int = Field(
+        6, ge=3, le=100, description="Segments in a list; more where they are short for their target duration."
+    )
+    hls_silence_s: float = Field(
+        20.0, gt=0, description="An HLS viewer that asks for no list and no segment for this long has left."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

@@ -82,7 +82,7 @@ class Intake:
         """Nothing will follow: give the clients the last packets, and let them read to the end."""
         with contextlib.suppress(OSError):  # without memory for them the end comes a little earlier
             self.ingest.finish()
-        self.ring.finished = reason
+        self.ring.finish(reason)
         self._pump.appended(self.ring)
 
     def close(self) -> None:

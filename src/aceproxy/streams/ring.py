@@ -68,6 +68,7 @@ class Ring:
         self.on_cut: list[Callable[[Block], None]] = []  # called with each block that is complete, in order
         self.tables: Callable[[], bytes] = bytes  # the PAT and PMT as they stand now
         self._break = False
+        self._is_unjoined = True  # no join point has come yet
         self._cuts = 0
         self._limits = limits
         self._blocks: deque[Block] = deque()
@@ -121,11 +122,15 @@ class Ring:
         and anywhere once it is too large. Raises OSError when there is no memory for it.
         """
         self.edge_s = max(self.edge_s, media_s)
-        newest = self.newest
+        newest, complete = self.newest, None
         if newest is None or self._is_due(newest, len(part), media_s, point):
-            newest = self._begin_block(media_s, point)
+            complete, newest = newest, self._begin_block(media_s, point)
         if point is not None:
             newest.points.append(point)
+            self._is_unjoined = False
+        if complete is not None:
+            for hear in self.on_cut:
+                hear(complete)
         newest.append(part)
         self.head += len(part)
         self._bytes += len(part)
@@ -155,6 +160,15 @@ class Ring:
                 return Join(block, 0, b"")
         return Join(blocks[0], 0, b"") if blocks else None
 
+    def finish(self, reason: Reason) -> None:
+        """Say that nothing will follow: the block that was being written is complete as it is."""
+        if self.finished is None:
+            self.finished = reason
+            newest = self.newest
+            if newest is not None and newest.size:
+                for hear in self.on_cut:
+                    hear(newest)
+
     def mark_break(self) -> None:
         """Say that what is appended from now on does not go on where the last bytes ended (another encoding, another
         broadcast): the next join point begins a block, which is marked.
@@ -174,8 +188,8 @@ class Ring:
         if not newest.size:
             return False
         age_s = media_s - newest.media_s
-        if point is not None:
-            return self._break or age_s >= self._limits.block_s
+        if point is not None:  # the first point of all: what is before it is of no use to a decoder
+            return self._break or self._is_unjoined or age_s >= self._limits.block_s
         return age_s + age_s * count / newest.size > self.longest_s  # with this part it would be too long
 
     def _begin_block(self, media_s: float, point: JoinPoint | None) -> Block:
@@ -183,12 +197,9 @@ class Ring:
         block = Block(self.head, media_s, self._cuts, tables=tables, is_break=self._break)
         self._break = False
         self._cuts += 1
-        before = self.newest
+        if self._blocks:
+            self._blocks[-1].next = block
         self._blocks.append(block)
-        if before is not None:
-            before.next = block
-            for hear in self.on_cut:
-                hear(before)
         return block
 
     def _drop_old(self) -> None:

@@ -53,6 +53,14 @@ RIGHTS: dict[str, Right] = {
     "GET /webui/api/service": Right.PLAY,
     "GET /server/api": Right.PLAY,
     "GET /search": Right.PLAY,
+    "GET /ace/manifest.m3u8": Right.PLAY,
+    "GET /hls/{stream_id}/index.m3u8": Right.PLAY,
+    "GET /hls/{stream_id}/shared.m3u8": Right.PLAY,
+    "GET /hls/{stream_id}/{generation}/{number}.ts": Right.PUBLIC,  # its secret part is told by a list only
+    "OPTIONS /ace/manifest.m3u8": Right.PUBLIC,  # what any page may ask; starts and tells nothing
+    "OPTIONS /hls/{stream_id}/index.m3u8": Right.PUBLIC,
+    "OPTIONS /hls/{stream_id}/shared.m3u8": Right.PUBLIC,
+    "OPTIONS /hls/{stream_id}/{generation}/{number}.ts": Right.PUBLIC,
     # state
     "GET /api/health": Right.PUBLIC,  # to who may not view, the verdict alone
     "GET /ace/status": Right.VIEW,

@@ -1,0 +1,1 @@
+"""HLS out: lists made from the ring's blocks, and who watches by them."""

@@ -1,0 +1,218 @@
+"""HLS: lists and segments.
+
+A player asks for a list without a viewer's token first and gets a master playlist, whose only variant is the same
+address with a token. With the token it gets the media playlist, and counts as a client. Segments' addresses carry no
+token, so that a cache can share them; they hold a secret part that only a list tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import posixpath
+import re
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query, parse_link
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.hls.desk import HlsDesk, Shown, new_token
+from aceproxy.hls.playlist import master_text, media_text
+from aceproxy.settings import Settings
+from aceproxy.streams.hub import Hub
+from aceproxy.streams.stream import Stream
+from aceproxy.web.answers import error_answer
+from aceproxy.web.segments import asked_span, send_segment
+from aceproxy.web.visitors import visitor_of
+
+LIST_TYPE = "application/vnd.apple.mpegurl"
+SEGMENT_TYPE = "video/mp2t"
+SEGMENT_AGE_S = 86_400  # a day: longer than any window; the address never means anything else
+CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Content-Length, Content-Range, ETag, Retry-After",
+}
+PREFLIGHT_HEADERS = {
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Range, If-None-Match, Authorization",
+    "Access-Control-Max-Age": "86400",
+}
+PEAK_MARGIN = 1.25  # the highest bitrate in a live list's past is no bound of its future
+VIEWER = "viewer"
+_STREAM_ID = re.compile(r"(?P<digits>[0-9a-fA-F]{40})(?:-(?P<index>[1-9][0-9]{0,3}))?")
+
+Serve = Callable[["HlsRoutes", web.Request], Awaitable[web.StreamResponse]]
+
+
+def for_any_origin(serve: Serve) -> Serve:
+    """Let pages of other origins read the answer, and why there is none."""
+
+    @functools.wraps(serve)
+    async def wrapped(routes: HlsRoutes, request: web.Request) -> web.StreamResponse:
+        try:
+            return await serve(routes, request)
+        except AceProxyError as error:
+            return _refusal(error)
+
+    return wrapped
+
+
+def _refusal(error: AceProxyError) -> web.Response:
+    answer = error_answer(error)
+    answer.headers.update(CORS_HEADERS)
+    return answer
+
+
+class HlsRoutes:
+    """`/ace/manifest.m3u8` and everything below `/hls/`."""
+
+    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings) -> None:
+        self._hub = hub
+        self._desk = desk
+        self._settings = settings
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the routes."""
+        router = app.router
+        lists = {
+            "/ace/manifest.m3u8": self.manifest,
+            "/hls/{stream_id}/index.m3u8": self.index,
+            "/hls/{stream_id}/shared.m3u8": self.shared,
+        }
+        for path, serve in lists.items():
+            router.add_get(path, serve, allow_head=False)
+            router.add_head(path, self.head_list)
+            router.add_options(path, self.preflight)
+        segment = "/hls/{stream_id}/{generation}/{number}.ts"
+        router.add_get(segment, self.segment)
+        router.add_options(segment, self.preflight)
+
+    async def preflight(self, _request: web.Request) -> web.Response:
+        """Allow pages of other origins what players need."""
+        return web.Response(status=204, headers={**CORS_HEADERS, **PREFLIGHT_HEADERS})
+
+    @for_any_origin
+    async def head_list(self, request: web.Request) -> web.StreamResponse:
+        """Tell the headers of a list and start nothing."""
+        self._finder(request)
+        return web.Response(content_type=LIST_TYPE, headers={**CORS_HEADERS, "Cache-Control": "no-cache"})
+
+    @for_any_origin
+    async def manifest(self, request: web.Request) -> web.StreamResponse:
+        """A viewer's list, by a link of any form."""
+        return await self.answer_list(request, self._finder(request))
+
+    async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
+        """A viewer's list of a link that was read already."""
+        try:
+            check_url_host(link, self._settings.url_hosts)
+            params = engine_params(list(request.query.items()))
+            return await self.answer_list(request, lambda: self._hub.find_or_start(link, params))
+        except AceProxyError as error:
+            return _refusal(error)
+
+    @for_any_origin
+    async def index(self, request: web.Request) -> web.StreamResponse:
+        """A viewer's list, by the stream's id."""
+        return await self.answer_list(request, self._finder(request))
+
+    @for_any_origin
+    async def shared(self, request: web.Request) -> web.StreamResponse:
+        """One list for all who ask: for caches, which are one client then."""
+        token = f"shared-{request.match_info['stream_id'].lower()}"
+        shown = await self._desk.watch(token, self._finder(request), visitor_of(request))
+        return self._media(request, shown, is_shared=True)
+
+    async def answer_list(self, request: web.Request, find: Callable[[], Stream]) -> web.StreamResponse:
+        """Answer with a viewer's list of the stream that `find` returns: the master playlist, or the media playlist to
+        who has a token. Waits for the first segment. Raises AceProxyError.
+        """
+        token = request.query.get(VIEWER)
+        if token:
+            return self._media(request, await self._desk.watch(token, find, visitor_of(request)), is_shared=False)
+        token = new_token()
+        shown = await self._desk.watch(token, find, visitor_of(request), is_announced=True)
+        peak_bps, average_bps = shown.window.bitrates_bps
+        fields = [(name, value) for name, value in request.query.items() if name != VIEWER]
+        name = posixpath.basename(request.rel_url.raw_path)
+        name = f"./{name}" if ":" in name else name  # it would be taken for a scheme
+        address = f"{name}?{urlencode([*fields, (VIEWER, token)])}"
+        try:
+            text = master_text(address, peak_bps * PEAK_MARGIN, average_bps)
+        except ValueError as error:
+            raise AceProxyError(Reason.BAD_LINK, "the address is too long for a list") from error
+        return web.Response(
+            body=text.encode(), content_type=LIST_TYPE, headers={**CORS_HEADERS, "Cache-Control": "private, no-store"}
+        )
+
+    def _media(self, request: web.Request, shown: Shown, *, is_shared: bool) -> web.Response:
+        """Answer with the media playlist as it stands."""
+        playlist = shown.window.playlist()
+        place = f"/hls/{shown.stream.stream_id}/{shown.generation}"
+        prefix = posixpath.relpath(place, posixpath.dirname(request.rel_url.raw_path)) + "/"
+        body = media_text(playlist, prefix).encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        age = f"public, max-age={max(1, playlist.target_s // 2)}" if is_shared else "private, no-cache"
+        headers = {**CORS_HEADERS, "Cache-Control": age, "ETag": etag}
+        if request.if_none_match and any(tag.value == etag.strip('"') for tag in request.if_none_match):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=LIST_TYPE, headers=headers)
+
+    @for_any_origin
+    async def segment(self, request: web.Request) -> web.StreamResponse:
+        """A segment, or a range of it."""
+        info = request.match_info
+        number = info["number"]
+        if not (number.isascii() and number.isdigit() and len(number) <= 18):
+            raise AceProxyError(Reason.SEGMENT_GONE)
+        shown, held = self._desk.segment(info["stream_id"], info["generation"], int(number))
+        etag = f"{shown.generation}-{number}"
+        headers = {
+            **CORS_HEADERS,
+            "Content-Type": SEGMENT_TYPE,
+            "Cache-Control": f"public, max-age={SEGMENT_AGE_S}, immutable",
+            "ETag": f'"{etag}"',
+            "Accept-Ranges": "bytes",
+        }
+        if request.if_none_match and any(tag.value == etag for tag in request.if_none_match):
+            return web.Response(status=304, headers=headers)
+        size = held.size_bytes
+        asked = request.headers.get("Range") if request.headers.get("If-Range", f'"{etag}"') == f'"{etag}"' else None
+        span = asked_span(asked, size) if request.method == "GET" else asked_span(None, size)
+        if span is None:
+            return web.Response(status=416, headers={**CORS_HEADERS, "Content-Range": f"bytes */{size}"})
+        response = web.StreamResponse(status=200 if span.is_all else 206, headers=headers)
+        if not span.is_all:
+            response.headers["Content-Range"] = span.content_range
+        if request.method == "HEAD":
+            response.content_length = size
+            await response.prepare(request)
+            return response
+        sent = await send_segment(request, response, held, span, self._settings.client_stall_s)
+        self._desk.sent(shown, held, sent, visitor_of(request))
+        return response
+
+    def _finder(self, request: web.Request) -> Callable[[], Stream]:
+        """Return what finds the stream that a request names, and starts it if need be. Raises AceProxyError if it
+        names none, or one that is not allowed.
+        """
+        query = list(request.query.items())
+        params = engine_params(query)
+        stream_id = request.match_info.get("stream_id")
+        if stream_id is None:
+            link = link_from_query(query)
+            check_url_host(link, self._settings.url_hosts)
+            return lambda: self._hub.find_or_start(link, params)
+        link_of_id = _link_of(stream_id)
+        return lambda: self._hub.find_by_id(stream_id) or self._hub.find_or_start(link_of_id, params)
+
+
+def _link_of(stream_id: str) -> Link:
+    """Return the link that a stream's id stands for. Raises BAD_LINK."""
+    found = _STREAM_ID.fullmatch(stream_id)
+    if found is None:
+        raise AceProxyError(Reason.BAD_LINK, "a stream's id is 40 hexadecimal digits, and -N for a file of several")
+    index = f"?index={found['index']}" if found["index"] else ""
+    return parse_link(f"acestream://{found['digits']}{index}")

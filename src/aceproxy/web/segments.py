@@ -1,0 +1,120 @@
+"""Sending a segment: its head from memory, the rest from its block with `sendfile`, whole or a range of it.
+
+The kernel copies from the block to the socket without waiting; the event loop only hears when the socket can take more.
+A block that is being sent lives until that is over, whatever the ring drops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from aceproxy.hls.window import HeldSegment
+
+PIECE_BYTES = 512 << 10  # handed to the kernel at once; each must be taken within the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of a segment: from byte `start` to before byte `stop` of `size`."""
+
+    start: int
+    stop: int
+    size: int
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self.start == 0 and self.stop == self.size
+
+    @property
+    def content_range(self) -> str:
+        """The header of a partial answer (RFC 9110 §14.4)."""
+        return f"bytes {self.start}-{self.stop - 1}/{self.size}"
+
+
+class _BlockFile:
+    """A block as `loop.sendfile` wants it: something with a descriptor."""
+
+    mode = "rb"
+
+    def __init__(self, held: HeldSegment) -> None:
+        self._held = held
+
+    def fileno(self) -> int:
+        """Return the block's descriptor, which lives as long as this."""
+        return self._held.block.fd
+
+    def seek(self, position: int) -> int:
+        """Take the position `loop.sendfile` ends at: of no use, every read says where."""
+        return position
+
+
+def asked_span(header: str | None, size: int) -> Span | None:
+    """Read a `Range` header (RFC 9110 §14.1.2); None where nothing of it can be satisfied.
+
+    What is not one range of bytes is ignored, as the standard wants it: then the span is everything.
+    """
+    everything = Span(0, size, size)
+    unit, equals, text = (header or "").partition("=")
+    if unit.strip().lower() != "bytes" or not equals or len(text) > 50:
+        return everything
+    first, dash, last = text.strip().partition("-")
+    if not dash or not _is_number_or_empty(first) or not _is_number_or_empty(last) or not (first or last):
+        return everything
+    if not first:
+        count = min(int(last), size)
+        return Span(size - count, size, size) if count else None
+    start, stop = int(first), min(int(last) + 1, size) if last else size
+    if last and int(last) < start:
+        return everything
+    return Span(start, stop, size) if start < size else None
+
+
+def _is_number_or_empty(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit())
+
+
+async def send_segment(
+    request: web.Request, response: web.StreamResponse, held: HeldSegment, span: Span, stall_s: float
+) -> int:
+    """Send a span of a segment as the body of `response`, whose headers are complete; returns the bytes sent.
+
+    A player that takes nothing for `stall_s` is cut off. Raises ConnectionError when it is gone. Cancel-safe: the
+    connection is closed with the request.
+    """
+    response.content_length = span.stop - span.start
+    await response.prepare(request)
+    sent = 0
+    try:
+        head = held.head[span.start : span.stop]
+        if head:
+            async with asyncio.timeout(stall_s):
+                await response.write(head)
+            sent += len(head)
+        sent += await _send_block(request, held, span, stall_s)
+        await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the player took nothing for too long") from None
+    return sent
+
+
+async def _send_block(request: web.Request, held: HeldSegment, span: Span, stall_s: float) -> int:
+    loop = asyncio.get_running_loop()
+    file = _BlockFile(held)
+    position = max(0, span.start - len(held.head))
+    end = span.stop - len(held.head)
+    sent = 0
+    while position < end:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the player has gone")
+        count = min(PIECE_BYTES, end - position)
+        async with asyncio.timeout(stall_s):
+            sent += await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
+        position += count
+    return sent
