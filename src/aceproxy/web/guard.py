@@ -23,6 +23,7 @@ from aceproxy.web.callers import CALLER, Caller
 from aceproxy.web.forwarded import Forwarding, Origin
 from aceproxy.web.hosts import Hosts
 from aceproxy.web.rights import Right, right_for
+from aceproxy.web.veil import VEIL, Veil, veil_answer
 
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 §9.2.1
@@ -36,6 +37,7 @@ class Guard:
         self._trusted = Networks(settings.trusted_networks)
         self._hosts = Hosts(settings.allowed_hosts)
         self._credentials = credentials
+        self._veil = Veil()
 
     @web.middleware
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
@@ -50,10 +52,15 @@ class Guard:
         if request.method not in SAFE_METHODS:
             _check_same_site(request, origin)
             self._check_csrf(request, caller)
+        if not caller.is_admin:
+            request[VEIL] = self._veil
         if caller.session is None or right is Right.PUBLIC or (right is Right.PLAY and caller.is_near):
-            return await handler(request)
-        with _ending_with(caller.session):
-            return await handler(request)
+            answer = await handler(request)
+        else:
+            with _ending_with(caller.session):
+                answer = await handler(request)
+        veil_answer(request, answer)
+        return answer
 
     def _identify(self, request: web.Request, origin: Origin) -> Caller:
         """Say who asks: by what they know, else by the network they are in."""

@@ -72,7 +72,7 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/streams/{key}": Right.VIEW,
     "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
     "GET /api/aceproxy/engines": Right.VIEW,
-    "GET /api/logs/stream": Right.ADMIN,
+    "GET /api/logs/stream": Right.VIEW,
     "GET /api/logs/download": Right.ADMIN,
     "GET /api/aceproxy/history": Right.VIEW,
     "GET /api/aceproxy/history/{id}": Right.VIEW,

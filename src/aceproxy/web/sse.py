@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.web.veil import veiled
 
 HEARTBEAT_S = 15.0  # of silence, after which a comment is sent: middle boxes close what is quiet
 WRITE_LIMIT_S = 20.0  # for one write; the socket's own buffer has to be full for a write to take any time
@@ -125,7 +126,7 @@ async def deliver(request: web.Request, box: Box) -> web.StreamResponse:
     try:
         while message is not None:
             async with asyncio.timeout(WRITE_LIMIT_S):
-                await response.write(message)
+                await response.write(veiled(request, message))
             message = await box.take()
     except (TimeoutError, ConnectionError):
         if request.transport is not None:
