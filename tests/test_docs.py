@@ -30,7 +30,7 @@ from aceproxy.streams.snapshot import (
 )
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
-from aceproxy.web import answers, engine_services, log_routes, models, rights
+from aceproxy.web import answers, engine_services, log_routes, models, openapi, operations, rights
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -221,6 +221,15 @@ async def test_every_route_is_documented_and_no_other(make_app: MakeApp) -> None
         and not (route.method == "HEAD" and "getstream" not in route.resource.canonical)
     }
     assert set(re.findall(r"^### `((?:GET|HEAD|POST|PUT|DELETE) [^`]+)`$", page("api.md"), re.MULTILINE)) == served
+
+
+async def test_every_route_of_the_api_is_in_the_table_of_operations_and_no_other(make_app: MakeApp) -> None:
+    app = await make_app()
+    served = openapi.routes_of(app.server._runner.app)
+    described = set(operations.OPERATIONS)
+    assert {name for name in served if " /api" in name} <= described, "web/operations.py says what each route answers"
+    assert described <= set(served)
+    assert [name for name in described if not served[name]] == []
 
 
 async def test_every_route_is_in_the_table_of_rights_and_no_other(make_app: MakeApp) -> None:

@@ -40,6 +40,7 @@ from aceproxy.web.guard import Guard
 from aceproxy.web.history import HistoryRoutes
 from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.log_routes import LogRoutes
+from aceproxy.web.openapi import OpenApiRoutes
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.playback_sessions import PlaybackSessions
@@ -150,6 +151,7 @@ class App:
                 SessionRoutes(self.credentials),
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
+                OpenApiRoutes(),
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],

@@ -35,6 +35,8 @@ RIGHTS: dict[str, Right] = {
     "DELETE /api/sessions": Right.ADMIN,
     "PUT /api/password": Right.ADMIN,
     "DELETE /api/password": Right.ADMIN,
+    "GET /api/docs": Right.PUBLIC,
+    "GET /api/openapi.json": Right.PUBLIC,
     # media
     "GET /ace/getstream": Right.PLAY,
     "GET /content_id/{link}": Right.PLAY,
