@@ -49,6 +49,7 @@ EXAMPLES: dict[str, type[BaseModel]] = {
     "GET /api/aceproxy/streams/{key}": models.StreamAnswer,
     "GET /api/aceproxy/streams/{key}/timeline": models.TimelineAnswer,
     "GET /api/aceproxy/history": models.HistoryAnswer,
+    "GET /api/aceproxy/links": models.Links,
     "DELETE /api/aceproxy/history/{id}": models.Forgotten,
     "GET /api/aceproxy/engines": models.Engines,
     "POST /api/aceproxy/engines": models.EngineAnswer,

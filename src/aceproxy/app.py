@@ -24,6 +24,7 @@ from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.hls.desk import HlsDesk
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
+from aceproxy.store.links import LinkBook
 from aceproxy.store.recorder import Recorder
 from aceproxy.store.store import Store
 from aceproxy.streams.hub import Hub
@@ -39,6 +40,7 @@ from aceproxy.web.figures import Figures
 from aceproxy.web.guard import Guard
 from aceproxy.web.history import HistoryRoutes
 from aceproxy.web.hls import HlsRoutes
+from aceproxy.web.links import LinkRoutes
 from aceproxy.web.log_routes import LogRoutes
 from aceproxy.web.openapi import OpenApiRoutes
 from aceproxy.web.own_urls import OwnUrls
@@ -111,7 +113,8 @@ class App:
         journal = Journal(folder / "playbacks.json") if folder is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
-        self.hub = Hub(Upstream(settings, self.pool, self.stopper), self.pump)
+        self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
+        self.hub = Hub(Upstream(settings, self.pool, self.stopper, self.links), self.pump)
         self.pump.start()
         self._stack.callback(self.pump.close)
         self.pool.start()
@@ -152,6 +155,7 @@ class App:
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
                 OpenApiRoutes(),
+                LinkRoutes(self.links),
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],
@@ -173,6 +177,8 @@ class App:
         self.store = Store(None if folder is None else _state_dir(folder) / STORE_FILE)
         self.store.start()
         self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
+        self.learning = asyncio.create_task(self.links.keep_in(self.store), name="links")
+        self._stack.callback(self.learning.cancel)
         self.recorder = Recorder(self.hub, self.store, self.settings)
         self.recorder.start()
         recording = asyncio.create_task(self.recorder.run(), name="history")

@@ -251,6 +251,12 @@ class Settings(BaseModel):
     history_addresses: bool = Field(
         True, description="Whether the history tells the network addresses of those who watched."
     )
+    quality_links: int = Field(
+        2000, ge=0, le=100_000, description="Links (one per engine) whose quality is remembered; 0 remembers none."
+    )
+    quality_half_life_days: float = Field(
+        7.0, gt=0, le=365, description="Days after which what is known of a link counts half."
+    )
     # HLS
     hls_segments: int = Field(
         6, ge=3, le=100, description="Segments in a list; more where they are short for their target duration."

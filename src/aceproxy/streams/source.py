@@ -6,8 +6,9 @@ A stream that loses its source makes a new one; a source is never used twice.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, LinkKind
@@ -19,6 +20,8 @@ from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
+from aceproxy.streams.meter import Meter
+from aceproxy.streams.quality import LinkExperience, NoExperience
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import EventKind, Timeline
 
@@ -29,11 +32,12 @@ PROGRESS_EVENTS = 12  # of one source; an engine that talks nonsense must not pu
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What a source needs of the world: the engines, and who stops playbacks in the background."""
+    """What a source needs of the world: the engines, who stops playbacks in the background, and who knows links."""
 
     settings: Settings
     pool: EnginePool
     stopper: PlaybackStopper
+    links: LinkExperience = field(default_factory=NoExperience)
 
 
 class Source:
@@ -65,6 +69,7 @@ class Source:
         self._on_infohash = on_infohash
         self._log = stream_log
         self._timeline = timeline
+        self.meter = Meter(upstream.links.add)
         self._told_steps: set[tuple[str, int, bool]] = set()  # steps of prebuffering that are in the time line
         self._handle: EngineHandle | None = None
         self._reader: MediaReader | None = None
@@ -104,6 +109,7 @@ class Source:
                 self._timeline.note(
                     EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, detail=error.detail
                 )
+                self.meter.failed(self.link.key, handle.url, error.reason)
                 handle.note_failure(error)
                 handle.release()
                 if error.reason not in ENGINE_FAULTS:
@@ -113,6 +119,7 @@ class Source:
     async def _open_on(self, handle: EngineHandle, deadline_at: float, ask_first: bool) -> None:
         if ask_first and (infohash := await handle.api.resolve(self.link)):
             self._on_infohash(infohash)
+        asked_at = time.monotonic()
         opened = await open_playback(
             handle.api,
             self.link,
@@ -124,6 +131,7 @@ class Source:
             stopper=self._upstream.stopper,
         )
         self._timeline.note(EventKind.FIRST_BYTE, engine=handle.url)
+        self.meter.begin(opened.link_used.key, handle.url, time.monotonic() - asked_at)
         self.link = opened.link_used
         self.playback = opened.playback
         self._reader = opened.reader
@@ -179,6 +187,7 @@ class Source:
         if self._closed:
             return
         self._closed = True
+        self.meter.close()
         if self._reader is not None:
             self._reader.close()
         if self.playback is not None:

@@ -30,6 +30,7 @@ from aceproxy.streams.states import State, check_edge
 from aceproxy.streams.timeline import KINDS, Event, EventKind, Timeline
 from aceproxy.streams.watches import SkipWatch, StallWatch
 
+LOSSES = (EventKind.SOURCE_LOST, EventKind.REOPEN_FAILED, EventKind.ENDED)  # events that are about the present source
 ENDED_CLIENTS = 50  # remembered per stream
 SETTLED_S = 3.0  # a source that has lasted this long after a loss counts as a good one
 
@@ -454,8 +455,10 @@ class Stream:
             client.sample(elapsed_s)
         now, source = time.monotonic(), self.source
         self._skip_watch.look(now, self.clients.values())
-        if source is not None and not source.paused and self.state in (State.LIVE, State.LINGERING):
-            self.stall_watch.look(now, source.last_byte_at, source.engine_stat(now))
+        if source is not None and self.state in (State.LIVE, State.LINGERING):
+            stat, last_byte_at = source.engine_stat(now), None if source.paused else source.last_byte_at
+            self.stall_watch.look(now, last_byte_at, stat)
+            source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title)
 
     def _engine_words(self) -> str:
         return (self.source.engine_url if self.source is not None else None) or "no engine"
@@ -490,6 +493,8 @@ class Stream:
         level = KINDS[event.kind].level
         if level is not None:
             self.log.log(level, "%s", event.words)
+        if event.reason is not None and event.kind in LOSSES and self.source is not None:
+            self.source.meter.lost(event.reason)
         self._owner.noted(self, event)
 
     def _go(self, state: State) -> None:

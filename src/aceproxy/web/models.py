@@ -204,6 +204,51 @@ class Forgotten(Model):
     id: int
 
 
+class LinkEngine(Model):
+    """How well a link has played on one engine. Sums fade with `quality_half_life_days`."""
+
+    engine: str
+    score: float
+    starts: float
+    failures: float
+    start_s: float | None
+    watched_s: float
+    stalls: float
+    stalled_s: float
+    losses: float
+    speed_ratio: float | None
+    peers: float | None
+    last_reason: str | None
+    seen_at: str
+
+
+class LinkQuality(Model):
+    """How well a link has played, on all engines together and on each."""
+
+    key: str
+    title: str | None
+    score: float
+    starts: float
+    failures: float
+    start_s: float | None
+    watched_s: float
+    stalls: float
+    stalled_s: float
+    losses: float
+    speed_ratio: float | None
+    peers: float | None
+    last_reason: str | None
+    seen_at: str
+    engines: list[LinkEngine]
+
+
+class Links(Model):
+    """`GET /api/aceproxy/links`. `total`: links of which something is known."""
+
+    total: int
+    links: list[LinkQuality]
+
+
 class Stopped(Model):
     """What a DELETE did."""
 

@@ -171,6 +171,15 @@ OPERATIONS: dict[str, Operation] = {
         models.HistoryDetail,
         errors=(Reason.BAD_PARAMETER, Reason.NOT_FOUND, Reason.STORE_UNAVAILABLE),
     ),
+    "GET /api/aceproxy/links": Operation(
+        "history",
+        models.Links,
+        parameters=(
+            Parameter("limit", "Links wanted; more than 500 are not given.", {**WHOLE, "default": 100}),
+            Parameter("key", "Only the link with this stream key."),
+        ),
+        errors=(Reason.BAD_PARAMETER,),
+    ),
     "DELETE /api/aceproxy/history/{id}": Operation(
         "history",
         models.Forgotten,

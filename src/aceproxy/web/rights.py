@@ -78,6 +78,7 @@ RIGHTS: dict[str, Right] = {
     "GET /api/logs/download": Right.ADMIN,
     "GET /api/aceproxy/history": Right.VIEW,
     "GET /api/aceproxy/history/{id}": Right.VIEW,
+    "GET /api/aceproxy/links": Right.VIEW,
     # changes
     "DELETE /api/aceproxy/history/{id}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
