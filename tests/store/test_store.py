@@ -83,6 +83,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_and_the_queue_is_bounded(make_s
         assert time.monotonic() - began_at < 1
     finally:
         hanging.set()
+    await until(lambda: not store._thread.is_alive())  # when the disk is back it writes what it has and ends
 
 
 async def test_a_reader_does_not_wait_longer_than_its_limit(make_store: MakeStore) -> None:

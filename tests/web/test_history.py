@@ -165,6 +165,19 @@ async def test_in_memory_the_history_is_short(make_app: MakeApp) -> None:
     assert ids[-1] == MEMORY_ROWS + 6
 
 
+async def test_who_is_no_admin_sees_that_others_watched_but_not_from_where(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(linger_s=0.1, trusted_proxies=["127.0.0.1"])
+    target = f"/ace/getstream?id={sim.contents[0].content_id}"
+    answer = await ask(app, target, headers="X-Forwarded-For: 192.168.7.7\r\n", stream=True)
+    await answer.reader.readexactly(188 * 500)
+    answer.close()
+    await until(lambda: not app.hub.streams)
+    seen = (await ask(app, "/api/aceproxy/history", admin=False)).body
+    assert b"192.168.7.7" not in seen
+    assert b"hidden-" in seen
+    assert b"192.168.7.7" in (await ask(app, "/api/aceproxy/history", admin=True)).body
+
+
 async def test_one_entry_can_be_forgotten(make_app: MakeApp) -> None:
     app = await make_app()
     assert (await ask(app, f"/ace/getstream?id={'a' * 40}")).status == 404

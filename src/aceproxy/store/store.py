@@ -64,6 +64,7 @@ class Store:
         self._queue: queue.Queue[Job[object] | _Read | _Leave] = queue.Queue(maxsize=QUEUE_LIMIT)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._left: asyncio.Future[None] | None = None
+        self._leave_when_empty = False
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         # written by the thread, read by anybody
         self._unsaved: deque[Job[object]] = deque()
@@ -114,8 +115,10 @@ class Store:
         """
         if self._left is None:
             return True
-        with contextlib.suppress(queue.Full):  # a full queue means that the thread hangs anyway
+        try:
             self._queue.put_nowait(_Leave())
+        except queue.Full:  # the thread hangs, or is far behind; it leaves when it has come to the end
+            self._leave_when_empty = True
         done, _ = await asyncio.wait({self._left}, timeout=limit_s)
         if not done:
             log.warning("the store did not finish writing in %g s", limit_s)
@@ -166,6 +169,8 @@ class Store:
         return opened, leave
 
     def _take(self) -> list[Job[object] | _Read | _Leave]:
+        if self._leave_when_empty and self._queue.empty():
+            return [_Leave()]
         try:
             taken = [self._queue.get(timeout=self._retry_s if self._unsaved else None)]
         except queue.Empty:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.store import history
-from aceproxy.store.history import PastStream
 from aceproxy.store.store import Store
 from aceproxy.web.answers import json_answer
-from aceproxy.web.callers import Caller, caller_of
 from aceproxy.web.models import Forgotten, HistoryAnswer, HistoryDetail, StoreModel
 
 HISTORY_DEFAULT = 50
 HISTORY_LIMIT = 200
-HIDDEN = "hidden"  # in the place of another viewer's address, for who may not see it
 
 
 class HistoryRoutes:
@@ -37,11 +32,10 @@ class HistoryRoutes:
         before_text = request.query.get("before")
         before = None if before_text is None else _number(before_text, "before")
         found = await self._store.read(lambda db: history.page(db, limit + 1, before))
-        caller = caller_of(request)
         kept = self._store.snapshot()
         return json_answer(
             HistoryAnswer(
-                streams=[_for_caller(stream, caller) for stream in found[:limit]],
+                streams=found[:limit],
                 next_before=found[limit - 1].id if len(found) > limit > 0 else None,
                 store=StoreModel(
                     place=kept.place, problem=kept.problem or None, unsaved=kept.unsaved, dropped=kept.dropped
@@ -56,7 +50,7 @@ class HistoryRoutes:
         if found is None:
             raise AceProxyError(Reason.NOT_FOUND, "no such stream in the history")
         stream, events = found
-        return json_answer(HistoryDetail(stream=_for_caller(stream, caller_of(request)), events=events))
+        return json_answer(HistoryDetail(stream=stream, events=events))
 
     async def forget(self, request: web.Request) -> web.Response:
         """Forget one past stream."""
@@ -71,16 +65,3 @@ def _number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise AceProxyError(Reason.BAD_PARAMETER, f"{name} is a whole number")
     return int(text)
-
-
-def _for_caller(stream: PastStream, caller: Caller) -> PastStream:
-    """Return the stream as the caller may see it: to who is no admin, without the addresses of others."""
-    if caller.is_admin:
-        return stream
-    return replace(
-        stream,
-        viewers=[
-            viewer if viewer.address in ("", caller.address) else replace(viewer, address=HIDDEN)
-            for viewer in stream.viewers
-        ],
-    )
