@@ -31,6 +31,7 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
+from aceproxy.web.connections import Connections
 from aceproxy.web.engine_face import EngineFaceRoutes
 from aceproxy.web.engine_services import EngineServiceRoutes
 from aceproxy.web.engine_starts import EngineStarts
@@ -56,6 +57,8 @@ from aceproxy.web.watch import WatchRoutes
 
 STORE_FILE = "aceproxy.db"  # in state_dir
 STORE_CLOSE_S = 3.0  # for the last changes of the store at shutdown
+
+RESERVED_DESCRIPTORS = 256  # for blocks, engines, files
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +163,7 @@ class App:
                 WatchRoutes(self.hub),
             ],
             Guard(settings, self.credentials),
+            Connections(settings, connection_limit()),
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
@@ -233,3 +237,9 @@ def raise_descriptor_limit() -> None:
     if soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connection_limit() -> int:
+    """Return for how many connections there are descriptors: one that plays costs two, and others need some too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(64, (soft - RESERVED_DESCRIPTORS) // 2)

@@ -264,6 +264,16 @@ class Settings(BaseModel):
     hls_silence_s: float = Field(
         20.0, gt=0, description="An HLS viewer that asks for no list and no segment for this long has left."
     )
+    # connections
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="A request's head, and its body, must have come within this time."
+    )
+    max_waiting: int = Field(
+        2000, ge=10, description="Connections that wait for a request; beyond that the longest waiting one is closed."
+    )
+    max_waiting_per_address: int = Field(
+        200, ge=1, description="The same for one address, of connections that never sent a whole request."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

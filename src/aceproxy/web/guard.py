@@ -19,6 +19,7 @@ from aceproxy.access.sessions import Session
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.web.answers import Serve
+from aceproxy.web.bodies import wait_for_body
 from aceproxy.web.callers import CALLER, Caller
 from aceproxy.web.forwarded import Forwarding, Origin
 from aceproxy.web.hosts import Hosts
@@ -38,6 +39,7 @@ class Guard:
         self._hosts = Hosts(settings.allowed_hosts)
         self._credentials = credentials
         self._veil = Veil()
+        self._body_limit_s = settings.head_timeout_s
 
     @web.middleware
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
@@ -52,6 +54,7 @@ class Guard:
         if request.method not in SAFE_METHODS:
             _check_same_site(request, origin)
             self._check_csrf(request, caller)
+        await wait_for_body(request, self._body_limit_s)
         if not caller.is_admin:
             request[VEIL] = self._veil
         if caller.session is None or right is Right.PUBLIC or (right is Right.PLAY and caller.is_near):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Protocol
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
-from aceproxy.errors import AceProxyError, Reason
-from aceproxy.web.answers import SECURITY_HEADERS, add_security_headers, error_answer, errors_as_json
+from aceproxy.web.answers import add_security_headers, errors_as_json
+from aceproxy.web.connections import Connection, Connections
 from aceproxy.web.guard import Guard
-
-log = logging.getLogger(__name__)
 
 LINE_LIMIT = 32 << 10  # bytes of a request line or header; longer links than any real one still get a proper answer
 BODY_LIMIT = 64 << 10
@@ -28,35 +24,11 @@ class Routes(Protocol):
         """Register the routes."""
 
 
-class _Connection(RequestHandler):
-    """One connection; what is refused before there is a request gets the same kind of answer as everything else."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer a request that could not be read, or one whose answer failed."""
-        if isinstance(exc, (ConnectionError, TimeoutError)) or request.writer.output_size > 0:
-            raise ConnectionError("the client is gone, or has been sent something already")
-        if status >= 500:
-            log.error("answering %s failed", request.path, exc_info=exc)
-            answer = error_answer(AceProxyError(Reason.INTERNAL))
-        else:
-            answer = error_answer(AceProxyError(Reason.REQUEST_REFUSED, (message or "").partition("\n")[0]))
-        answer.headers.update({**SECURITY_HEADERS, "Server": "AceProxy"})
-        answer.force_close()
-        return answer
-
-
 class Server:
     """Serves groups of routes on one address."""
 
-    def __init__(self, groups: list[Routes], guard: Guard) -> None:
+    def __init__(self, groups: list[Routes], guard: Guard, connections: Connections) -> None:
+        self.connections = connections
         app = web.Application(middlewares=[errors_as_json, guard.check], client_max_size=BODY_LIMIT)
         app.on_response_prepare.append(add_security_headers)
         self.groups = tuple(groups)
@@ -80,12 +52,11 @@ class Server:
         server = self._runner.server
         assert server is not None
 
-        def connection() -> RequestHandler:
-            made = server()
-            made.__class__ = _Connection  # aiohttp offers no way to say which class it shall make
-            return made
-
         loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(self.connections, server, loop)
+
         self._listening = await loop.create_server(connection, host, port, backlog=BACKLOG, reuse_address=True)
         return [one.getsockname()[:2] for one in self._listening.sockets]
 
