@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import pytest
 
+from aceproxy.engine import opening
 from aceproxy.engine.api import EngineApi, EngineLimits, Playback
 from aceproxy.engine.links import parse_link
-from aceproxy.engine.opening import Opened, StartProgress, open_playback
+from aceproxy.engine.opening import EngineWatch, Opened, StartProgress, open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator
+from tests.waiting import until
 
 Serve = Callable[[Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]], Awaitable[str]]
 
@@ -45,6 +47,7 @@ async def opened(
     limit_s: float = 3.0,
     on_progress: Callable[[StartProgress], None] = ignore,
     on_playback: Callable[[Playback], None] = ignore,
+    watch: EngineWatch | None = None,
 ) -> Opened:
     return await open_playback(
         api,
@@ -55,7 +58,19 @@ async def opened(
         on_progress=on_progress,
         on_playback=on_playback,
         stopper=stopper,
+        watch=watch,
     )
+
+
+class Watch:
+    """What a slot knows of its engine."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.slow = 0
+
+    def note_slow(self) -> None:
+        self.slow += 1
 
 
 class Script:
@@ -269,3 +284,53 @@ async def test_cancelling_leaves_nothing_at_any_turn_of_the_loop(
         reached_ends.add(opening.cancelled())
     assert len(simulator.playbacks) > 5  # it was not only the very beginning that was cancelled
     assert True in reached_ends
+
+
+# --- an engine that is gone while it is asked ---
+
+
+async def test_a_slow_answer_is_told_once_and_waited_for(
+    simulator: Simulator, api: EngineApi, stopper: PlaybackStopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "SLOW_ANSWER_S", 0.1)
+    simulator.set_fault("slow-start", "0.4")
+    watch = Watch()
+    found = await opened(api, stopper, simulator.contents[0].content_id, watch=watch)
+    assert watch.slow == 1
+    stopper.stop_nowait(found.playback)
+    found.reader.close()
+
+
+@pytest.mark.parametrize("fault", ["json-hang", "never-starts", "headers-held"])
+async def test_an_engine_that_is_gone_is_not_waited_for_whatever_it_was_asked(
+    fault: str, simulator: Simulator, api: EngineApi, stopper: PlaybackStopper
+) -> None:
+    simulator.set_fault(fault)
+    watch = Watch()
+    trying = asyncio.create_task(opened(api, stopper, simulator.contents[0].content_id, limit_s=30.0, watch=watch))
+    await until(lambda: any("getstream" in path for _, path in simulator.requests))
+    watch.gone.set()
+    async with asyncio.timeout(2):
+        with pytest.raises(AceProxyError) as caught:
+            await trying
+    assert caught.value.reason is Reason.ENGINE_TIMEOUT
+    simulator.clear_faults()
+    await until(lambda: all(playback.stopped_at is not None for playback in simulator.playbacks))
+
+
+async def test_a_playback_that_is_opened_as_the_engine_goes_is_stopped(
+    simulator: Simulator, api: EngineApi, stopper: PlaybackStopper
+) -> None:
+    """Cancelled at every moment of an opening: nothing is left open (checked by the fixtures too)."""
+    for steps in range(0, 60, 3):
+        watch = Watch()
+        trying = asyncio.create_task(opened(api, stopper, simulator.contents[0].content_id, watch=watch))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        trying.cancel()
+        done = (await asyncio.gather(trying, return_exceptions=True))[0]
+        if isinstance(done, Opened):
+            done.reader.close()
+            stopper.stop_nowait(done.playback)
+    await until(lambda: all(playback.stopped_at is not None for playback in simulator.playbacks))
+    await until(lambda: not stopper.open_playbacks)

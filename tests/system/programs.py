@@ -184,13 +184,13 @@ class Engine(Program):
 class Proxy(Program):
     """`aceproxy serve` on a port of its own."""
 
-    def __init__(self, folder: Path, engine_url: str, *sets: str, env: Mapping[str, str] | None = None) -> None:
-        """Start it with settings `NAME=VALUE` and wait until it serves."""
-        arguments: list[str] = []
+    def __init__(self, folder: Path, engine_url: str | None, *sets: str, env: Mapping[str, str] | None = None) -> None:
+        """Start it with settings `NAME=VALUE` and wait until it serves. Without an URL `env` says which engines."""
+        arguments = [] if engine_url is None else ["--engine", engine_url]
         for pair in ("engine_probe_s=0.5", *sets):
             arguments += ["--set", pair]
         super().__init__(
-            [ACEPROXY, "serve", "--listen", "127.0.0.1:0", "--engine", engine_url, *arguments],
+            [ACEPROXY, "serve", "--listen", "127.0.0.1:0", *arguments],
             folder / "proxy",
             env=env,
         )

@@ -24,6 +24,9 @@ class SlotOwner(Protocol):
     def released(self, engine: PooledEngine) -> None:
         """A slot is free."""
 
+    def could_go_elsewhere(self, handle: EngineHandle) -> bool:
+        """Whether another engine is up and has room."""
+
 
 class EngineHandle:
     """A slot on an engine, held until `release`; a context manager that releases.
@@ -38,6 +41,8 @@ class EngineHandle:
         of a spare. The holder moves to another engine (`EnginePool.choose` gives none that is drained) and then
         releases this one; a holder that finds no other stays. Cleared if the drain is taken back.
         """
+        self.gone = asyncio.Event()
+        """Set when the engine answers nothing while the playback does not deliver yet, and another engine could do."""
         self.link_key = link_key
         self.spare = spare
         self.settled = False  # has lasted
@@ -104,6 +109,15 @@ class EngineHandle:
         self._told = True
         self._stop_timer()
         self._engine.note_failure(self, error)
+
+    def note_slow(self) -> None:
+        """Tell that an answer takes long: the engine is probed at once."""
+        self._engine.probe_now.set()
+
+    def engine_silent(self) -> None:
+        """Hear that the engine did not tell its version."""
+        if not self.delivered and self._owner.could_go_elsewhere(self):
+            self.gone.set()
 
     def keep(self) -> None:
         """Make a spare slot a slot like any other."""

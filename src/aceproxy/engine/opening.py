@@ -13,6 +13,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from aceproxy.engine.api import EngineApi, Playback
 from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
@@ -22,6 +23,7 @@ from aceproxy.engine.messages import Stat
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 
+SLOW_ANSWER_S = 2.0  # a start call that takes longer is a reason to see how the engine is
 ENGINE_ERRORS_LIMIT = 3  # starts that fail with words nobody knows before that is the answer
 _FINAL = (
     Reason.CONTENT_NOT_FOUND,
@@ -61,6 +63,15 @@ class Opened:
     link_used: Link
 
 
+class EngineWatch(Protocol):
+    """Who learns how the engine is while a playback is opened on it."""
+
+    gone: asyncio.Event  # set when the engine does not answer anything and another one could do
+
+    def note_slow(self) -> None:
+        """An answer takes long."""
+
+
 async def open_playback(
     api: EngineApi,
     link: Link,
@@ -71,11 +82,13 @@ async def open_playback(
     on_progress: Callable[[StartProgress], None],
     on_playback: Callable[[Playback], None],
     stopper: PlaybackStopper,
+    watch: EngineWatch | None = None,
 ) -> Opened:
     """Open a playback of `link` on one engine and return it once its first media is in `sink`.
 
     `deadline_at` is in the event loop's time. `on_playback` is called for every playback that is started (a lost one
-    leads to another), `on_progress` whenever something was learnt; both must not block.
+    leads to another), `on_progress` whenever something was learnt; both must not block. With a `watch` it is given up
+    as ENGINE_TIMEOUT as soon as the engine is gone.
 
     Raises AceProxyError: CONTENT_NOT_FOUND, ENGINE_OPTION_MISSING, ENGINE_REDIRECTED, ENCRYPTED, ENGINE_UNREACHABLE,
     ENGINE_REFUSED, ENGINE_TIMEOUT (a start call that was not answered) as soon as they are known; ENGINE_ERROR after
@@ -94,6 +107,7 @@ async def open_playback(
         stopper=stopper,
         on_progress=on_progress,
         on_playback=on_playback,
+        watch=watch,
     )
     return await opening.run()
 
@@ -112,7 +126,9 @@ class _Opening:
         stopper: PlaybackStopper,
         on_progress: Callable[[StartProgress], None],
         on_playback: Callable[[Playback], None],
+        watch: EngineWatch | None,
     ) -> None:
+        self._watch = watch
         self._api = api
         self._link = link
         self._params = params
@@ -131,9 +147,33 @@ class _Opening:
     async def run(self) -> Opened:
         try:
             async with asyncio.timeout_at(self._deadline_at):
-                return await self._try_until_open()
+                return await (self._try_until_open() if self._watch is None else self._try_until_gone(self._watch))
         except TimeoutError:
             raise self._verdict() from None
+
+    async def _try_until_gone(self, watch: EngineWatch) -> Opened:
+        """Try until one playback delivers, a failure is final, or the engine turns out to answer nothing at all."""
+        opening = self._loop.create_task(self._try_until_open(), name=f"open {self._link.label}")
+        gone = self._loop.create_task(watch.gone.wait(), name="engine gone")
+        try:
+            await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._give_up(opening)
+            raise
+        finally:
+            gone.cancel()
+        if opening.done():
+            return opening.result()
+        await self._give_up(opening)
+        raise AceProxyError(Reason.ENGINE_TIMEOUT, "it does not tell its version either")
+
+    async def _give_up(self, opening: asyncio.Task[Opened]) -> None:
+        """End an opening, and what it opened if it came true at this very moment."""
+        opening.cancel()
+        await asyncio.wait({opening})
+        if not opening.cancelled() and opening.exception() is None:
+            opening.result().reader.close()
+            self._stopper.stop_nowait(opening.result().playback)
 
     async def _try_until_open(self) -> Opened:
         """Try until one playback delivers or a failure is final."""
@@ -205,6 +245,7 @@ class _Opening:
         self._tries += 1
         self._tell(None, "asking the engine")
         call = self._stopper.launch(self._api, self._link, self._params, str(uuid.uuid4()))
+        slow = self._loop.call_later(SLOW_ANSWER_S, self._watch.note_slow) if self._watch is not None else None
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
@@ -214,6 +255,9 @@ class _Opening:
             if error.reason is Reason.SESSION_LOST:
                 raise PlaybackLostError(error, known=False) from error
             raise
+        finally:
+            if slow is not None:
+                slow.cancel()
 
     def _learn(self, stat: Stat | None, detail: str) -> None:
         if stat is not None:

@@ -225,6 +225,14 @@ class EnginePool:
             task.cancel()
         log.info("engine %s is gone", engine.entry.label)
 
+    def could_go_elsewhere(self, handle: EngineHandle) -> bool:
+        """Say whether another engine is up and has room."""
+        return any(
+            engine.state == "up" and engine.takes_streams and len(engine.handles) - engine.spares < engine.capacity
+            for engine in self._engines.values()
+            if engine.api.url != handle.url
+        )
+
     # --- own ---
 
     def _put(self, member: Member) -> PooledEngine:

@@ -67,6 +67,9 @@ class Slot(Protocol):
     permit: Permit
     leave_requested: asyncio.Event
 
+    def engine_silent(self) -> None:
+        """The engine did not tell its version."""
+
 
 class PooledEngine:
     """One engine; only the pool, its probes and its handles touch it."""
@@ -168,6 +171,8 @@ class PooledEngine:
         """Take note that it did not tell its version."""
         self._watch_breaker(self.breaker.contact_lost)
         self._set_state("hung" if error.reason is Reason.ENGINE_TIMEOUT else "down", error.detail or error.reason.value)
+        for slot in self.handles:
+            slot.engine_silent()
 
     def note_success(self, handle: Slot) -> None:
         """Take note that a playback lasted."""

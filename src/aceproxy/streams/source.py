@@ -129,6 +129,7 @@ class Source:
             on_progress=self._note_progress,
             on_playback=self._note_playback,
             stopper=self._upstream.stopper,
+            watch=handle,
         )
         self._timeline.note(EventKind.FIRST_BYTE, engine=handle.url)
         self.meter.begin(opened.link_used.key, handle.url, time.monotonic() - asked_at)
