@@ -305,6 +305,7 @@ def test_names_in_the_prose_are_names_of_the_program() -> None:
         "is_live",
         "watch_front",
         *ENGINE_NAMES,
+        "live_last",
     }
     for path in PAGES:
         if path.name == "simulator.md":

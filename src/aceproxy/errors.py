@@ -69,6 +69,9 @@ class Reason(StrEnum):
     ENDED = "ended"
     SOURCE_ENDED = "source_ended"
     SOURCE_STALLED = "source_stalled"
+    SOURCE_LOOPS = "source_loops"
+    SOURCE_SLOW = "source_slow"
+    NO_KEYFRAMES = "no_keyframes"
     SESSION_LOST = "session_lost"
     LINGER_OVER = "linger_over"
     GAVE_WAY = "gave_way"
@@ -196,6 +199,14 @@ REASONS: dict[Reason, ReasonRow] = {
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
     ),
     Reason.SOURCE_STALLED: ReasonRow(504, Fault.SWARM, "The broadcast stopped arriving and could not be revived.", 10),
+    Reason.SOURCE_LOOPS: ReasonRow(
+        504,
+        Fault.ENGINE,
+        "The engine sent old parts of the broadcast again and again, and nothing new could be had.",
+        10,
+    ),
+    Reason.SOURCE_SLOW: ReasonRow(504, Fault.SWARM, "The broadcast arrives too slowly to be watched.", 10),
+    Reason.NO_KEYFRAMES: ReasonRow(502, Fault.SWARM, "The broadcast has no place at which a player could begin.", 10),
     Reason.SESSION_LOST: ReasonRow(502, Fault.ENGINE, "The engine forgot this playback.", 5),
     Reason.LINGER_OVER: ReasonRow(503, Fault.NONE, "The last client left and nobody came back in time.", 1),
     Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),

@@ -188,7 +188,45 @@ class Settings(BaseModel):
         30.0, ge=0, description="For how long a link the engine could not find is refused without asking again."
     )
     # streams
-    silence_s: float = Field(30.0, gt=0, description="Silence of a source after which the playback is opened anew.")
+    quiet_s: float = Field(
+        2.0,
+        gt=0,
+        description="Silence of a source from which on the engine is asked at once and clients get null packets.",
+    )
+    stuck_s: float = Field(
+        8.0,
+        gt=0,
+        description="Silence after which a source is given up although the engine claims to deliver; one that waits "
+        "for the swarm is only tried beside, on another engine.",
+    )
+    silence_s: float = Field(30.0, gt=0, description="Silence of a source after which it is given up in any case.")
+    garbage_s: float = Field(
+        5.0, gt=0, description="For how long a source may send what is not MPEG-TS before it is given up."
+    )
+    trickle_s: float = Field(
+        10.0, gt=0, description="For how long a live source may send less than a tenth of real time."
+    )
+    slow_s: float = Field(
+        30.0,
+        gt=0,
+        description="For how long a live source may send less than 60 % of real time before another engine or link is "
+        "tried beside it.",
+    )
+    keyframe_gap_s: float = Field(
+        30.0,
+        gt=0,
+        description="For how long there may be no random-access point before another engine or link is tried beside.",
+    )
+    loop_s: float = Field(
+        30.0,
+        gt=0,
+        description="For how long media may flow on while the engine's live_last stands still; then it counts as old.",
+    )
+    reopen_s: float = Field(
+        20.0,
+        gt=0,
+        description="Limit for one try to open a lost source anew, where another engine or link could be tried next.",
+    )
     recover_s: float = Field(
         60.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
     )

@@ -89,6 +89,39 @@ async def stall_in_hls(simulator: Simulator, other: Content) -> None:
     assert len(lists) == 1
 
 
+async def frozen_after(simulator: Simulator, light: Content) -> None:
+    response = await start(simulator, light)
+    wire = await open_media(simulator, response)
+    await wire.head()
+    simulator.set_fault("frozen-after", "0.2", light.infohash)
+    await until_silent(wire)
+    shown = (await stat(simulator, response))["response"]
+    assert shown["status"] == "dl"
+    assert shown["speed_down"] > 0
+    simulator.clear_faults("frozen-after")
+    await wire.read(PACKET)
+    await wire.close()
+
+
+async def forgotten_after(simulator: Simulator, light: Content) -> None:
+    response = await start(simulator, light)
+    wire = await open_media(simulator, response)
+    await wire.head()
+    simulator.set_fault("forgotten-after", "0.2", times=1)
+    await until_silent(wire)
+    assert (await stat(simulator, response))["error"] == "unknown playback session id"
+    assert not wire.reader.at_eof()
+    await wire.close()
+
+
+async def slow_media(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("slow-media", "tenth", times=1)
+    slow = await playing(simulator, light)
+    slow_bytes = len(await slow.read_for(1.0))
+    assert 0 < slow_bytes < 0.3 * light.bitrate_bps / 8
+    await slow.close()
+
+
 async def rst_after(simulator: Simulator, light: Content) -> None:
     simulator.set_fault("rst-after", "0.2", times=1)
     wire = await playing(simulator, light)
@@ -137,6 +170,22 @@ async def loop(simulator: Simulator, light: Content) -> None:
     begun = time.monotonic()
     await until(lambda: time.monotonic() > begun + 2.5)
     assert lists == {(await ask(simulator, local(hls["playback_url"]))).body}
+
+
+async def repeats(simulator: Simulator, light: Content) -> None:
+    response = await start(simulator, light)
+    wire = await open_media(simulator, response)
+    await wire.head()
+    simulator.set_fault("repeats", "0.5", light.infohash)
+    stream = await wire.read(int(light.bitrate_bps / 8 * 4.5) // PACKET * PACKET)
+    period = int(light.bitrate_bps / 8 * 0.5) // PACKET * PACKET
+    assert stream[-period:] == stream[-2 * period : -period]
+    edges = []
+    for _ in range(2):
+        edges.append(int((await stat(simulator, response))["response"]["livepos"]["live_last"]))
+        await wire.read_for(1.1)
+    assert edges[0] < edges[1]
+    await wire.close()
 
 
 async def garbage(simulator: Simulator, light: Content) -> None:

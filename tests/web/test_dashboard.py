@@ -80,6 +80,8 @@ def make_stream(stream_id: str = STREAM_ID, clients: int = 2) -> StreamSnapshot:
         last_byte_age_s=0.1,
         dropped_bytes=0,
         recoveries=0,
+        links=["content_id:" + 40 * "a"],
+        link_at=0,
         codecs=[CodecSnapshot(pid=256, codec="h264", kind="video", language=None)],
         engine_stat=EngineStat(status="dl", peers=42, speed_down_bps=9_000_000, speed_up_bps=1_000_000),
         start_detail=None,

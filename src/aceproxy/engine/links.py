@@ -47,6 +47,8 @@ _PARAMETERS = {
     "manifest_p2p_wait_timeout": re.compile(r"[0-9]{1,2}"),  # seconds to wait for peers when that origin fails
 }
 
+FALLBACK_LIMIT = 5  # further links of one request
+
 _LINK_FIELDS = ("content_id", "id", "infohash", "url", "magnet")  # in the engine's order of precedence (§2)
 _INDEX_FIELDS = ("_idx", "index")
 
@@ -134,6 +136,20 @@ def link_from_query(query: Sequence[tuple[str, str]]) -> Link:
     Raises AceProxyError: NO_LINK, TWO_LINKS or BAD_LINK.
     """
     return _link_from_fields(list(query), nested=False)
+
+
+def fallback_links(query: Sequence[tuple[str, str]], first: Link) -> tuple[Link, ...]:
+    """Read the further links of the same broadcast that a request names by `fallback`, best first.
+
+    Each takes any form that `parse_link` reads. `first` is the request's own link; it and repeats are left out.
+
+    Raises AceProxyError: BAD_PARAMETER for more than FALLBACK_LIMIT, BAD_LINK and the like for one that is none.
+    """
+    texts = [value for name, value in query if name == "fallback" and value.strip()]
+    if len(texts) > FALLBACK_LIMIT:
+        raise AceProxyError(Reason.BAD_PARAMETER, f"more than {FALLBACK_LIMIT} fallback links")
+    links = dict.fromkeys(parse_link(text) for text in texts)
+    return tuple(link for link in links if link != first)
 
 
 def engine_params(query: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -76,6 +76,7 @@ class Splicer:
         self._overlap: Overlap | None = None  # right after a splice: packets that were sent already may follow
         self._splice: Splice | None = None
         self._sent_any = False
+        self._mark: tuple[bytes, dict[int, int]] | None = None
 
     @property
     def splice(self) -> Splice | None:
@@ -98,6 +99,38 @@ class Splicer:
     def skipped_bytes(self) -> int:
         """Return how many bytes of the present source were not sent so far."""
         return self._splice.skipped_bytes if self._splice else 0
+
+    @property
+    def goes_over_old(self) -> bool:
+        """Tell whether the new source, still behind what was sent, has jumped back: it sends old packets in a loop."""
+        return self._search is not None and self._search.went_back
+
+    def mark(self, back_bytes: int) -> None:
+        """Remember how things stood `back_bytes` ago, for `roll_back`; at most as far back as the tail reaches."""
+        tail = self._tail.content()
+        kept = tail[: max(0, len(tail) - back_bytes)]
+        now, then = Counters(), Counters()
+        now.note(heads_of(tail))
+        then.note(heads_of(kept))
+        ends = now.all()
+        pid_map = self._rewriter.pid_map if self._rewriter else {}
+        counters: dict[int, int] = {}
+        for pid, counter in then.all().items():
+            out = pid_map.get(pid, pid)
+            sent = self._counters.last(out)
+            if sent is not None:  # counters are moved by the same amount for the life of a source
+                counters[out] = (counter + sent - ends[pid]) & 0x0F
+        self._mark = kept, counters
+
+    def roll_back(self) -> None:
+        """Take back what came out since `mark`: it was not sent after all. To be followed by `begin_source`."""
+        if self._mark is None:
+            return
+        kept, counters = self._mark
+        self._mark = None
+        self._tail.clear()
+        self._tail.append(kept)
+        self._counters.set_back(counters)
 
     def begin_source(self) -> None:
         """The next packets come from a new source. What was held of one that found no place is dropped."""

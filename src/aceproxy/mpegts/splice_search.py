@@ -48,6 +48,8 @@ class Search:
         self.source = NewSource()
         self.first_clock: int | None = None
         """The source's first clock, as it would be sent by the last source's clock."""
+        self.went_back = False
+        """The clock of the source jumped back while it was still behind what was sent."""
         self._last = last
         self._matcher = matcher
         self._limits = limits
@@ -149,7 +151,10 @@ class Search:
             return
         if known is None:
             return
-        clock, self._ahead = known
+        clock, ahead = known
+        if self._ahead is not None and ahead < self._ahead - CLOCK_HZ and not self._elsewhere:
+            self.went_back = True
+        self._ahead = ahead
         if self.first_clock is None:
             self.first_clock = clock + self._last.shift
             behind = self._limits.max_behind_s * CLOCK_HZ

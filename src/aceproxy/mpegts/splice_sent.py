@@ -89,6 +89,10 @@ class Counters:
             second[pid & 0xFF] |= 1 << bit
         self._first, self._second = bytes(first), bytes(second)
 
+    def set_back(self, counters: Mapping[int, int]) -> None:
+        """Take these counters for the last ones of their PIDs."""
+        self._last.update(counters)
+
     def last(self, pid: int) -> int | None:
         """Return the counter of the last packet of a PID, None where there was none."""
         found = self._last.get(pid)

@@ -57,14 +57,18 @@ FAULTS: dict[str, FaultKind] = {
     "headers-held": FaultKind("media requests never get headers"),
     "empty-body": FaultKind("media is 200 and 0 bytes, that many times or for ever", "count"),
     "stall-after": FaultKind("media stops after that much time, the socket stays open", "seconds", "5"),
+    "frozen-after": FaultKind("the same, but stat goes on as if it were delivered", "seconds", "5"),
+    "forgotten-after": FaultKind("the session is forgotten; its socket stays open and silent", "seconds", "5"),
     "rst-after": FaultKind("media is reset after that much time", "seconds", "5"),
     "eof-after": FaultKind("media ends cleanly after that much time", "seconds", "5"),
     "pauses": FaultKind("media pauses that long, plays on for as long, and so on", "seconds", "3"),
     "loop": FaultKind(
         "the last seconds repeat; `live_last` and media sequence are frozen", "seconds", "8", lasting=True
     ),
+    "repeats": FaultKind("the broadcaster repeats his last seconds; `live_last` goes on", "seconds", "8", lasting=True),
     "garbage": FaultKind("random bytes instead of a transport stream"),
     "garbage-between": FaultKind("random bytes mixed in, once in so much media", "seconds", "1"),
+    "slow-media": FaultKind("live media comes with that share of its rate", "half|tenth", "half"),
     "one-packet-per-second": FaultKind("one transport stream packet per second"),
     "no-keyframes": FaultKind("no random-access point ever"),
     "mp4-bytes": FaultKind("the body looks like MP4"),

@@ -12,6 +12,7 @@ import math
 import random
 from enum import Enum
 
+from aceproxy.simulator.broadcast import whole_packets
 from aceproxy.simulator.clips import PACKET_BYTES
 from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk
 from aceproxy.simulator.engine import Engine
@@ -22,6 +23,7 @@ from aceproxy.simulator.sessions import Session
 BLOCK_BYTES = 348 * PACKET_BYTES  # below 64 KiB
 JUNK_BYTES = 1000
 JITTER_PERIOD_S = 10.0
+SLOW_SHARES = {"half": 0.5, "tenth": 0.1}
 
 
 class Verdict(Enum):
@@ -31,6 +33,15 @@ class Verdict(Enum):
     STAND = "stand"
     RESET = "reset"
     END = "end"
+
+
+ENDINGS = {  # faults that end the media of a reader after a time
+    "rst-after": Verdict.RESET,
+    "eof-after": Verdict.END,
+    "stall-after": Verdict.STAND,
+    "frozen-after": Verdict.STAND,
+    "forgotten-after": Verdict.STAND,
+}
 
 
 class Reader:
@@ -44,6 +55,8 @@ class Reader:
         self.taken_over = False
         self.started_at = engine.now()
         self._stalled_by: ActiveFault | None = None
+        self._orphaned_by: ActiveFault | None = None  # the session is forgotten, the socket is not
+        self._is_counted = False
         self._held: dict[str, ActiveFault] = {}
         self._infohash = session.infohash
 
@@ -51,12 +64,17 @@ class Reader:
         """Send until the session ends, the caller is gone, or a fault ends it. Leaves closing to the caller."""
         self.session.add_reader(self)
         try:
-            while not (self.session.ended or self.taken_over or self.connection.gone):
+            while not (self._is_over or self.taken_over or self.connection.gone):
                 if await self._step():
                     return
         finally:
             self._stall_over()
             self.session.readers.remove(self)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the session has ended, and its media with it."""
+        return self.session.ended and (self._orphaned_by is None or self._orphaned_by.cleared)
 
     async def _step(self) -> bool:
         """Do one thing; return whether that was all."""
@@ -98,27 +116,38 @@ class Reader:
     def _verdict(self, now: float) -> Verdict:
         """Return what the faults want of this reader now."""
         faults, age_s = self.engine.faults, now - self.started_at
+        if self._orphaned_by is not None:
+            return Verdict.STAND
         if self._stalled_by is not None:
             if not self._stalled_by.cleared:
                 return Verdict.STAND
             self._stall_over()
-        for name, verdict in (("rst-after", Verdict.RESET), ("eof-after", Verdict.END), ("stall-after", Verdict.STAND)):
+        for name, verdict in ENDINGS.items():
             fault = faults.find(name, self._infohash)
             if fault is not None and age_s >= fault.seconds:
                 faults.use(name, self._infohash)
                 if verdict is Verdict.STAND:
-                    self._stalled_by = fault
-                    self.session.download.readers_stalled += 1
+                    self._stand(name, fault, now)
                 return verdict
         pauses = self.fault("pauses")
         if pauses is not None and pauses.seconds > 0 and int(age_s / pauses.seconds) % 2:
             return Verdict.STAND
         return Verdict.STAND if faults.find("hung", self._infohash) else Verdict.SEND
 
+    def _stand(self, name: str, fault: ActiveFault, now: float) -> None:
+        """Stop sending, in the way of a fault."""
+        if name == "forgotten-after":
+            self._orphaned_by = fault
+            self.engine.table.end(self.session, "vanished", now)
+            return
+        self._stalled_by = fault
+        self._is_counted = name == "stall-after"  # else the engine does not notice
+        self.session.download.readers_stalled += self._is_counted
+
     def _stall_over(self) -> None:
         if self._stalled_by is not None:
             self._stalled_by = None
-            self.session.download.readers_stalled -= 1
+            self.session.download.readers_stalled -= self._is_counted
 
 
 class LiveReader(Reader):
@@ -133,6 +162,8 @@ class LiveReader(Reader):
         self._random = random.Random(engine.config.seed)  # noqa: S311  rubbish bytes, not secrets
         self._junk_position = self.position
         self._sent_at = -math.inf
+        self._slow_at: float | None = None  # since when it is slow, and what it has sent since
+        self._slow_bytes = 0
         self._first = True
 
     def next_block(self, now: float) -> bytes:
@@ -144,15 +175,28 @@ class LiveReader(Reader):
             return b""
         if self.fault("one-packet-per-second"):
             missing = PACKET_BYTES if now - self._sent_at >= 1 else 0
+        missing = min(missing, self._slow_limit(now))
         if missing <= 0:
             return b""
         self._sent_at = now
         block = self._read(min(missing, BLOCK_BYTES))
         self.position += len(block)
+        self._slow_bytes += len(block)
         self.session.position = self.position
         damaged = self._damage(block)
         self._first = False
         return damaged
+
+    def _slow_limit(self, now: float) -> int:
+        """Return how many bytes may go now, where a fault makes the media slow."""
+        fault = self.fault("slow-media")
+        if fault is None:
+            self._slow_at = None
+            return BLOCK_BYTES
+        if self._slow_at is None:
+            self._slow_at, self._slow_bytes = now, 0
+        allowed = SLOW_SHARES[fault.value] * self.session.channel.span(now - self._slow_at)
+        return whole_packets(allowed) - self._slow_bytes
 
     def _jitter_s(self, now: float) -> float:
         """Return how much later than planned delivery is: its rate swings by `jitter` within `JITTER_PERIOD_S`."""
@@ -163,7 +207,7 @@ class LiveReader(Reader):
         channel = self.session.channel
         if self.fault("no-keyframes"):
             channel = self.engine.keyless(channel)
-        loop = self.engine.faults.find("loop", self._infohash)
+        loop = self.engine.faults.find("loop", self._infohash) or self.engine.faults.find("repeats", self._infohash)
         if loop is None:
             return channel.read(self.position, count)
         edge = channel.position_at(self.engine.loop_start(self.session.download, loop.set_at))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -93,8 +93,10 @@ class Hub:
         stream = self.find_by_id(name)
         return _timeline_of(stream) if stream is not None else self.timelines.find(name)
 
-    def find_or_start(self, link: Link, params: Mapping[str, str]) -> Stream:
+    def find_or_start(self, link: Link, params: Mapping[str, str], fallbacks: Sequence[Link] = ()) -> Stream:
         """Return the stream of a link, started if it is not running. The caller then waits for `ready`.
+
+        `fallbacks`: further links of the same broadcast, best first. A stream that runs already learns them as well.
 
         Raises AceProxyError at once if the link failed just now, there are too many clients or the program is leaving.
         """
@@ -103,11 +105,12 @@ class Hub:
         self.check_room()
         stream = self.find(link)
         if stream is not None:
+            stream.supply.add_links(fallbacks)
             return stream
-        self._refuse_bad(link)
-        stream = Stream(link, params, self._upstream, self._pump, self)
+        links = self._good_links([link, *fallbacks])
+        stream = Stream(links, params, self._upstream, self._pump, self)
         self._streams[stream.stream_id] = stream
-        self._by_key[link.key] = stream
+        self._by_key[links[0].key] = stream
         self.counters.streams_started += 1
         self.changed()
         task = stream.begin()
@@ -156,6 +159,10 @@ class Hub:
             other is not stream and other.infohash and not any(alias.startswith(f"{kind}:") for alias in other.aliases)
             for other in self._streams.values()
         )
+
+    def find_infohash(self, infohash: str) -> Stream | None:
+        """Return the running stream of an infohash."""
+        return self._by_key.get(_infohash_key(infohash, 0))
 
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """Learn the infohash of a stream; if that broadcast is running already, send the newcomers there."""
@@ -251,6 +258,21 @@ class Hub:
         """Streams without clients, the one that has been so for the longest first."""
         idle = [(stream.idle_at, stream) for stream in self._streams.values() if stream.idle_at is not None]
         return [stream for _, stream in sorted(idle, key=lambda pair: pair[0])]
+
+    def _good_links(self, links: Sequence[Link]) -> list[Link]:
+        """Move links that failed just now behind the others; raise the first one's failure if all did.
+
+        The first stays the first: it is what the stream is known by.
+        """
+        errors: list[AceProxyError] = []
+        for link in links:
+            try:
+                self._refuse_bad(link)
+            except AceProxyError as error:
+                errors.append(error)
+        if len(errors) == len(links):
+            raise errors[0]
+        return list(links)
 
     def _refuse_bad(self, link: Link) -> None:
         until_at, error = self._bad.get(link.key, (0.0, None))

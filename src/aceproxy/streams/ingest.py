@@ -16,6 +16,7 @@ from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
 from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
+from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
@@ -36,6 +37,10 @@ class Ingest:
         self.dropped_bytes = 0  # not part of any packet
         self.analyzer = Analyzer()
         self.source_packets_bytes = 0  # of the present source, in whole packets
+        self.packet_bytes = 0  # of all sources, in whole packets
+        self.appended_bytes = 0  # given to the ring
+        self.points = 0  # random-access points found
+        self.guard = RepeatGuard()
         self._ring = ring
         ring.tables = self.analyzer.psi.preamble
         self._now = now
@@ -48,7 +53,7 @@ class Ingest:
         self._splicer = Splicer(SpliceLimits(tail_bytes=TAIL_BYTES))
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
-        self._point: JoinPoint | None = None  # of the packet that is appended next
+        self._point: AccessPoint | None = None  # of the packet that is appended next
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -61,6 +66,8 @@ class Ingest:
         """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on."""
         with contextlib.suppress(OSError):  # no memory: this end of the last source is lost, the stream is not
             self._append_until(self._fed)
+            self._settle_held()
+        self.guard.begin_source()
         self._point = None
         self.dropped_bytes += self._used - self._fed
         self._given = self._fed = self._used = 0
@@ -73,6 +80,7 @@ class Ingest:
         """Append what is still waiting for a decision. Raises OSError when there is no memory for it."""
         self.give_up_splice()
         self._append_until(self._fed)
+        self._settle_held()
         self._compact()
 
     def give_up_splice(self) -> None:
@@ -81,6 +89,16 @@ class Ingest:
         packets = self._splicer.give_up()
         self._note_break(was_pending)
         self._replace(0, packets)
+
+    @property
+    def goes_over_old(self) -> bool:
+        """Whether the present source has not come to anything new and began from the front again."""
+        return self._splicer.goes_over_old
+
+    def let_repeat(self) -> None:
+        """Give out what was held back: the broadcast itself repeats. Raises OSError when there is no memory for it."""
+        self.guard.tolerate()
+        self._release()
 
     def room(self) -> memoryview:
         """Return where the next bytes of the source go; never empty."""
@@ -127,6 +145,7 @@ class Ingest:
     def _take(self, count: int) -> None:
         """Pass `count` new bytes of whole packets through the splicer, and on."""
         self.source_packets_bytes += count
+        self.packet_bytes += count
         fresh = self._view[self._fed : self._fed + count]
         was_pending = self._splicer.is_pending
         heads = heads_of(self._buffer, self._fed, self._fed + count)
@@ -159,24 +178,30 @@ class Ingest:
     def _analyse(self, count: int, heads: Heads | None = None) -> None:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
+        if self.guard.note_clock(scan.last_pts, self._now()):
+            self._splicer.mark(self._fed + count - self._given)
         self._fed += count
         for point in scan.points:
             self._append_until(point.offset - self._base)
             self._note_point(point)
         self._append_until(scan.decided - self._base)
-        self._ring.advance_edge(self._media_s(scan.last_pts))
+        if not self.guard.holding:
+            self._ring.advance_edge(self._media_s(scan.last_pts))
         if self._fed - self._given > ROOM_BYTES // 2:
             self._append_until(self._fed)  # undecided for too long: given out without a join point
         self._compact()
 
     def _note_point(self, point: AccessPoint) -> None:
-        if point.offset - self._base != self._given:
+        at = point.offset - self._base
+        if at != self._given:
             return  # it lies in what was already given out
-        media_s = self._media_s(point.pts)
-        if media_s - self._last_point_s < LEAST_POINT_GAP_S and not self.analyzer.has_video:
-            return
-        self._last_point_s = media_s
-        self._point = JoinPoint(self._ring.head, media_s, point.preamble)
+        self.points += 1
+        action = self.guard.note_point(point.pts, bytes(self._view[at : at + PACKET_BYTES]), self._now())
+        if action is Action.HOLD:
+            self._splicer.mark(self._fed - at)
+        elif action is Action.RELEASE:
+            self._release()
+        self._point = point
 
     def _media_s(self, pts: int | None) -> float:
         """Media time of a time stamp (90 kHz), or of this moment where the stream has none at all."""
@@ -189,16 +214,44 @@ class Ingest:
         return self._now() - self._began_at
 
     def _append_until(self, position: int) -> None:
-        """Give the ring what lies before `position` in the buffer, as one part."""
+        """Give the ring what lies before `position` in the buffer, as one part; or hold it back."""
         if position <= self._given:
             return
         point, self._point = self._point, None
-        media_s = point.media_s if point is not None else self._ring.edge_s
         for start in range(self._given, position, ROOM_BYTES):
             part = self._view[start : min(start + ROOM_BYTES, position)]
-            self._ring.append(part, media_s, point)
+            pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
+            if not self.guard.holding:
+                self._append(part, pts, preamble)
+            elif self.guard.hold(Held(bytes(part), pts, preamble), self._now()):
+                self._release()
             point = None
         self._given = position
+
+    def _append(self, part: memoryview, pts: int | None, preamble: bytes | None) -> None:
+        """Give the ring a part; a `preamble` says that it begins with a random-access point."""
+        media_s = self._ring.edge_s
+        join = None
+        if preamble is not None:
+            media_s = self._media_s(pts)
+            if media_s - self._last_point_s >= LEAST_POINT_GAP_S or self.analyzer.has_video:
+                self._last_point_s = media_s
+                join = JoinPoint(self._ring.head, media_s, preamble)
+        self._ring.append(part, media_s, join)
+        self.appended_bytes += len(part)
+
+    def _release(self) -> None:
+        """Give out what was held back."""
+        for held in self.guard.take():
+            self._append(memoryview(held.packets), held.pts, held.preamble)
+
+    def _settle_held(self) -> None:
+        """Nothing follows what is held: old data is forgotten as if it had never come, the rest goes on."""
+        if self.guard.repeating_at is None:
+            self._release()
+            return
+        self.dropped_bytes += sum(len(held.packets) for held in self.guard.take())
+        self._splicer.roll_back()
 
     def _compact(self) -> None:
         """Move what is still needed to the front of the buffer."""

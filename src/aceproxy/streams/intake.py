@@ -39,8 +39,9 @@ class Pausable(Protocol):
 class Intake:
     """Takes what the present source sends (it is its ByteSink) and measures it.
 
-    `joinable` is set once the ring has a join point. `inbound_bps` is measured over the last second, `bitrate_bps` over
-    what the ring holds, None while that is too little.
+    `joinable` is set once the ring has a join point, `flowing` once something of the present source is in the ring.
+    `inbound_bps` is measured over the last second, `bitrate_bps` over what the ring holds, None while that is too
+    little.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Intake:
         self.ring = Ring(limits)
         self.ingest = Ingest(self.ring, time.monotonic)
         self.joinable = asyncio.Event()
+        self.flowing = asyncio.Event()
+        self.goes_over_old = False  # the present source only repeats what was sent before it
         self.inbound_bps = 0.0
         self.bitrate_bps: float | None = None
         self._pump = pump
@@ -62,10 +65,36 @@ class Intake:
         self._was_paused = False  # at any time since the last sample, which then says nothing about its speed
         self._rate_bytes = 0
         self._edge_s = 0.0
+        self._appended_at = time.monotonic()
+
+    @property
+    def media_s(self) -> float:
+        """Media time that has come in."""
+        return self.ring.edge_s
+
+    @property
+    def quiet_s(self) -> float:
+        """How long clients have got nothing new for lack of it; 0 while the source is held back for their sake."""
+        is_held_back = self._source is not None and self._source.paused
+        return 0.0 if is_held_back else time.monotonic() - self._appended_at
+
+    @property
+    def repeating_s(self) -> float | None:
+        """For how long the source has sent what was sent before; None if it does not. Clients get nothing of that."""
+        since_at = self.ingest.guard.repeating_at
+        return None if since_at is None else time.monotonic() - since_at
+
+    def let_repeat(self) -> None:
+        """Let the present source repeat: give out what was held back."""
+        with contextlib.suppress(OSError):  # no memory now: a part of it is lost, as when the ring is full
+            self.ingest.let_repeat()
+        self._pump.appended(self.ring)
 
     def begin_source(self, source: Pausable) -> None:
         """Expect the bytes of another source; what the last one left unfinished is dropped."""
         self._source = source
+        self.flowing.clear()
+        self.goes_over_old = False
         self.ingest.begin_source()
         self._splicing = self.ingest.splice is not None
         self._splice_at = 0.0
@@ -99,9 +128,16 @@ class Intake:
         """See ByteSink."""
         if self._closed:
             return
+        appended = self.ingest.appended_bytes
         self.ingest.filled(count)
         if self._splicing:
             self._follow_splice()
+        if self.ingest.appended_bytes > appended:
+            self._appended_at = time.monotonic()
+            self.flowing.set()
+        elif self.ingest.goes_over_old:
+            self.goes_over_old = True
+            self.flowing.set()
         if not self.joinable.is_set() and self.ring.has_points:
             self.joinable.set()
         self._pump.appended(self.ring, drained=count < ROOM_BYTES)

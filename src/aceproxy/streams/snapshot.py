@@ -104,6 +104,8 @@ class StreamSnapshot:
     last_byte_age_s: float | None
     dropped_bytes: int
     recoveries: int
+    links: list[str]
+    link_at: int
     codecs: list[CodecSnapshot]
     engine_stat: EngineStat
     start_detail: str | None

@@ -5,13 +5,12 @@ A stream that loses its source makes a new one; a source is never used twice.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from aceproxy.engine.api import Playback
-from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink, MediaEnd, MediaReader
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.opening import StartProgress, open_playback
@@ -21,9 +20,10 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.meter import Meter
+from aceproxy.streams.polling import StatPoll
 from aceproxy.streams.quality import LinkExperience, NoExperience
 from aceproxy.streams.snapshot import EngineStat
-from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.timeline import Detail, EventKind, Timeline
 
 ENGINE_FAULTS = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.ENGINE_TIMEOUT)  # another engine may do
 PROGRESS_STEP = 25  # percent of prebuffering between two events
@@ -55,10 +55,12 @@ class Source:
         on_infohash: Callable[[str], None],
         stream_log: StreamLog,
         timeline: Timeline,
+        role: str | None = None,
     ) -> None:
+        """Prepare; nothing is asked yet. `role` is told with its events, for a source that is not the stream's own."""
         self.link = link
         self.playback: Playback | None = None
-        self.title: str | None = None
+        self.poll: StatPoll | None = None  # None until it is open
         self.paused = False
         self.came_to_its_end = False  # a recording was received to its end
         self.progress: StartProgress | None = None
@@ -70,11 +72,11 @@ class Source:
         self._log = stream_log
         self._timeline = timeline
         self.meter = Meter(upstream.links.add)
+        self._role = role
+        self._title: str | None = None
         self._told_steps: set[tuple[str, int, bool]] = set()  # steps of prebuffering that are in the time line
         self._handle: EngineHandle | None = None
         self._reader: MediaReader | None = None
-        self._stat: Stat | None = None
-        self._stat_at = 0.0
         self._closed = False
 
     @property
@@ -83,32 +85,45 @@ class Source:
         return self._handle.url if self._handle is not None else None
 
     @property
+    def title(self) -> str | None:
+        """The broadcast's name, as far as it is known."""
+        return (self.poll.title if self.poll is not None else None) or self._title
+
+    @title.setter
+    def title(self, title: str | None) -> None:
+        self._title = title
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it may be judged by real time: not where the engine says that it is a recording."""
+        return self.playback is None or self.playback.is_live is not False
+
+    @property
     def last_byte_at(self) -> float | None:
         """Loop time at which the newest byte came."""
         return self._reader.last_byte_at if self._reader is not None else None
 
-    async def open(self, deadline_at: float, *, ask_first: bool = False) -> None:
+    async def open(self, deadline_at: float, *, ask_first: bool = False, exclude: Collection[str] = ()) -> None:
         """Choose an engine and start a playback on it; returns when the first bytes are in the sink.
 
         `ask_first`: have the link resolved before the start, which could disturb the same broadcast's playback.
-        Raises AceProxyError with the most telling reason. Cancel-safe: what was started is stopped in the background
-        once `close` is called, which the caller must do in any case.
+        `exclude`: engines, by URL, that are not to be used. Raises AceProxyError with the most telling reason.
+        Cancel-safe: what was started is stopped in the background once `close` is called, which the caller must do in
+        any case.
         """
         failed: dict[str, AceProxyError] = {}
         while True:
             try:
-                handle = self._handle = self._upstream.pool.choose(self.link, failed)
+                handle = self._handle = self._upstream.pool.choose(self.link, {*exclude, *failed})
             except AceProxyError:
                 if failed:
                     raise next(reversed(failed.values())) from None
                 raise
-            self._timeline.note(EventKind.ENGINE_CHOSEN, engine=handle.url)
+            self._note(EventKind.ENGINE_CHOSEN, engine=handle.url)
             try:
                 return await self._open_on(handle, deadline_at, ask_first)
             except AceProxyError as error:
-                self._timeline.note(
-                    EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, detail=error.detail
-                )
+                self._note(EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, detail=error.detail)
                 self.meter.failed(self.link.key, handle.url, error.reason)
                 handle.note_failure(error)
                 handle.release()
@@ -131,45 +146,25 @@ class Source:
             stopper=self._upstream.stopper,
             watch=handle,
         )
-        self._timeline.note(EventKind.FIRST_BYTE, engine=handle.url)
+        self._note(EventKind.FIRST_BYTE, engine=handle.url)
         self.meter.begin(opened.link_used.key, handle.url, time.monotonic() - asked_at)
         self.link = opened.link_used
         self.playback = opened.playback
         self._reader = opened.reader
         settings = self._upstream.settings
+        self.poll = StatPoll(handle.api, opened.playback, opened.link_used, settings, self._log)
         self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
         handle.note_delivered()
         if self.paused:  # by its first bytes, before there was a reader
             self._reader.pause()
 
-    async def wait_end(self) -> AceProxyError:
-        """Wait until the source is over or silent for too long, and say why. Cancel-safe."""
-        reader = self._reader
-        assert reader is not None
-        loop = asyncio.get_running_loop()
-        silence_s = self._upstream.settings.silence_s
-        ended = asyncio.ensure_future(reader.wait_ended())
-        polling = asyncio.ensure_future(self._poll_stat())
-        try:
-            while not ended.done():
-                left_s = silence_s if self.paused else reader.last_byte_at + silence_s - loop.time()
-                if left_s <= 0:
-                    return self._lost(AceProxyError(Reason.SOURCE_STALLED, f"no data for {silence_s:g} s"))
-                await asyncio.wait({ended}, timeout=left_s)
-            end = ended.result()
-            self._note_end(end)
-            return self._lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
-        finally:
-            ended.cancel()
-            polling.cancel()
-            await asyncio.gather(ended, polling, return_exceptions=True)
-
-    async def wait_ended(self) -> None:
-        """Wait until the engine ends the body. Cancel-safe."""
+    async def wait_ended(self) -> AceProxyError:
+        """Wait until the engine ends the body, and say how. Cancel-safe."""
         assert self._reader is not None
         end = await self._reader.wait_ended()
-        self._note_end(end)
-        self._lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
+        is_recording = self.playback is not None and self.playback.is_live is False
+        self.came_to_its_end = is_recording and end is MediaEnd.EOF
+        return self.lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -198,7 +193,8 @@ class Source:
 
     def engine_stat(self, now: float) -> EngineStat:
         """Return what the engine last said of the playback; nothing if that was too long ago."""
-        stat, age_s = self._stat, now - self._stat_at
+        stat = self.poll.stat if self.poll is not None else None
+        age_s = now - self.poll.stat_at if self.poll is not None else 0.0
         if stat is None or age_s > self._upstream.settings.stat_max_age_s:
             progress = self.progress
             if progress is None or stat is not None:
@@ -216,8 +212,9 @@ class Source:
 
     def last_stat(self, now: float) -> Stat | None:
         """Return the engine's last answer about the playback; None if there is none, or it is too old."""
-        is_fresh = now - self._stat_at <= self._upstream.settings.stat_max_age_s
-        return self._stat if is_fresh else None
+        if self.poll is None or now - self.poll.stat_at > self._upstream.settings.stat_max_age_s:
+            return None
+        return self.poll.stat
 
     def start_words(self) -> str | None:
         """How far the start is, in words; None before the engine has told anything."""
@@ -231,15 +228,11 @@ class Source:
             parts.append(f"{progress.peers} peers")
         return ", ".join(part for part in [*parts, progress.detail] if part)
 
-    def _lost(self, error: AceProxyError) -> AceProxyError:
-        """Tell the pool of a loss; a recording that came to its end is none."""
+    def lost(self, error: AceProxyError) -> AceProxyError:
+        """Tell the pool why it was lost; a recording that came to its end was not. Returns `error`."""
         if self._handle is not None and not self.came_to_its_end:
             self._handle.note_lost(error)
         return error
-
-    def _note_end(self, end: MediaEnd) -> None:
-        is_recording = self.playback is not None and self.playback.is_live is False
-        self.came_to_its_end = is_recording and end is MediaEnd.EOF
 
     def _note_progress(self, progress: StartProgress) -> None:
         self.progress = progress
@@ -248,7 +241,7 @@ class Source:
         step = (progress.status, (progress.progress or 0) // PROGRESS_STEP, bool(progress.peers))
         if step not in self._told_steps and len(self._told_steps) < PROGRESS_EVENTS:
             self._told_steps.add(step)
-            self._timeline.note(
+            self._note(
                 EventKind.PREBUFFERING,
                 engine_status=progress.status,
                 progress=progress.progress,
@@ -257,29 +250,13 @@ class Source:
             )
 
     def _note_playback(self, playback: Playback) -> None:
-        self._timeline.note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
+        self._note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
         if playback.infohash:
             self._on_infohash(playback.infohash)
         if self.on_playback is not None:
             self.on_playback(playback)
 
-    async def _poll_stat(self) -> None:
-        """Ask the engine for the playback's state, for ever. A failing poll is no failure of the stream."""
-        handle, playback = self._handle, self.playback
-        if handle is None or playback is None:
-            return
-        loop = asyncio.get_running_loop()
-        if playback.infohash and self.title is None:
-            told = await handle.api.describe(replace(self.link, kind=LinkKind.INFOHASH, value=playback.infohash))
-            self.title = (told.name if told is not None else None) or None
-        failed = False
-        while True:
-            try:
-                self._stat = await handle.api.stat(playback)
-                self._stat_at = loop.time()
-                failed = False
-            except AceProxyError as error:
-                if not failed:
-                    self._log.info("the engine does not tell the playback's state: %s", error)
-                failed = True
-            await asyncio.sleep(self._upstream.settings.stat_poll_s)
+    def _note(self, kind: EventKind, *, reason: Reason | None = None, **details: Detail) -> None:
+        if self._role is not None:
+            details["role"] = self._role
+        self._timeline.note(kind, reason=reason, fault=None, **details)

@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -27,12 +27,12 @@ from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State, check_edge
+from aceproxy.streams.supply import Supply
 from aceproxy.streams.timeline import KINDS, Event, EventKind, Timeline
 from aceproxy.streams.watches import SkipWatch, StallWatch
 
 LOSSES = (EventKind.SOURCE_LOST, EventKind.REOPEN_FAILED, EventKind.ENDED)  # events that are about the present source
 ENDED_CLIENTS = 50  # remembered per stream
-SETTLED_S = 3.0  # a source that has lasted this long after a loss counts as a good one
 
 
 class StreamOwner(Protocol):
@@ -46,6 +46,9 @@ class StreamOwner(Protocol):
 
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under another kind of name."""
+
+    def find_infohash(self, infohash: str) -> Stream | None:
+        """Return the running stream of an infohash."""
 
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """The engine has told the broadcast's infohash. May raise MetAnother."""
@@ -88,12 +91,11 @@ class Stream:
     """One broadcast. Fields are written by the event loop only."""
 
     def __init__(
-        self, link: Link, params: Mapping[str, str], upstream: Upstream, pump: Pump, owner: StreamOwner
+        self, links: Sequence[Link], params: Mapping[str, str], upstream: Upstream, pump: Pump, owner: StreamOwner
     ) -> None:
-        """Create the stream in state `starting`; `run` does the starting."""
-        self.link = link
-        self.stream_id = link.stream_id
-        self.aliases = {link.key}
+        """Create the stream in state `starting`; `run` does the starting. `links`: its own, then fallbacks."""
+        self.stream_id = links[0].stream_id
+        self.aliases = {links[0].key}
         self.infohash: str | None = None
         self.state = State.STARTING
         self.state_at = self.created_at = time.monotonic()
@@ -107,11 +109,9 @@ class Stream:
         self.record_id = secrets.token_hex(8)
         self.shared_bytes = 0  # sent to caches and players that cannot be told apart
         self.waiting = 0
-        self.recoveries = 0
         self.close_reason: Reason | None = None
         self.close_message: str | None = None
         self.idle_at: float | None = self.created_at
-        self.source: Source | None = None
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
         settings = self._settings = upstream.settings
         self.timeline = Timeline(time.monotonic)
@@ -120,8 +120,7 @@ class Stream:
         self._skip_watch = SkipWatch(self.timeline)
         self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
         self.ring = self.intake.ring
-        self._params = params
-        self._upstream = upstream
+        self.supply = Supply(links, params, upstream, self.intake, self, self.timeline, self.log)
         self._pump = pump
         self._owner = owner
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -129,12 +128,25 @@ class Stream:
         self._holders: set[Holder] = set()
         self._told: asyncio.Future[Playback] = asyncio.get_running_loop().create_future()
         self._told.add_done_callback(_retrieve)
-        self._opened_at = 0.0  # loop time at which the present source delivered
-        self._lost_at: float | None = None  # loop time of the first loss since a source has lasted
         self._is_over = False  # the owner was told of the end
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def link(self) -> Link:
+        """The link that the stream is known by."""
+        return self.supply.links[0]
+
+    @property
+    def source(self) -> Source | None:
+        """The source that delivers, or is being opened."""
+        return self.supply.source
+
+    @property
+    def recoveries(self) -> int:
+        """How often the source was replaced after a loss."""
+        return self.supply.recoveries
 
     # --- for those who want to watch ---
 
@@ -242,7 +254,7 @@ class Stream:
             self._idle_timer.cancel()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
-        self._close_source()
+        self.supply.close()
         if not self._ready.done():
             self._ready.set_exception(AceProxyError(reason, detail))
         if not self._told.done():
@@ -273,10 +285,8 @@ class Stream:
         try:
             error = await self._start()
             while True:
-                source = self.source
-                assert source is not None
                 if error is None:
-                    error = await source.wait_end()
+                    error = await self.supply.watch()
                 await self._recover(error)
                 error = None
         except MetAnother as met:
@@ -292,127 +302,35 @@ class Stream:
             self.log.exception("the stream failed")
             self.close(Reason.INTERNAL)
         finally:
-            self._close_source()
+            self.supply.close()
 
     async def _start(self) -> AceProxyError | None:
-        """Bring the stream from `starting` to `live`; retries short-lived sources inside the start deadline."""
+        """Bring the stream from `starting` to `live`; returns why its source has ended already, if it has."""
         deadline_at = asyncio.get_running_loop().time() + self._settings.start_timeout_s
-        ended_early = await self._open_until_joinable(deadline_at)
+        ended_early = await self.supply.start(deadline_at)
         self._go(State.LIVE if self.idle_at is None else State.LINGERING)
         self.live_utc = datetime.now(UTC)
         self.start_s = round(time.monotonic() - self.created_at, 3)
-        self.timeline.note(EventKind.LIVE, start_s=self.start_s, engine=self._engine_words())
+        self.timeline.note(EventKind.LIVE, start_s=self.start_s, engine=self.supply.engine_words)
         self._ready.set_result(None)
         if not self._told.done() and self.source is not None and self.source.playback is not None:
             self._told.set_result(self.source.playback)
         return ended_early
 
-    async def _open_until_joinable(self, deadline_at: float) -> AceProxyError | None:
-        """Open sources until one sends packets; returns why it has ended already, if it has."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._open(deadline_at)
-            try:
-                return await self._wait_joinable()
-            except AceProxyError as error:
-                if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
-                    raise
-            self.log.info("the engine sent no packet; trying again")
-            self._close_source()
-            await asyncio.sleep(self._settings.retry_first_s)
-
-    async def _open(self, deadline_at: float) -> None:
-        while True:
-            if self.state is State.CLOSED:
-                raise AceProxyError(self.close_reason or Reason.STOPPED)
-            title = self.title
-            self.source = Source(
-                self._upstream, self.link, self._params, self.intake, self._note_infohash, self.log, self.timeline
-            )
-            self.source.title = title
-            self.source.on_playback = self._note_playback
-            self.intake.begin_source(self.source)
-            ask_first = self.infohash is None and self._owner.might_be_running(self)
-            try:
-                await self.source.open(deadline_at, ask_first=ask_first)
-            except AceProxyError as error:
-                self._close_source()
-                if error.reason is Reason.AT_CAPACITY and self._owner.make_way(self):
-                    continue
-                raise
-            except BaseException:
-                self._close_source()
-                raise
-            if self.source.link != self.link:
-                self.log.info("the engine knows %s only as %s", self.link.label, self.source.link.label)
-                self.link = self.source.link
-            return
-
-    async def _wait_joinable(self) -> AceProxyError | None:
-        """Wait for a join point, or so long that none is to be expected. Raises NOT_MPEGTS, NO_DATA."""
-        source = self.source
-        assert source is not None
-        joinable = asyncio.ensure_future(self.intake.joinable.wait())
-        ended = asyncio.ensure_future(source.wait_ended())
-        try:
-            await asyncio.wait(
-                {joinable, ended}, timeout=self._settings.keyframe_wait_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if self.ring.head == 0:
-                if self.intake.ingest.received_bytes and not ended.done():
-                    raise AceProxyError(Reason.NOT_MPEGTS)
-                raise AceProxyError(Reason.NO_DATA, "the engine ended the stream at once")
-            if not joinable.done():
-                self.log.warning("no keyframe so far: clients start at any packet")
-            return AceProxyError(Reason.SOURCE_ENDED, "soon after the start") if ended.done() else None
-        finally:
-            joinable.cancel()
-            ended.cancel()
-            await asyncio.gather(joinable, ended, return_exceptions=True)
-
     async def _recover(self, error: AceProxyError) -> None:
-        """Open the playback anew while clients stay connected. Raises `error` when the time for it is over."""
+        """Have the source replaced while clients stay connected. Raises `error` when the time for it is over."""
         is_over = self.source is not None and self.source.came_to_its_end
-        self._close_source()
         if is_over:
             error = AceProxyError(Reason.ENDED)
         if is_over or not self._settings.recover_s:
+            self.supply.close()
             await self._drain(error.reason)
         if is_over or self.state is not State.LIVE:
             raise error
         self._go(State.RECOVERING)
         self.stall_watch.source_changed(time.monotonic())
-        lost_engine = self._engine_words()
-        self.timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
-        lost_at = time.monotonic()
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        wait_s = self._settings.retry_first_s
-        if now - self._opened_at >= SETTLED_S or self._lost_at is None:
-            self._lost_at = now
-        else:  # it has just come back: an engine that ends every playback at once is not to be hammered
-            await asyncio.sleep(wait_s)
-        deadline_at = self._lost_at + self._settings.recover_s
-        while True:
-            if loop.time() >= deadline_at:
-                raise error
-            try:
-                await self._open(min(deadline_at, loop.time() + self._settings.start_timeout_s))
-            except AceProxyError as failure:
-                self.timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, detail=failure.detail)
-                if loop.time() + wait_s >= deadline_at:
-                    raise AceProxyError(error.reason, f"{error.detail}; then {failure.reason}") from failure
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
-            else:
-                self.recoveries += 1
-                self._opened_at = loop.time()
-                self._go(State.LIVE if self.idle_at is None else State.LINGERING)
-                engine = self._engine_words()
-                self.timeline.note(EventKind.RECOVERED, engine=engine, after_s=time.monotonic() - lost_at)
-                if engine != lost_engine:
-                    self.timeline.note(EventKind.SWITCHED, engine=engine, from_engine=lost_engine)
-                return
+        await self.supply.restore(error)
+        self._go(State.LIVE if self.idle_at is None else State.LINGERING)
 
     async def _drain(self, reason: Reason) -> None:
         """Let the clients read what is there, to the end."""
@@ -422,18 +340,33 @@ class Stream:
         if self.clients or self.waiting:
             await self._deserted.wait()
 
-    def _note_infohash(self, infohash: str) -> None:
-        self.infohash = infohash
-        self._owner.infohash_known(self, infohash)
+    # --- Consumer ---
 
-    def _note_playback(self, playback: Playback) -> None:
+    def playback_started(self, playback: Playback) -> None:
         """Hear of a playback that was started. One by other digits or another link has yet to prove itself."""
         if not self._told.done() and playback.key == self.link.key:
             self._told.set_result(playback)
 
-    def _close_source(self) -> None:
-        if self.source is not None:
-            self.source.close()
+    def infohash_known(self, at: int, infohash: str) -> None:
+        """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
+        if at == 0:
+            self.infohash = infohash
+            self._owner.infohash_known(self, infohash)
+            return
+        other = self._owner.find_infohash(infohash)
+        if other is None or other is self:
+            return
+        if self.state is State.STARTING:
+            raise MetAnother(other)
+        raise AceProxyError(Reason.SESSION_LOST, f"this link plays as stream {other.stream_id} already")
+
+    def should_ask_first(self) -> bool:
+        """Whether the broadcast may already run under another kind of name."""
+        return self._owner.might_be_running(self)
+
+    def make_way(self) -> bool:
+        """Have a playback freed that nobody watches; False if there is none."""
+        return self._owner.make_way(self)
 
     @property
     def title(self) -> str | None:
@@ -449,7 +382,7 @@ class Stream:
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""
         self.intake.sample(elapsed_s)
-        if self.state is State.RECOVERING:
+        if self.state is State.RECOVERING or (self.clients and self.intake.quiet_s >= self._settings.quiet_s):
             self.intake.keep_alive()
         for client in self.clients.values():
             client.sample(elapsed_s)
@@ -459,9 +392,6 @@ class Stream:
             stat, last_byte_at = source.engine_stat(now), None if source.paused else source.last_byte_at
             self.stall_watch.look(now, last_byte_at, stat)
             source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title)
-
-    def _engine_words(self) -> str:
-        return (self.source.engine_url if self.source is not None else None) or "no engine"
 
     # --- interest ---
 

@@ -45,6 +45,8 @@ class EventKind(StrEnum):
     RECOVERED = "recovered"
     SWITCHED = "switched"
     SPLICED = "spliced"
+    LINK_FAILED = "link_failed"
+    REPEATED = "repeated"
     DESERTED = "deserted"
     REVISITED = "revisited"
     DRAINING = "draining"
@@ -84,6 +86,8 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.RECOVERED: KindRow(Fault.NONE, "The broadcast is back."),
     EventKind.SWITCHED: KindRow(Fault.NONE, "The broadcast comes from another source now."),
     EventKind.SPLICED: KindRow(Fault.NONE, "The new source was joined to what clients had already."),
+    EventKind.LINK_FAILED: KindRow(Fault.SWARM, "A link could not be started; the next one is tried."),
+    EventKind.REPEATED: KindRow(Fault.NONE, "The broadcast repeats itself; that is no fault of the engine."),
     EventKind.DESERTED: KindRow(Fault.NONE, "The last client left; the stream waits for one to come back."),
     EventKind.REVISITED: KindRow(Fault.NONE, "A client came back.", logging.DEBUG),
     EventKind.DRAINING: KindRow(Fault.NONE, "Nothing more will come; clients read what is left."),

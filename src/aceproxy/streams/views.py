@@ -12,6 +12,8 @@ from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StreamSnapshot,
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 
+OPENING = (State.STARTING, State.RECOVERING)
+
 
 def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnapshot:
     """Return a stream as it is now; without its clients it costs little, however many there are."""
@@ -47,9 +49,11 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         last_byte_age_s=round(now - last_byte_at, 2) if last_byte_at is not None else None,
         dropped_bytes=stream.intake.ingest.dropped_bytes,
         recoveries=stream.recoveries,
+        links=[link.key for link in stream.supply.links],
+        link_at=stream.supply.at,
         codecs=_codecs(stream),
         engine_stat=source.engine_stat(now) if source is not None else EngineStat(),
-        start_detail=source.start_words() if source is not None and stream.state is State.STARTING else None,
+        start_detail=source.start_words() if source is not None and stream.state in OPENING else None,
         close_reason=stream.close_reason,
     )
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from aiohttp import web
 
-from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query
+from aceproxy.engine.links import Link, check_url_host, engine_params, fallback_links, link_from_query
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Client, Visitor
@@ -58,7 +58,9 @@ class StreamRoutes:
 
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
-        return self.head(self._link(request))
+        link = self._link(request)
+        self._fallbacks(request, link)
+        return self.head(link)
 
     def head(self, link: Link) -> web.StreamResponse:
         """Tell what playing a link would send. Raises AceProxyError for a link that is not allowed."""
@@ -76,7 +78,8 @@ class StreamRoutes:
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
         """Join a broadcast, starting it if need be, and stay until the client or the stream ends."""
         check_url_host(link, self._settings.url_hosts)
-        stream = self._hub.find_or_start(link, engine_params(list(request.query.items())))
+        params = engine_params(list(request.query.items()))
+        stream = self._hub.find_or_start(link, params, self._fallbacks(request, link))
         stream, client = await self._join(stream, visitor_of(request))
         return await self._serve(request, stream, client)
 
@@ -116,6 +119,12 @@ class StreamRoutes:
         link = link_from_query(list(request.query.items()))
         check_url_host(link, self._settings.url_hosts)
         return link
+
+    def _fallbacks(self, request: web.Request, link: Link) -> tuple[Link, ...]:
+        links = fallback_links(list(request.query.items()), link)
+        for one in links:
+            check_url_host(one, self._settings.url_hosts)
+        return links
 
     async def _join(self, stream: Stream, visitor: Visitor) -> tuple[Stream, Client]:
         """Join the stream, or the one that it turns out to be."""

@@ -1,0 +1,63 @@
+"""Noticing a stream that goes over old ground: its clock jumps back, and then the very same access point comes again.
+
+A jump back alone may be a new programme of the broadcaster or another encoder; the same content under the same time
+stamps is not. Looked at are only the time stamps of the reference PID and the first packet of each random-access
+point. That packet holds PCR, PTS, DTS and the first bytes of the picture, so that two of them are equal only if the
+same place of the same recording is sent twice. The continuity counter is left out: it goes on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum, auto
+from typing import Final
+from zlib import crc32
+
+from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
+
+POINTS_KEPT: Final = 2048  # random-access points: half an hour and more
+JUMP_BACK: Final = CLOCK_HZ  # pictures are sent out of order by less
+
+
+BEFORE: Final = 60 * CLOCK_HZ  # so far before the first time stamp seen a place may still be of the same broadcast
+
+
+class Seen(Enum):
+    """Whether a random-access point went by before."""
+
+    NEVER = auto()
+    BEFORE = auto()
+    UNKNOWN = auto()  # it is of a time before the first one that was watched
+
+
+class RepeatWatch:
+    """What was sent, as far as it must be known again. Time stamps are 90 kHz, 33 bit."""
+
+    def __init__(self) -> None:
+        self._points: OrderedDict[tuple[int, int], None] = OrderedDict()
+        self._last_pts: int | None = None
+        self._first_pts: int | None = None  # since the clock was accepted
+
+    def accept(self) -> None:
+        """Take the clock as it is now for that of a new programme."""
+        self._first_pts = self._last_pts
+
+    def goes_back(self, pts: int | None) -> bool:
+        """Take the newest PTS of the reference PID; tell whether the clock jumped back."""
+        last, self._last_pts = self._last_pts, pts if pts is not None else self._last_pts
+        if self._first_pts is None:
+            self._first_pts = pts
+        return last is not None and pts is not None and JUMP_BACK < (last - pts) % WRAP < WRAP // 2
+
+    def note_point(self, pts: int | None, packet: bytes) -> Seen:
+        """Take a random-access point and its first packet; tell whether it went by before."""
+        if pts is None:
+            return Seen.NEVER
+        key = (pts, crc32(packet[4:]))
+        if key in self._points:
+            return Seen.BEFORE
+        self._points[key] = None
+        while len(self._points) > POINTS_KEPT:
+            self._points.popitem(last=False)
+        is_earlier = self._first_pts is not None and 0 < (self._first_pts - pts) % WRAP < BEFORE
+        return Seen.UNKNOWN if is_earlier else Seen.NEVER

@@ -1,0 +1,243 @@
+"""Judging a source that has been joined: is it alive, is it a transport stream, is it new, is it fast enough?
+
+Pure: one look after the other is passed in, with the time in it. What a source does is told by three things at once,
+because each of them alone can mislead: the bytes that come, the media time they carry, and what the engine says of the
+playback. An engine that says it waits for the swarm is given more patience than one that claims to deliver.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.settings import Settings
+
+TRICKLE: Final = 0.1  # media per time below which a source that sends counts as one that does not
+SLOW: Final = 0.6  # media per time below which viewers cannot but wait
+FIT: Final = 0.1  # share of bytes that must be part of packets
+LEAST_BYTES: Final = 32 << 10  # received, before it is judged what they are
+STAT_TIMEOUTS: Final = 2  # unanswered polls in a row during a silence: the engine hangs
+FROZEN_EDGE_S: Final = 3.0  # `live_last` is told in whole seconds and polled once a second: then it stands still
+EDGE_LATE_S: Final = 1.5  # a poll that was under way when the repeat began may still show progress
+
+
+class Call(Enum):
+    """What is to be made of a source."""
+
+    LOST = auto()  # it must be replaced
+    POOR = auto()  # another one is to be tried beside it
+    INNOCENT = auto()  # what it repeats is what is broadcast
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A call, and the reason that goes with it."""
+
+    call: Call
+    error: AceProxyError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineWord:
+    """What the engine said of the playback when last asked. Times are in seconds of the same clock as `Look.now`.
+
+    `asked_at`: when the newest answer, good or bad, was asked for; None before the first. `refusal`: its reason where
+    it was bad, `refusals` how many of that kind there were in a row. `edge_at`: when `live_last` was last seen to
+    grow, None while it never was.
+    """
+
+    asked_at: float | None = None
+    status: str | None = None
+    speed_down_bps: int | None = None
+    peers: int | None = None
+    refusal: Reason | None = None
+    refusals: int = 0
+    edge_at: float | None = None
+
+    @property
+    def claims_delivery(self) -> bool:
+        """Whether the engine says that media arrives and is handed on."""
+        return self.refusal is None and self.status == "dl" and bool(self.speed_down_bps)
+
+    def words(self) -> str:
+        """What it says, for people."""
+        if self.refusal is not None:
+            return f"the engine's answer: {self.refusal}"
+        if self.status is None:
+            return "the engine says nothing"
+        peers = f", {self.peers} peers" if self.peers is not None else ""
+        return f"the engine says {self.status}{peers}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A source at one moment. Counters only grow; `media_s` is the media time that has come out of it.
+
+    `silent_s`: since the newest byte. `points`: random-access points found so far. `is_held`: what it sends is held
+    back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
+    `has_spare`: another source runs and could take over at once.
+    """
+
+    now: float
+    silent_s: float
+    received_bytes: int
+    packet_bytes: int
+    media_s: float
+    points: int
+    has_video: bool
+    is_live: bool
+    paused: bool
+    engine: EngineWord
+    repeating_s: float | None = None
+    is_held: bool = False
+    has_spare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeLimits:
+    """How long each fault may last, in seconds; the settings of the same names."""
+
+    quiet_s: float
+    stuck_s: float
+    silence_s: float
+    garbage_s: float
+    trickle_s: float
+    slow_s: float
+    keyframe_gap_s: float
+    loop_s: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> JudgeLimits:
+        """Take the limits from the settings."""
+        return cls(
+            quiet_s=settings.quiet_s,
+            stuck_s=settings.stuck_s,
+            silence_s=settings.silence_s,
+            garbage_s=settings.garbage_s,
+            trickle_s=settings.trickle_s,
+            slow_s=settings.slow_s,
+            keyframe_gap_s=settings.keyframe_gap_s,
+            loop_s=settings.loop_s,
+        )
+
+    @property
+    def longest_s(self) -> float:
+        """How far back looks are needed."""
+        return max(self.garbage_s, self.trickle_s, self.slow_s, self.keyframe_gap_s, self.loop_s)
+
+
+class SourceJudge:
+    """Judges one source. Bounded: keeps the looks of the longest limit, at most `LOOKS`."""
+
+    LOOKS: Final = 400
+
+    def __init__(self, limits: JudgeLimits) -> None:
+        """Begin with a new source."""
+        self._limits = limits
+        self._looks: deque[Look] = deque(maxlen=self.LOOKS)
+
+    def look(self, look: Look) -> Judgement | None:
+        """Take the next look; return what is to be done, if anything."""
+        if look.paused or look.is_held:
+            self._looks.clear()  # its pace is ours
+            return None if look.paused else self._repeat(look)
+        self._looks.append(look)
+        while len(self._looks) > 2 and self._looks[1].now <= look.now - self._limits.longest_s:
+            self._looks.popleft()
+        for judge in (self._silence, self._garbage, self._trickle, self._frozen_edge, self._poor):
+            judgement = judge(look)
+            if judgement is not None:
+                return judgement
+        return None
+
+    def _before(self, look: Look, span_s: float) -> Look | None:
+        """Return the newest look that is at least `span_s` older, None if it has not been watched for so long."""
+        found = None
+        for one in self._looks:
+            if one.now > look.now - span_s:
+                break
+            found = one
+        return found
+
+    def _silence(self, look: Look) -> Judgement | None:
+        limits, silent_s, engine = self._limits, look.silent_s, look.engine
+        if silent_s < min(limits.quiet_s, limits.silence_s):
+            return None
+        words = f"no data for {silent_s:.1f} s; {engine.words()}"
+        if engine.asked_at is not None and engine.asked_at > look.now - silent_s:
+            if engine.refusal in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED):
+                return _lost(engine.refusal, words)
+            if engine.refusal is Reason.ENGINE_TIMEOUT and engine.refusals >= STAT_TIMEOUTS:
+                return _lost(Reason.ENGINE_TIMEOUT, words)
+        if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
+            return _lost(Reason.SOURCE_STALLED, words)
+        if look.has_spare and silent_s >= min(limits.stuck_s, limits.quiet_s + 1):
+            return _lost(Reason.SOURCE_STALLED, words)
+        if silent_s >= limits.stuck_s:
+            return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_STALLED, words))
+        return None
+
+    def _garbage(self, look: Look) -> Judgement | None:
+        before = self._before(look, self._limits.garbage_s)
+        if before is None:
+            return None
+        received = look.received_bytes - before.received_bytes
+        fit = look.packet_bytes - before.packet_bytes
+        if received < LEAST_BYTES or fit >= FIT * received:
+            return None
+        return _lost(Reason.NOT_MPEGTS, f"{received} bytes in {look.now - before.now:.0f} s, {fit} of them in packets")
+
+    def _repeat(self, look: Look) -> Judgement | None:
+        """Judge content that comes again: the engine loops, unless the live edge of the broadcast moves on."""
+        if look.repeating_s is None:
+            return None
+        began_at, edge_at = look.now - look.repeating_s, look.engine.edge_at
+        detail = "time stamps and content come again"
+        if edge_at is None:
+            is_sure = look.repeating_s >= EDGE_LATE_S
+            return _lost(Reason.SOURCE_LOOPS, detail) if is_sure else None
+        if edge_at > began_at + EDGE_LATE_S:
+            return Judgement(Call.INNOCENT, AceProxyError(Reason.SOURCE_LOOPS, "the broadcast repeats itself"))
+        if look.now - max(began_at, edge_at) >= FROZEN_EDGE_S:
+            return _lost(Reason.SOURCE_LOOPS, f"{detail}; live_last stands still")
+        return None
+
+    def _trickle(self, look: Look) -> Judgement | None:
+        before = self._before(look, self._limits.trickle_s)
+        if before is None or not look.is_live or look.silent_s >= self._limits.quiet_s:
+            return None
+        share = (look.media_s - before.media_s) / (look.now - before.now)
+        if share >= TRICKLE:
+            return None
+        return _lost(Reason.SOURCE_STALLED, f"{share:.0%} of real time in {look.now - before.now:.0f} s")
+
+    def _frozen_edge(self, look: Look) -> Judgement | None:
+        """Judge media that flows on although the broadcast's live edge stopped long ago: it can only be old."""
+        before, edge_at = self._before(look, self._limits.loop_s), look.engine.edge_at
+        if before is None or not look.is_live or edge_at is None or look.engine.refusal is not None:
+            return None
+        if look.now - edge_at < self._limits.loop_s or look.media_s - before.media_s < SLOW * (look.now - before.now):
+            return None
+        return _lost(Reason.SOURCE_LOOPS, f"live_last has stood still for {look.now - edge_at:.0f} s")
+
+    def _poor(self, look: Look) -> Judgement | None:
+        """Judge a live source that delivers, but so that viewers cannot be content."""
+        before = self._before(look, self._limits.slow_s)
+        if not look.is_live:
+            return None
+        if before is not None:
+            share = (look.media_s - before.media_s) / (look.now - before.now)
+            if share < SLOW:
+                return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW, f"{share:.0%} of real time"))
+        before = self._before(look, self._limits.keyframe_gap_s)
+        if before is not None and look.has_video and look.points == before.points and look.media_s > before.media_s:
+            detail = f"none in {look.now - before.now:.0f} s"
+            return Judgement(Call.POOR, AceProxyError(Reason.NO_KEYFRAMES, detail))
+        return None
+
+
+def _lost(reason: Reason, detail: str) -> Judgement:
+    return Judgement(Call.LOST, AceProxyError(reason, detail))

@@ -1,0 +1,95 @@
+"""Asking the engine how a playback is, for as long as it runs: for those who look, and for the judge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+from aceproxy.engine.api import EngineApi, Playback
+from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.messages import Stat
+from aceproxy.errors import AceProxyError
+from aceproxy.logs import StreamLog
+from aceproxy.settings import Settings
+from aceproxy.streams.judging import EngineWord
+
+HURRY_S = 1.0  # between polls while something seems wrong
+
+
+class StatPoll:
+    """Polls one playback. `hurry` asks at once, and more often until `calm`. Belongs to the event loop."""
+
+    def __init__(self, api: EngineApi, playback: Playback, link: Link, settings: Settings, log: StreamLog) -> None:
+        self.stat: Stat | None = None
+        self.stat_at = 0.0  # loop time of the newest good answer
+        self.word = EngineWord()
+        self.title: str | None = None
+        self._api = api
+        self._playback = playback
+        self._link = link
+        self._settings = settings
+        self._log = log
+        self._edge_utc: int | None = None
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Something seems wrong: ask now, and again every second."""
+        self._hurried.set()
+
+    def calm(self) -> None:
+        """All is well: back to the ordinary pace."""
+        self._hurried.clear()
+
+    async def run(self, title: str | None) -> None:
+        """Poll for ever; a failing poll is no failure of the stream. Cancel-safe. `title`: what is known already."""
+        self.title = title
+        naming = asyncio.ensure_future(self._learn_title())
+        try:
+            while True:
+                await self._ask()
+                await self._pause()
+        finally:
+            naming.cancel()
+            await asyncio.gather(naming, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        if self._hurried.is_set():
+            await asyncio.sleep(HURRY_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stat_poll_s):
+                await self._hurried.wait()
+
+    async def _ask(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        before = self.word
+        try:
+            stat = self.stat = await self._api.stat(self._playback)
+        except AceProxyError as error:
+            if before.refusal is None:
+                self._log.info("the engine does not tell the playback's state: %s", error)
+            refusals = before.refusals + 1 if before.refusal is error.reason else 1
+            self.word = EngineWord(asked_at=asked_at, refusal=error.reason, refusals=refusals, edge_at=before.edge_at)
+            return
+        self.stat_at = loop.time()
+        edge_utc = stat.livepos.last_utc if stat.livepos is not None else None
+        edge_at = before.edge_at
+        if edge_utc is not None and self._edge_utc is not None and edge_utc > self._edge_utc:
+            edge_at = asked_at
+        self._edge_utc = edge_utc if edge_utc is not None else self._edge_utc
+        self.word = EngineWord(
+            asked_at=asked_at,
+            status=stat.status,
+            speed_down_bps=stat.speed_down_bps,
+            peers=stat.peers,
+            edge_at=edge_at,
+        )
+
+    async def _learn_title(self) -> None:
+        infohash = self._playback.infohash
+        if not infohash or self.title is not None:
+            return
+        told = await self._api.describe(replace(self._link, kind=LinkKind.INFOHASH, value=infohash))
+        self.title = (told.name if told is not None else None) or None

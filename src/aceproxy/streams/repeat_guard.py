@@ -1,0 +1,88 @@
+"""Keeping old data away from clients: from where a stream's clock jumps back, packets are held until it is known why.
+
+If the next random-access point is new, they go on: a new programme. If it went by before, the source repeats, and they
+stay here until its judge has made up its mind. HOLD_BYTES bound what is held.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from aceproxy.mpegts.repeats import RepeatWatch, Seen
+
+HOLD_BYTES: Final = 8 << 20
+HOLD_S: Final = 6.0  # without a random-access point that would decide
+
+
+class Held(NamedTuple):
+    """Packets that wait; `pts` and `preamble` are those of the random-access point they begin with, if they do."""
+
+    packets: bytes
+    pts: int | None
+    preamble: bytes | None
+
+
+class Action(Enum):
+    """What follows from a random-access point."""
+
+    NONE = auto()
+    HOLD = auto()  # hold everything from there on
+    RELEASE = auto()  # give out what is held
+
+
+class RepeatGuard:
+    """The packets held back in one stream. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.repeating_at: float | None = None
+        self._watch = RepeatWatch()
+        self._held: list[Held] = []
+        self._bytes = 0
+        self._began_at = 0.0
+        self._tolerant = False
+
+    def begin_source(self) -> None:
+        """Another source follows: it is watched again."""
+        self._tolerant = False
+
+    def note_clock(self, pts: int | None, now: float) -> bool:
+        """Take the newest PTS; return whether holding begins now."""
+        if not self._watch.goes_back(pts) or self.holding or self._tolerant:
+            return False
+        self.holding, self._began_at = True, now
+        return True
+
+    def note_point(self, pts: int | None, packet: bytes, now: float) -> Action:
+        """Take a random-access point and its first packet; return what is to be done from there on."""
+        seen = self._watch.note_point(pts, packet)
+        if seen is Seen.BEFORE and not self._tolerant:
+            was_holding = self.holding
+            if not was_holding:
+                self.holding, self._began_at = True, now
+            if self.repeating_at is None:
+                self.repeating_at = now
+            return Action.NONE if was_holding else Action.HOLD
+        if self.holding and self.repeating_at is None and seen is Seen.NEVER:
+            self._watch.accept()
+            return Action.RELEASE
+        return Action.NONE
+
+    def hold(self, held: Held, now: float) -> bool:
+        """Keep packets; return whether all that is held must go on, since nothing is known for too long."""
+        if self._bytes < HOLD_BYTES:
+            self._held.append(held)
+            self._bytes += len(held.packets)
+        return self.repeating_at is None and (self._bytes >= HOLD_BYTES or now - self._began_at > HOLD_S)
+
+    def tolerate(self) -> None:
+        """This source may repeat: that is what is broadcast."""
+        self._tolerant = True
+
+    def take(self) -> list[Held]:
+        """Stop holding and return what was held."""
+        held, self._held = self._held, []
+        self._bytes = 0
+        self.holding, self.repeating_at = False, None
+        return held

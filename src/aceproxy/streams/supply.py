@@ -1,0 +1,361 @@
+"""The supply of a stream: one source after the other, so that its intake always has one that delivers.
+
+A stream has one task, and that runs `start`, then `watch` and `restore` in turn. Where a source is looked for anew
+goes from the near to the far: the same engine, other engines, the next link; each try with a limit of its own, the
+whole within `recover_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aceproxy.engine.api import Playback
+from aceproxy.engine.links import Link
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.logs import StreamLog
+from aceproxy.streams.intake import Intake
+from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.timeline import EventKind, Timeline
+
+SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
+LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
+LOOK_S = 0.5  # between two looks at the present source
+LINK_FAULTS = frozenset({
+    Reason.CONTENT_NOT_FOUND, Reason.ENGINE_ERROR, Reason.ENGINE_OPTION_MISSING, Reason.ENGINE_REDIRECTED,
+    Reason.ENGINE_TIMEOUT, Reason.ENCRYPTED, Reason.NO_PEERS, Reason.START_TIMEOUT, Reason.NO_DATA,
+    Reason.NOT_MPEGTS, Reason.SESSION_LOST,
+})  # fmt: skip  # failures of a start that another link may not have
+DISTRUST = frozenset({
+    Reason.ENGINE_TIMEOUT, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.SOURCE_LOOPS, Reason.NOT_MPEGTS,
+    Reason.SOURCE_STALLED,
+})  # fmt: skip  # losses after which other engines come before the same one
+
+
+class Consumer(Protocol):
+    """The stream, as its supply sees it. Nothing here waits."""
+
+    infohash: str | None
+
+    def infohash_known(self, at: int, infohash: str) -> None:
+        """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
+
+    def playback_started(self, playback: Playback) -> None:
+        """A playback was started; it has yet to deliver."""
+
+    def should_ask_first(self) -> bool:
+        """Whether the broadcast may already run under another kind of name."""
+
+    def make_way(self) -> bool:
+        """Have a playback freed that nobody watches; False if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One way to open a source: link number `at`, on any engine but those excluded."""
+
+    at: int
+    exclude: frozenset[str] = frozenset()
+
+
+class Supply:
+    """Keeps the present source of one stream. Belongs to the event loop.
+
+    `links` are names of one broadcast, best first; `at` says which one plays.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link],
+        params: Mapping[str, str],
+        upstream: Upstream,
+        intake: Intake,
+        consumer: Consumer,
+        timeline: Timeline,
+        log: StreamLog,
+    ) -> None:
+        self.links = list(links)
+        self.at = 0
+        self.source: Source | None = None
+        self.recoveries = 0
+        self._params = params
+        self._upstream = upstream
+        self._settings = upstream.settings
+        self._intake = intake
+        self._consumer = consumer
+        self._timeline = timeline
+        self._log = log
+        self._opened_media_s = 0.0  # media that had come in when the present source began to deliver
+        self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
+
+    @property
+    def engine_words(self) -> str:
+        """The present engine, in words."""
+        return (self.source.engine_url if self.source is not None else None) or "no engine"
+
+    def add_links(self, links: Sequence[Link]) -> None:
+        """Learn further links of the broadcast; bounded, what does not fit is left out."""
+        fresh = [link for link in dict.fromkeys(links) if link not in self.links]
+        self.links += fresh[: max(0, LINKS_LIMIT - len(self.links))]
+
+    def close(self) -> None:
+        """Let go of every source. Idempotent; waits for nothing."""
+        if self.source is not None:
+            self.source.close()
+
+    # --- the first source ---
+
+    async def start(self, deadline_at: float) -> AceProxyError | None:
+        """Open the first source, of the first link that can be had, until clients can join.
+
+        Returns why that source has ended already, if it has. Raises AceProxyError with the first link's reason, or
+        what `Consumer.infohash_known` raises.
+        """
+        loop = asyncio.get_running_loop()
+        first: AceProxyError | None = None
+        for at in range(len(self.links)):
+            share_s = (deadline_at - loop.time()) / (len(self.links) - at)
+            try:
+                return await self._start_with(at, loop.time() + share_s)
+            except AceProxyError as error:
+                self.close()
+                first = first or error
+                if error.reason not in LINK_FAULTS or at + 1 == len(self.links):
+                    raise first from None
+                self._timeline.note(
+                    EventKind.LINK_FAILED, reason=error.reason, link=self.links[at].label, detail=error.detail
+                )
+        raise AssertionError("a stream without links")
+
+    async def _start_with(self, at: int, deadline_at: float) -> AceProxyError | None:
+        """Open sources of one link until one sends packets."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._open(Try(at), deadline_at)
+            try:
+                return await self._wait_joinable()
+            except AceProxyError as error:
+                if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
+                    raise
+            self._log.info("the engine sent no packet; trying again")
+            self.close()
+            await asyncio.sleep(self._settings.retry_first_s)
+
+    async def _wait_joinable(self) -> AceProxyError | None:
+        """Wait for a join point, or so long that none is to be expected. Raises NOT_MPEGTS, NO_DATA."""
+        intake = self._intake
+        ended = await self._wait_for(intake.joinable, self._settings.keyframe_wait_s)
+        if intake.ring.head == 0:
+            if intake.ingest.received_bytes and not ended:
+                raise AceProxyError(Reason.NOT_MPEGTS)
+            raise AceProxyError(Reason.NO_DATA, "the engine ended the stream at once")
+        if not intake.joinable.is_set():
+            self._log.warning("no keyframe so far: clients start at any packet")
+        return AceProxyError(Reason.SOURCE_ENDED, "soon after the start") if ended else None
+
+    async def _wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
+        """Wait for an event at most so long; return whether the present source ended meanwhile."""
+        source = self.source
+        assert source is not None
+        happened = asyncio.ensure_future(event.wait())
+        ended = asyncio.ensure_future(source.wait_ended())
+        try:
+            await asyncio.wait({happened, ended}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            return ended.done()
+        finally:
+            happened.cancel()
+            ended.cancel()
+            await asyncio.gather(happened, ended, return_exceptions=True)
+
+    # --- while it runs ---
+
+    async def watch(self) -> AceProxyError:
+        """Wait until the present source is lost, and say why. Cancel-safe."""
+        source = self.source
+        assert source is not None
+        assert source.poll is not None
+        judge = SourceJudge(JudgeLimits.from_settings(self._settings))
+        polling = asyncio.ensure_future(source.poll.run(source.title))
+        ended = asyncio.ensure_future(source.wait_ended())
+        try:
+            while True:
+                await asyncio.wait({ended}, timeout=LOOK_S)
+                if ended.done():
+                    return ended.result()
+                judgement = judge.look(self._look(source))
+                if judgement is not None and judgement.call is Call.LOST:
+                    return source.lost(judgement.error)
+                self._heed(judgement)
+        finally:
+            ended.cancel()
+            polling.cancel()
+            await asyncio.gather(ended, polling, return_exceptions=True)
+
+    def _look(self, source: Source) -> Look:
+        """Look at the present source; something odd makes the engine be asked at once."""
+        now = asyncio.get_running_loop().time()
+        intake, ingest = self._intake, self._intake.ingest
+        silent_s = 0.0 if source.last_byte_at is None else max(0.0, now - source.last_byte_at)
+        if source.poll is not None:
+            if silent_s >= self._settings.quiet_s or intake.repeating_s is not None:
+                source.poll.hurry()
+            else:
+                source.poll.calm()
+        return Look(
+            now=now,
+            silent_s=silent_s,
+            received_bytes=ingest.received_bytes,
+            packet_bytes=ingest.packet_bytes,
+            media_s=intake.media_s,
+            points=ingest.points,
+            has_video=ingest.analyzer.has_video,
+            is_live=source.is_live,
+            paused=source.paused,
+            engine=source.poll.word if source.poll is not None else EngineWord(),
+            repeating_s=intake.repeating_s,
+            is_held=ingest.guard.holding,
+        )
+
+    def _heed(self, judgement: Judgement | None) -> None:
+        """Act on what is no loss."""
+        if judgement is not None and judgement.call is Call.INNOCENT:
+            self._timeline.note(EventKind.REPEATED)
+            self._intake.let_repeat()
+
+    # --- after a loss ---
+
+    async def restore(self, error: AceProxyError) -> None:
+        """Replace a lost source; `error` says why it was lost, and is raised when the time for it is over.
+
+        The time counts from the first loss since a source has brought SETTLED_S of new media.
+        """
+        loop = asyncio.get_running_loop()
+        lost_engine, lost_link = self.source.engine_url if self.source is not None else None, self.at
+        self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
+        self.close()
+        began_at = loop.time()
+        wait_s = self._settings.retry_first_s
+        if self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S:
+            self._lost_at = began_at
+        else:  # it has just come back: an engine that ends every playback at once is not to be hammered
+            await asyncio.sleep(wait_s)
+        deadline_at = self._lost_at + self._settings.recover_s
+        failure: AceProxyError | None = None
+        while failure is None or loop.time() + wait_s < deadline_at:
+            if failure is not None:
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
+            failure = await self._try_round(list(self._ways(error, lost_engine, lost_link)), deadline_at)
+            if failure is None:
+                self._note_restored(lost_engine, lost_link, began_at)
+                return
+        detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
+        raise AceProxyError(error.reason, detail) from failure
+
+    def _ways(self, error: AceProxyError, engine: str | None, at: int) -> Iterator[Try]:
+        """Yield the ways to try, the nearest first."""
+        engines = frozenset(self._upstream.pool.urls)
+        own = [Try(at, engines - {engine})] if engine in engines else []
+        others = [Try(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
+        yield from [*others, *own] if error.reason in DISTRUST else [*own, *others]
+        for other in range(len(self.links)):
+            if other != at:
+                yield Try(other)
+
+    async def _try_round(self, ways: Sequence[Try], deadline_at: float) -> AceProxyError | None:
+        """Try one way after the other; return None once a source delivers, else the last failure."""
+        loop = asyncio.get_running_loop()
+        failure = AceProxyError(Reason.SOURCE_ENDED, "no time left")
+        for number, way in enumerate(ways):
+            limit_s = self._settings.reopen_s if number + 1 < len(ways) else self._settings.start_timeout_s
+            until_at = min(deadline_at, loop.time() + limit_s)
+            if until_at <= loop.time():
+                break
+            try:
+                await self._open(way, until_at)
+                await self._prove()
+            except AceProxyError as error:
+                self.close()
+                failure = error
+                self._timeline.note(
+                    EventKind.REOPEN_FAILED,
+                    reason=error.reason,
+                    detail=error.detail,
+                    link=self.links[way.at].label if len(self.links) > 1 else None,
+                )
+            else:
+                return None
+        return failure
+
+    async def _prove(self) -> None:
+        """Wait until something of the new source has gone to the clients. Raises AceProxyError if nothing will."""
+        intake = self._intake
+        ended = await self._wait_for(intake.flowing, self._settings.splice_wait_s + 2 * LOOK_S)
+        if intake.goes_over_old:
+            raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source only repeats what was sent before")
+        if intake.flowing.is_set():
+            return
+        if ended:
+            raise AceProxyError(Reason.NO_DATA, "the engine ended the stream at once")
+        fit = intake.ingest.source_packets_bytes
+        raise AceProxyError(Reason.SOURCE_STALLED if fit else Reason.NOT_MPEGTS, "nothing of it could be sent on")
+
+    def _note_restored(self, lost_engine: str | None, lost_link: int, began_at: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.recoveries += 1
+        self._opened_media_s = self._intake.media_s
+        engine = self.engine_words
+        self._timeline.note(EventKind.RECOVERED, engine=engine, after_s=loop.time() - began_at)
+        if engine != lost_engine or self.at != lost_link:
+            self._note_switch(lost_engine, lost_link)
+
+    def _note_switch(self, engine: str | None, at: int) -> None:
+        link = self.links[self.at].label if self.at != at else None
+        self._timeline.note(EventKind.SWITCHED, engine=self.engine_words, from_engine=engine, link=link)
+
+    # --- opening ---
+
+    async def _open(self, way: Try, deadline_at: float) -> None:
+        """Open a source into the intake. Raises AceProxyError."""
+        while True:
+            source = self._new_source(way.at)
+            self.source, self.at = source, way.at
+            self._intake.begin_source(source)
+            ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
+            try:
+                await source.open(deadline_at, ask_first=ask_first, exclude=way.exclude)
+            except AceProxyError as error:
+                source.close()
+                if error.reason is Reason.AT_CAPACITY and self._consumer.make_way():
+                    continue
+                raise
+            except BaseException:
+                source.close()
+                raise
+            self._learn_link(way.at, source.link)
+            return
+
+    def _new_source(self, at: int) -> Source:
+        source = Source(
+            self._upstream,
+            self.links[at],
+            self._params,
+            self._intake,
+            self._infohash_sink(at),
+            self._log,
+            self._timeline,
+        )
+        source.title = self.source.title if self.source is not None else None
+        source.on_playback = self._consumer.playback_started
+        return source
+
+    def _infohash_sink(self, at: int) -> Callable[[str], None]:
+        return lambda infohash: self._consumer.infohash_known(at, infohash)
+
+    def _learn_link(self, at: int, link: Link) -> None:
+        if link != self.links[at]:
+            self._log.info("the engine knows %s only as %s", self.links[at].label, link.label)
+            self.links[at] = link

@@ -1,0 +1,150 @@
+"""What is made of a source, by what comes of it and what the engine says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from aceproxy.errors import Reason
+from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+
+LIMITS = JudgeLimits(
+    quiet_s=2, stuck_s=8, silence_s=30, garbage_s=5, trickle_s=10, slow_s=30, keyframe_gap_s=30, loop_s=30
+)
+PLAYS = EngineWord(asked_at=0.0, status="dl", speed_down_bps=5_000_000, peers=7)
+WELL = Look(
+    now=100.0,
+    silent_s=0.0,
+    received_bytes=0,
+    packet_bytes=0,
+    media_s=0.0,
+    points=0,
+    has_video=True,
+    is_live=True,
+    paused=False,
+    engine=PLAYS,
+)
+
+
+def watch(seconds: float, pace: float = 1.0, judge: SourceJudge | None = None, **changes: object) -> Judgement | None:
+    """Look at a source twice a second for so long; return the first judgement that is not good."""
+    judge = judge or SourceJudge(LIMITS)
+    first = replace(WELL, **changes)  # type: ignore[arg-type]  # fields of Look by name
+    for step in range(int(seconds * 2) + 1):
+        at_s = step / 2
+        look = replace(
+            first,
+            now=first.now + at_s,
+            received_bytes=int(at_s * 500_000),
+            packet_bytes=int(at_s * 500_000) if first.packet_bytes == 0 else first.packet_bytes,
+            media_s=pace * at_s,
+            points=int(at_s) if first.points == 0 else first.points,
+        )
+        judgement = judge.look(look)
+        if judgement is not None:
+            return judgement
+    return None
+
+
+def silent(silent_s: float, engine: EngineWord, *, has_spare: bool = False) -> Judgement | None:
+    """Judge a source that has been silent for so long."""
+    return SourceJudge(LIMITS).look(replace(WELL, silent_s=silent_s, engine=engine, has_spare=has_spare))
+
+
+def lost(judgement: Judgement | None) -> Reason:
+    """Return why a source was lost."""
+    assert judgement is not None
+    assert judgement.call is Call.LOST, judgement
+    return judgement.error.reason
+
+
+def test_a_source_that_delivers_is_left_alone() -> None:
+    assert watch(120, engine=replace(PLAYS, edge_at=10_000.0)) is None
+
+
+def test_a_short_silence_is_no_fault() -> None:
+    assert silent(1.9, PLAYS) is None
+    assert silent(7.9, PLAYS) is None
+
+
+@pytest.mark.parametrize("refusal", [Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED])
+def test_a_silence_that_the_engine_explains_is_not_waited_out(refusal: Reason) -> None:
+    word = EngineWord(asked_at=99.0, refusal=refusal, refusals=1)
+    assert lost(silent(2.5, word)) is refusal
+    asked_before = replace(word, asked_at=97.0)
+    assert silent(2.5, asked_before) is None, "what was asked before the silence explains nothing"
+    assert silent(0.5, word) is None, "while bytes come the engine may say what it likes"
+
+
+def test_an_engine_that_does_not_answer_twice_hangs() -> None:
+    assert silent(7.5, EngineWord(asked_at=99.0, refusal=Reason.ENGINE_TIMEOUT, refusals=1)) is None
+    assert lost(silent(7.5, EngineWord(asked_at=99.0, refusal=Reason.ENGINE_TIMEOUT, refusals=2))) is (
+        Reason.ENGINE_TIMEOUT
+    )
+
+
+def test_an_engine_that_claims_to_deliver_gets_less_patience_than_one_that_waits_for_the_swarm() -> None:
+    waits = EngineWord(asked_at=99.0, status="buf", speed_down_bps=0, peers=3)
+    assert lost(silent(8, PLAYS)) is Reason.SOURCE_STALLED
+    judgement = silent(8, waits)
+    assert judgement is not None
+    assert judgement.call is Call.POOR
+    judgement = silent(29.5, waits)
+    assert judgement is not None
+    assert judgement.call is Call.POOR
+    assert lost(silent(30, waits)) is Reason.SOURCE_STALLED
+    assert "buf, 3 peers" in str(silent(30, waits))
+
+
+def test_with_another_source_at_hand_nobody_waits_for_a_silent_one() -> None:
+    assert lost(silent(3, PLAYS, has_spare=True)) is Reason.SOURCE_STALLED
+    assert silent(2.5, PLAYS, has_spare=True) is None
+
+
+def test_bytes_that_are_no_packets_are_garbage() -> None:
+    assert lost(watch(6, packet_bytes=188, pace=0.0)) is Reason.NOT_MPEGTS
+
+
+def test_a_trickle_counts_as_a_stall_but_not_of_a_recording() -> None:
+    assert lost(watch(11, pace=0.05)) is Reason.SOURCE_STALLED
+    assert watch(60, pace=0.05, is_live=False) is None
+    assert watch(60, pace=0.0, paused=True) is None
+
+
+def test_too_slow_a_source_is_poor_not_lost() -> None:
+    judgement = watch(31, pace=0.5)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.SOURCE_SLOW)
+
+
+def test_video_without_any_random_access_point_is_poor() -> None:
+    judgement = watch(31, points=1)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.NO_KEYFRAMES)
+    assert watch(60, points=1, has_video=False) is None
+
+
+def test_a_repeat_is_a_loop_of_the_engine_where_the_live_edge_stands_still() -> None:
+    def judge(repeating_s: float, edge_at: float | None) -> Judgement | None:
+        word = replace(PLAYS, edge_at=edge_at)
+        return SourceJudge(LIMITS).look(replace(WELL, repeating_s=repeating_s, is_held=True, engine=word))
+
+    assert judge(2.9, 97.0) is None, "the edge may still move on"
+    assert lost(judge(3.1, 96.0)) is Reason.SOURCE_LOOPS
+    innocent = judge(2.5, 99.5)
+    assert innocent is not None
+    assert innocent.call is Call.INNOCENT
+    assert judge(1.0, None) is None
+    assert lost(judge(2.0, None)) is Reason.SOURCE_LOOPS, "where nothing is told of the edge the content decides"
+
+
+def test_media_that_flows_on_long_after_the_live_edge_stopped_is_old() -> None:
+    assert lost(watch(40, engine=replace(PLAYS, edge_at=95.0))) is Reason.SOURCE_LOOPS
+    assert watch(40, engine=replace(PLAYS, edge_at=None)) is None, "an edge that never moved says nothing"
+
+
+def test_the_looks_kept_are_bounded() -> None:
+    judge = SourceJudge(LIMITS)
+    assert watch(1000, judge=judge) is None
+    assert len(judge._looks) <= 2 * LIMITS.longest_s + 2

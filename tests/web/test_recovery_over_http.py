@@ -1,0 +1,228 @@
+"""Faults of a running source, each with its own reason, and what clients get meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+
+from aceproxy.app import App
+from aceproxy.errors import Reason
+from aceproxy.mpegts.continuity import ContinuityChecker
+from aceproxy.simulator import Content, Simulator, SimulatorConfig
+from aceproxy.streams.stream import Stream
+from aceproxy.streams.timeline import Event, EventKind
+from tests.conftest import Answer, MakeApp, ask
+from tests.web.test_streams_over_http import PACKET, video_dts
+
+Play = Callable[[App, str], Awaitable[Answer]]
+QUICK = {
+    "quiet_s": 0.5, "stuck_s": 1.5, "silence_s": 20.0, "garbage_s": 1.0, "trickle_s": 2.0, "stat_poll_s": 0.5,
+    "recover_s": 30.0,
+}  # fmt: skip
+
+
+def channel(sim: Simulator, name: str) -> Content:
+    """Return a channel by its name."""
+    return next(one for one in sim.contents if one.name == name)
+
+
+def url_of(sim: Simulator, name: str = "Light One", **more: str) -> str:
+    """Return the path at which a channel plays."""
+    extra = "".join(f"&{key}={value}" for key, value in more.items())
+    return f"/ace/getstream?id={channel(sim, name).content_id}{extra}"
+
+
+def events(stream: Stream, kind: EventKind) -> list[Event]:
+    """Return what happened of one kind."""
+    return [event for event in stream.timeline.events() if event.kind is kind]
+
+
+async def read_for(answer: Answer, condition: Callable[[], Any], limit_s: float = 20.0) -> bytes:
+    """Read until a condition is true."""
+    data = bytearray()
+    async with asyncio.timeout(limit_s):
+        while not condition():
+            data += await answer.reader.read(65536)
+    return bytes(data)
+
+
+async def test_a_playback_that_the_engine_has_forgotten_is_not_waited_for(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    answer = await play(app, url_of(sim))
+    await answer.reader.readexactly(PACKET)
+    stream = app.hub.streams[0]
+    sim.set_fault("forgotten-after", value="0", times=1)
+    await read_for(answer, lambda: stream.recoveries == 1, 5)
+    [loss] = events(stream, EventKind.SOURCE_LOST)
+    assert loss.reason is Reason.SESSION_LOST
+
+
+async def test_clients_get_null_packets_while_a_source_is_silent(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    app = await make_app(**{**QUICK, "silence_s": 60.0})
+    answer = await play(app, url_of(sim))
+    await answer.reader.readexactly(PACKET)
+    stream = app.hub.streams[0]
+    sim.set_fault("stall-after", value="0")
+    await read_for(answer, lambda: stream.intake.quiet_s > 1.0)
+    null = await asyncio.wait_for(answer.reader.readexactly(2 * PACKET), 5)
+    assert null.count(b"\x47\x1f\xff") == 2
+    assert stream.state == "live", "the swarm is waited for"
+    sim.clear_faults()
+    await read_for(answer, lambda: stream.intake.quiet_s < 0.5)
+    assert stream.recoveries == 0
+
+
+async def test_silence_of_an_engine_that_claims_to_deliver_ends_after_stuck_s(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    answer = await play(app, url_of(sim))
+    await answer.reader.readexactly(PACKET)
+    stream = app.hub.streams[0]
+    sim.set_fault("frozen-after", value="0", times=1)
+    await read_for(answer, lambda: stream.recoveries == 1)
+    [loss] = events(stream, EventKind.SOURCE_LOST)
+    assert loss.reason is Reason.SOURCE_STALLED
+    assert "says dl" in str(loss.details["detail"])
+
+
+async def test_garbage_in_the_middle_is_given_up_and_the_picture_goes_on_unbroken(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    answer = await play(app, url_of(sim))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(1000 * PACKET)
+    sim.set_fault("garbage", times=1)
+    data += await read_for(answer, lambda: stream.recoveries == 1)
+    data += await answer.reader.readexactly(2000 * PACKET)
+    data = data[: len(data) // PACKET * PACKET]
+    [loss] = events(stream, EventKind.SOURCE_LOST)
+    assert loss.reason is Reason.NOT_MPEGTS
+    checker = ContinuityChecker()
+    checker.feed(data)
+    assert not checker.errors
+    assert {later - earlier for earlier, later in pairwise(video_dts(data))} == {3600}
+
+
+async def test_one_packet_a_second_counts_as_a_stall(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    app = await make_app(**{**QUICK, "quiet_s": 5.0})
+    answer = await play(app, url_of(sim))
+    await answer.reader.readexactly(PACKET)
+    stream = app.hub.streams[0]
+    sim.set_fault("one-packet-per-second", times=1)
+    await read_for(answer, lambda: stream.recoveries == 1)
+    [loss] = events(stream, EventKind.SOURCE_LOST)
+    assert loss.reason is Reason.SOURCE_STALLED
+    assert "of real time" in str(loss.details["detail"])
+
+
+async def test_a_loop_of_old_data_never_reaches_clients(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    """One engine loops, another does not: clients get no picture twice."""
+    async with Simulator(SimulatorConfig.fast(seed=2)) as other:
+        app = await make_app(engines=[sim.url, other.url], **QUICK)
+        answer = await play(app, url_of(sim))
+        stream = app.hub.streams[0]
+        data = await answer.reader.readexactly(1000 * PACKET)
+        looping = sim if stream.source and stream.source.engine_url == sim.url else other
+        looping.set_fault("loop", value="4")
+        data += await read_for(answer, lambda: stream.recoveries == 1)
+        data += await answer.reader.readexactly(2000 * PACKET)
+        [loss] = events(stream, EventKind.SOURCE_LOST)
+        assert loss.reason is Reason.SOURCE_LOOPS
+        assert len(events(stream, EventKind.SWITCHED)) == 1
+    stamps = video_dts(data[: len(data) // PACKET * PACKET])
+    assert [(earlier, later, at) for at, (earlier, later) in enumerate(pairwise(stamps)) if later <= earlier] == []
+    checker = ContinuityChecker()
+    checker.feed(data[: len(data) // PACKET * PACKET])
+    # the loop is noticed where its first picture begins; the rest of one before that has been sent
+    assert max(checker.errors.values(), default=0) <= 1
+
+
+async def test_the_only_engine_loops_and_clients_get_nothing_old_until_it_is_mended(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    answer = await play(app, url_of(sim))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(1000 * PACKET)
+    sim.set_fault("loop", value="3")
+    data += await read_for(answer, lambda: len(events(stream, EventKind.SOURCE_LOST)) == 2)
+    assert {event.reason for event in events(stream, EventKind.SOURCE_LOST)} == {Reason.SOURCE_LOOPS}
+    sim.clear_faults()
+    data += await read_for(answer, lambda: stream.state == "live" and stream.intake.quiet_s < 0.3)
+    data += await answer.reader.readexactly(2000 * PACKET)
+    stamps = video_dts(data[: len(data) // PACKET * PACKET])
+    assert [(earlier, later, at) for at, (earlier, later) in enumerate(pairwise(stamps)) if later <= earlier] == []
+
+
+async def test_a_broadcast_that_repeats_itself_is_let_through(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    """The live edge of the engine moves on: the broadcaster plays a short file again and again."""
+    app = await make_app(**QUICK)
+    answer = await play(app, url_of(sim))
+    stream = app.hub.streams[0]
+    await answer.reader.readexactly(1000 * PACKET)
+    sim.set_fault("repeats", value="3")
+    await read_for(answer, lambda: events(stream, EventKind.REPEATED))
+    await answer.reader.readexactly(4000 * PACKET)
+    assert stream.recoveries == 0
+    assert not events(stream, EventKind.SOURCE_LOST)
+
+
+async def test_a_start_takes_the_fallback_when_the_first_link_cannot_be_had(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    second = channel(sim, "Light Two").content_id
+    answer = await play(app, f"/ace/getstream?id={'ab' * 20}&fallback=acestream://{second}")
+    assert answer.status == 200
+    stream = app.hub.streams[0]
+    assert stream.stream_id == "ab" * 20
+    [failed] = events(stream, EventKind.LINK_FAILED)
+    assert failed.reason is Reason.CONTENT_NOT_FOUND
+    told = (await ask(app, f"/api/aceproxy/streams/{stream.stream_id}")).json["stream"]
+    assert told["link_at"] == 1
+    assert told["links"] == [f"content_id:{'ab' * 20}", f"content_id:{second}"]
+
+
+async def test_a_lost_link_is_replaced_by_the_fallback_while_clients_stay(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK, reopen_s=1.0)
+    answer = await play(app, url_of(sim, fallback=channel(sim, "Light Two").content_id))
+    stream = app.hub.streams[0]
+    infohash = channel(sim, "Light One").infohash
+    sim.set_fault("load-failed", infohash=infohash)
+    sim.set_fault("eof-after", value="0", infohash=infohash)
+    data = await read_for(answer, lambda: stream.recoveries == 1)
+    data += await answer.reader.readexactly(2000 * PACKET)
+    assert stream.supply.at == 1
+    [switch] = events(stream, EventKind.SWITCHED)
+    assert "content_id" in str(switch.details["link"])
+    checker = ContinuityChecker()
+    checker.feed(data[: len(data) // PACKET * PACKET])
+    assert not checker.errors
+
+
+async def test_a_fallback_that_runs_as_a_stream_of_its_own_is_shared_at_the_start(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    await play(app, url_of(sim, "Light Two"))
+    answer = await play(app, f"/ace/getstream?id={'ab' * 20}&fallback={channel(sim, 'Light Two').content_id}")
+    assert answer.status == 200
+    assert len(app.hub.streams) == 1
+    assert len(app.hub.streams[0].clients) == 2
+
+
+async def test_bad_fallbacks_are_refused(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app()
+    many = "".join(f"&fallback={number:040x}" for number in range(6))
+    assert (await ask(app, url_of(sim) + many)).reason == "bad_parameter"
+    assert (await ask(app, url_of(sim, fallback="nonsense"))).reason == "bad_link"
+    assert (await ask(app, url_of(sim, fallback="http://192.168.0.1/a.acelive"))).reason == "url_host_refused"
+    assert not app.hub.streams
