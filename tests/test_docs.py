@@ -31,6 +31,7 @@ from aceproxy.streams.snapshot import (
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
 from aceproxy.web import answers, engine_services, log_routes, models, openapi, operations, rights
+from aceproxy.web.metric_table import METRICS
 from tests.conftest import MakeApp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -253,6 +254,13 @@ def test_the_numbers_in_the_api_document_are_those_of_the_code() -> None:
         assert f"{name}: {value}" in page("security.md")
 
 
+def test_every_metric_is_documented_as_it_is() -> None:
+    told = {row[0].strip("`"): row[1:] for row in rows(page("metrics.md"))}
+    assert told == {
+        name: [one.kind, ", ".join(f"`{label}`" for label in one.labels), one.about] for name, one in METRICS.items()
+    }
+
+
 # --- the rest ---
 
 
@@ -295,6 +303,7 @@ def test_commands_in_the_documents_exist(path: Path) -> None:
 
 def test_names_in_the_prose_are_names_of_the_program() -> None:
     known = {*Settings.model_fields, *Reason, *State, *EventKind, *links._PARAMETERS, *get_args(BreakerState)}
+    known |= set(METRICS)
     known |= {name for model in MODELS for name, _ in fields_of(model)}
     known |= {
         "content_id",

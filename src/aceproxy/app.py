@@ -43,6 +43,8 @@ from aceproxy.web.history import HistoryRoutes
 from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.links import LinkRoutes
 from aceproxy.web.log_routes import LogRoutes
+from aceproxy.web.loop_delay import LoopDelay
+from aceproxy.web.metrics import MetricRoutes
 from aceproxy.web.openapi import OpenApiRoutes
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
@@ -143,6 +145,9 @@ class App:
         stream_routes = StreamRoutes(self.hub, settings, starts)
         hls_routes = HlsRoutes(self.hub, self.hls, settings)
         self._remember()
+        delay = LoopDelay()
+        watching = asyncio.create_task(delay.watch(), name="loop delay")
+        self._stack.callback(watching.cancel)
         self.server = Server(
             [
                 ApiRoutes(figures),
@@ -157,6 +162,7 @@ class App:
                 SessionRoutes(self.credentials),
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
+                MetricRoutes(figures, self.logs, self.listeners, delay, settings),
                 OpenApiRoutes(),
                 LinkRoutes(self.links),
                 PageRoutes(),

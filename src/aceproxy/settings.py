@@ -312,6 +312,10 @@ class Settings(BaseModel):
     max_waiting_per_address: int = Field(
         200, ge=1, description="The same for one address, of connections that never sent a whole request."
     )
+    # metrics
+    metrics_streams: int = Field(
+        100, ge=0, le=10_000, description="Streams that /metrics tells one by one, those with the most clients first."
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

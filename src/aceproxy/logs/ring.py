@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from aceproxy.logs.lines import Filter, Found, LogLine, time_text
@@ -28,6 +28,7 @@ class RingHandler(logging.Handler):
     def __init__(self, lines: int, hand_on: Callable[[LogLine], None] | None = None) -> None:
         super().__init__()
         self.total = 0  # records since the start
+        self.by_level: Counter[str] = Counter()
         self._lines: deque[LogLine] = deque(maxlen=lines)
         self._hand_on = hand_on
         self._last_id = 0
@@ -39,6 +40,7 @@ class RingHandler(logging.Handler):
             line = self._line(record)
             self._lines.append(line)
             self.total += 1
+            self.by_level[line.level] += 1
             if self._hand_on is not None:
                 self._hand_on(line)
         except Exception:  # noqa: BLE001 - a bad log call must not fail its caller, as with logging's own handlers

@@ -99,6 +99,12 @@ class Health(Model):
     message: str
 
 
+class Ready(Model):
+    """`GET /livez` and `GET /readyz`; what is not ready is answered with an error."""
+
+    ready: bool
+
+
 class Stats(Model):
     """`GET /api/aceproxy/stats`. Totals count since the start, of streams that are gone as well."""
 

@@ -202,6 +202,9 @@ OPERATIONS: dict[str, Operation] = {
     "POST /api/aceproxy/engines/{label}/undrain": Operation(
         "engines", models.EngineAnswer, errors=(Reason.ENGINE_NOT_FOUND,)
     ),
+    "GET /metrics": Operation("state", media=("text/plain", "application/openmetrics-text")),
+    "GET /livez": Operation("state", models.Ready),
+    "GET /readyz": Operation("state", models.Ready, errors=(Reason.ENGINE_UNREACHABLE,)),
     "GET /api/openapi.json": Operation("about the API"),
     "GET /api/docs": Operation("about the API", media=("text/html",)),
 }

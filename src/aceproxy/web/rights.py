@@ -65,6 +65,9 @@ RIGHTS: dict[str, Right] = {
     "OPTIONS /hls/{stream_id}/{generation}/{number}.ts": Right.PUBLIC,
     # state
     "GET /api/health": Right.PUBLIC,  # to who may not view, the verdict alone
+    "GET /livez": Right.PUBLIC,
+    "GET /readyz": Right.PUBLIC,
+    "GET /metrics": Right.VIEW,  # no addresses of viewers
     "GET /ace/status": Right.VIEW,
     "GET /api/events": Right.VIEW,
     "GET /api/logs/tail": Right.VIEW,
