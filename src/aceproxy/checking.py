@@ -168,7 +168,7 @@ class _Check:
 
 
 async def check_link(settings: Settings, text: str, *, infohash: bool, watch_s: float, as_json: bool) -> int:
-    """Check a link on the first engine, print the report, and return the exit status."""
+    """Check a link on the first engine that is enabled, print the report, and return the exit status."""
     console = Console()
     try:
         link = parse_link(text)
@@ -178,9 +178,10 @@ async def check_link(settings: Settings, text: str, *, infohash: bool, watch_s: 
     if infohash and link.kind is LinkKind.CONTENT_ID:
         link = replace(link, kind=LinkKind.INFOHASH)
     limits = EngineLimits.from_settings(settings)
+    engine = next((one for one in settings.engines if one.enabled), settings.engines[0])
     async with engine_session(limits) as session:
         stopper = PlaybackStopper(session, limits)
-        check = _Check(settings, EngineApi(settings.engines[0].url, session, limits), link)
+        check = _Check(settings, EngineApi(engine.url, session, limits), link)
         try:
             await check.run(stopper, watch_s)
         finally:

@@ -146,13 +146,14 @@ def serve(
 def demo(
     listen: Listen = None,
     channels: Annotated[int, typer.Option(min=0, max=1000, help="Further test channels.")] = 0,
+    engines: Annotated[int, typer.Option(min=1, max=8, help="Simulated engines; with two one can be killed.")] = 1,
     config: Config = None,
     log_level: LogLevel = None,
     sets: Sets = None,
 ) -> None:
     """Run AceProxy with a simulated engine and test channels; prints the links to open in a player.
 
-    Needs no engine, no network and no ffmpeg.
+    Needs no engine, no network and no ffmpeg. With --engines 2 it tells how to kill one while something plays.
     """
     from aceproxy.demo import run_demo  # noqa: PLC0415 - only this command needs what it brings along
 
@@ -160,7 +161,7 @@ def demo(
     logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
-        await run_demo(settings, logs, channels, asked, typer.echo)
+        await run_demo(settings, logs, channels, engines, asked, typer.echo)
 
     _run(settings, until, logs)
 

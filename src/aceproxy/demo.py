@@ -1,8 +1,9 @@
-"""`aceproxy demo`: the program with a simulated engine, for a first minute without any engine."""
+"""`aceproxy demo`: the program with simulated engines, for a first minute without any engine."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -22,20 +23,51 @@ TRANSPORT_HOSTS = "*.example"  # where the simulator's transport files are said 
 
 @dataclass(frozen=True, slots=True)
 class DemoEngine:
-    """The simulated engine: its address and what it plays, as its control route tells."""
+    """A simulated engine: its process, its address and what it plays, as its control route tells."""
 
+    process: asyncio.subprocess.Process
+    label: str
     url: str
     contents: list[dict[str, Any]]
 
 
 async def run_demo(
-    settings: Settings, logs: Logs, channels: int, asked: asyncio.Event, say: Callable[[str], object]
+    settings: Settings, logs: Logs, channels: int, engines: int, asked: asyncio.Event, say: Callable[[str], object]
 ) -> None:
-    """Run a simulated engine in a process of its own and the proxy in front of it, until `asked` is set.
+    """Run simulated engines in processes of their own and the proxy in front of them, until `asked` is set.
 
-    A process of its own, as with a real engine: what it computes is not felt by the proxy. Raises OSError if an
-    address is taken or the simulator does not start.
+    Processes of their own, as with real engines: what they compute is not felt by the proxy, and one can be killed
+    while the other goes on. Ends too when the last engine has ended. Raises OSError if an address is taken or a
+    simulator does not start.
     """
+    async with contextlib.AsyncExitStack() as stack:
+        processes = [await _start_engine(stack, channels) for _ in range(engines)]
+        running = [await _wait_for_engine(process, f"demo-{at}") for at, process in enumerate(processes, 1)]
+        entries = [{"url": engine.url, "label": engine.label} for engine in running]
+        changes = {"engines": entries, "url_hosts": (*settings.url_hosts, TRANSPORT_HOSTS)}
+        async with App(Settings.model_validate({**settings.model_dump(), **changes}), logs) as app:
+            for line in _words(running, app.port, app.sign_in_link):
+                say(line)
+            await _until_over(running, asked, say)
+
+
+async def _until_over(running: list[DemoEngine], asked: asyncio.Event, say: Callable[[str], object]) -> None:
+    """Wait until leaving is asked or no engine is left; tell of each one that ends."""
+    ends = {asyncio.create_task(engine.process.wait()): engine for engine in running}
+    asking = asyncio.create_task(asked.wait())
+    try:
+        while ends and not asking.done():
+            done, _ = await asyncio.wait({*ends, asking}, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in ends if task in done]:
+                engine = ends.pop(task)
+                say(f"The engine {engine.label} has ended; {len(ends)} left.")
+    finally:
+        for task in (*ends, asking):
+            task.cancel()
+
+
+async def _start_engine(stack: contextlib.AsyncExitStack, channels: int) -> asyncio.subprocess.Process:
+    """Start a simulator; it is ended with `stack`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "aceproxy.simulator", "--listen", "127.0.0.1:0", "--channels", str(channels)),
@@ -45,22 +77,11 @@ async def run_demo(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    try:
-        engine = await _wait_for_engine(process)
-        changes = {"engines": (engine.url,), "url_hosts": (*settings.url_hosts, TRANSPORT_HOSTS)}
-        async with App(Settings.model_validate({**settings.model_dump(), **changes}), logs) as app:
-            for line in _words(engine, app.port, app.sign_in_link):
-                say(line)
-            ended = asyncio.create_task(process.wait())
-            asking = asyncio.create_task(asked.wait())
-            await asyncio.wait({ended, asking}, return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
-            asking.cancel()
-    finally:
-        await _end(process)
+    stack.push_async_callback(_end, process)
+    return process
 
 
-async def _wait_for_engine(process: asyncio.subprocess.Process) -> DemoEngine:
+async def _wait_for_engine(process: asyncio.subprocess.Process, label: str) -> DemoEngine:
     """Read the engine's address from its first line, and what it plays from its control route."""
     assert process.stdout is not None
     async with asyncio.timeout(START_LIMIT_S):
@@ -69,7 +90,7 @@ async def _wait_for_engine(process: asyncio.subprocess.Process) -> DemoEngine:
             raise OSError("the engine simulator did not start")
         url = first.split()[-1]
         state = await asyncio.to_thread(_read_json, f"{url}/simulator/state")
-    return DemoEngine(url, state["contents"])
+    return DemoEngine(process, label, url, state["contents"])
 
 
 def _read_json(url: str) -> dict[str, Any]:
@@ -90,16 +111,23 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _words(engine: DemoEngine, port: int, sign_in_link: str | None) -> list[str]:
+def _words(engines: list[DemoEngine], port: int, sign_in_link: str | None) -> list[str]:
     """What the newcomer reads: one link a line, whole, so that it can be copied from anywhere."""
     base = f"http://127.0.0.1:{port}"
-    lines = ["", "AceProxy runs with a simulated engine. Open one of these in VLC, mpv, Kodi or ffplay:", ""]
+    what = "a simulated engine" if len(engines) == 1 else f"{len(engines)} simulated engines"
+    lines = ["", f"AceProxy runs with {what}. Open one of these in VLC, mpv, Kodi or ffplay:", ""]
     lines += [
         f"{base}/ace/getstream?id={content['content_id']}   {content['name']}"
-        for content in engine.contents
+        for content in engines[0].contents
         if content["live"]
     ]
-    lines += ["", f"{base}/   the dashboard", f"{engine.url}/simulator/   the simulated engine, and how to break it"]
+    lines += ["", f"{base}/   the dashboard"]
+    if len(engines) == 1:
+        lines += [f"{engines[0].url}/simulator/   the simulated engine, and how to break it"]
+    else:
+        lines += [f"{one.url}/simulator/   engine {one.label}, and how to break it" for one in engines]
+        lines += ["", "To see what happens when an engine dies, play something and kill the engine it comes from:", ""]
+        lines += [f"kill -9 {one.process.pid}   {one.label}" for one in engines]
     if sign_in_link is not None:
         lines += ["", f"{sign_in_link}   sign in as admin"]
     return [*lines, "", "Ctrl-C ends it."]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.system.calls import ask
+from tests.system.calls import Viewer, ask
+from tests.system.oracle import faults_in
 from tests.system.programs import ACEPROXY, Program, tool, wait_for
 
 Keep = Callable[[Program], Program]
@@ -66,6 +69,26 @@ def test_the_demo_killed_with_9_takes_its_engine_along(demo: Program) -> None:
         return False
 
     wait_for(gone, "the end of the demo's engine")
+
+
+def test_with_two_engines_one_can_be_killed_as_it_says_while_something_plays(
+    programs: Keep, view: Callable[..., Viewer], tmp_path: Path
+) -> None:
+    demo = programs(Program([ACEPROXY, "demo", "--listen", "127.0.0.1:0", "--engines", "2"], tmp_path / "demo"))
+    demo.find("(Ctrl-C ends it)")
+    link, _ = LINK.findall(demo.out)[0]
+    viewer = view(link)
+    viewer.wait_bytes(500_000)
+    base = link.partition("/ace/")[0]
+    engines = ask("GET", f"{base}/api/aceproxy/engines").json()["engines"]
+    (playing,) = [one["label"] for one in engines if one["streams"]]
+    os.kill(int(demo.find(rf"kill -9 (\d+) +{playing}")), signal.SIGKILL)
+    demo.find(rf"(The engine {playing} has ended; 1 left)")
+    viewer.wait_more(1_500_000, limit_s=20)
+    assert not viewer.ended.is_set()
+    assert faults_in(viewer.body) == []
+    demo.process.terminate()
+    assert demo.wait(10) == 0
 
 
 @pytest.fixture
