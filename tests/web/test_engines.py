@@ -99,6 +99,28 @@ async def test_a_drained_engine_gets_no_new_streams_until_it_is_undrained(
     assert [engine["streams"] for engine in await listed(app)] == [1, 3]
 
 
+async def test_an_engine_that_answers_but_fails_every_start_is_no_sound_one(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(
+        engines=[{"url": sim.url, "label": "attic"}], breaker_failures=1, answer_timeout_s=0.2, linger_s=0
+    )
+    sim.set_fault("json-hang")
+    assert (await ask(app, f"/ace/getstream?id={sim.contents[0].content_id}")).reason == "engine_timeout"
+    await until(lambda: app.pool.snapshot()[0].state == "up")
+    (engine,) = await listed(app)
+    assert (engine["breaker"], engine["failures"], engine["experience"]["failures"]) == ("open", 1, 1)
+    assert 0 < engine["breaker_wait_s"] <= 10
+    health = (await ask(app, "/api/health")).json
+    assert (health["status"], health["message"]) == ("degraded", "1 of 1 engines answer. Starts fail on attic.")
+
+
+async def test_an_engine_at_an_ipv6_address_has_a_label_that_goes_into_a_path(make_app: MakeApp) -> None:
+    app = await make_app(engines=["http://[::1]:9"])
+    (engine,) = (await ask(app, PATH, admin=True)).json["engines"]  # who is none sees no addresses of others
+    assert engine["label"] == "[::1]:9"
+    for label in ("[::1]:9", "%5B::1%5D:9", "%5B%3A%3A1%5D%3A9"):
+        assert (await ask(app, f"{PATH}/{label}/drain", "POST")).status == 200
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

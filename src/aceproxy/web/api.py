@@ -15,6 +15,7 @@ from aceproxy.web.answers import json_answer, json_body
 from aceproxy.web.callers import caller_of
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
+    EngineModel,
     Health,
     Kicked,
     StatusAll,
@@ -52,7 +53,7 @@ class ApiRoutes:
     async def health(self, request: web.Request) -> web.Response:
         """Whether the program and its engines are well, as last probed; to strangers the verdict alone."""
         engines = self._figures.engines()
-        status, message = _verdict([engine.state for engine in engines if not (engine.draining or engine.leaving)])
+        status, message = _verdict([engine for engine in engines if not (engine.draining or engine.leaving)])
         if not caller_of(request).may_view:
             nothing = Health(status=status, message="", version="", uptime_s=0, started_at="", engines=[])
             return json_answer(nothing)
@@ -129,12 +130,16 @@ class ApiRoutes:
         return stream
 
 
-def _verdict(states: list[str]) -> tuple[str, str]:
-    if not states:
+def _verdict(engines: list[EngineModel]) -> tuple[str, str]:
+    """Say how well the engines that are meant to get streams are, in a word and in a sentence."""
+    if not engines:
         return "unhealthy", "No engine takes streams: there is none, or all are drained."
-    up = states.count("up")
-    if up == len(states):
+    up = sum(engine.state == "up" for engine in engines)
+    failing = [engine.label for engine in engines if engine.state == "up" and engine.breaker != "closed"]
+    if up == len(engines) and not failing:
         return "healthy", "All engines answer."
-    if up or "unknown" in states:
-        return "degraded", f"{up} of {len(states)} engines answer."
-    return "unhealthy", "No engine answers. Is it running, does it listen for us (--bind-all), is its address right?"
+    if not up and all(engine.state != "unknown" for engine in engines):
+        advice = "Is it running, does it listen for us (--bind-all), is its address right?"
+        return "unhealthy", f"No engine answers. {advice}"
+    words = f" Starts fail on {', '.join(failing)}." if failing else ""
+    return "degraded", f"{up} of {len(engines)} engines answer.{words}"
