@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from aceproxy.web.answers import add_security_headers
+from aceproxy.web.pages import PageRoutes
+from tests.web.fake_api import FakeApi
 
 ARGS = [
     "--no-sandbox",
@@ -38,3 +43,57 @@ async def browser() -> AsyncIterator[Browser]:
         started = await playwright.chromium.launch(executable_path=path, args=ARGS)
         yield started
         await started.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def api() -> AsyncIterator[FakeApi]:
+    """The real pages with their real headers, and a pretended API, on a port of their own."""
+    fake = FakeApi()
+    app = web.Application()
+    app.on_response_prepare.append(add_security_headers)
+    PageRoutes().add_to(app)
+    app.router.add_route("*", "/api/{rest:.*}", fake.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    fake.url = f"http://{host}:{port}/"
+    yield fake
+    fake.silent = True  # or the event streams would keep the server from ending
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, api: FakeApi) -> AsyncIterator[Page]:
+    """A page of a fresh profile, not opened yet. Fails the test on any error or foreign request of the page."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    opened = await context.new_page()
+    opened.set_default_timeout(10_000)
+    troubles = watch_for_trouble(opened, api)
+    yield opened
+    await context.close()
+    assert troubles == []
+
+
+def watch_for_trouble(page: Page, api: FakeApi) -> list[str]:
+    """Return a list that fills with the errors of a page, and its requests to other hosts.
+
+    What the pretended server refuses on purpose is no trouble: the browser reports every such answer by itself.
+    """
+    troubles: list[str] = []
+
+    def hear(kind: str, text: str) -> None:
+        refused = api.silent or api.without or api.role != "admin" or api.refuses
+        if kind != "error" or ("Failed to load resource" in text and refused):
+            return
+        troubles.append(f"console: {text}")
+
+    def see(address: str) -> None:
+        if not address.startswith((api.url, "blob:", "data:")):
+            troubles.append(f"foreign: {address}")
+
+    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    page.on("console", lambda line: hear(line.type, line.text))
+    page.on("request", lambda call: see(call.url))
+    return troubles

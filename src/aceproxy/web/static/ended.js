@@ -4,21 +4,27 @@ import { playUrl } from "./api.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { copyButton } from "./feedback.js";
 import { icon } from "./icons.js";
-import { shortId, since, span, timeOfDay } from "./format.js";
+import { span, shortId, since, timeOfDay } from "./format.js";
 import { queryOfKey } from "./links.js";
+import { routeTo } from "./router.js";
 import { reasonWords, t } from "./texts.js";
 
-const SHOWN = 12;
+const SHOWN = 6;
 
 class EndedRow {
-  constructor(ended, showLog) {
+  constructor(ended) {
     const name = ended.title || t.untitled(shortId(ended.stream_id));
     const query = queryOfKey(ended.key);
     this.when = h("time", { datetime: ended.ended_at, title: timeOfDay(ended.ended_at) });
+    const log = h(
+      "a",
+      { class: "icon-button", href: routeTo("log", ended.stream_id), "aria-label": t.ofStream(t.showLog, name), title: t.showLog },
+      icon("lines"),
+    );
     this.root = h(
       "li",
       { class: "ended" },
-      h("p", { class: "ended-name" }, outside("", name)),
+      h("p", { class: "ended-name" }, h("a", { href: routeTo("stream", ended.stream_id) }, outside("", name))),
       h(
         "p",
         { class: "ended-why" },
@@ -33,16 +39,8 @@ class EndedRow {
         h(
           "span",
           { class: "ended-buttons" },
-          query && copyButton({
-            name: t.ofStream(t.copyLink, name),
-            textOf: () => playUrl(query),
-            className: "icon-button",
-          }),
-          h(
-            "button",
-            { type: "button", class: "icon-button", "aria-label": t.ofStream(t.showLog, name), onclick: showLog },
-            icon("lines"),
-          ),
+          query && copyButton({ name: t.ofStream(t.copyLink, name), textOf: () => playUrl(query), className: "icon-button" }),
+          log,
         ),
       ),
     );
@@ -55,14 +53,9 @@ class EndedRow {
 }
 
 export class EndedStreams {
-  /** `showLog(streamId)` narrows the log down to one stream. */
-  constructor(root, showLog) {
+  constructor(root) {
     const list = h("ul", { class: "ended-list" });
-    this.list = new KeyedList(
-      list,
-      (ended) => `${ended.stream_id} ${ended.ended_at}`,
-      (ended) => new EndedRow(ended, () => showLog(ended.stream_id)),
-    );
+    this.list = new KeyedList(list, (ended) => `${ended.stream_id} ${ended.ended_at}`, (ended) => new EndedRow(ended));
     this.empty = h("p", { class: "quiet", text: t.endedEmpty });
     root.append(list, this.empty);
   }

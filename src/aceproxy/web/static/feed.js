@@ -16,7 +16,7 @@ const EVENTS_AGAIN_MS = 60000;
 export class Feed {
   /**
    * `hooks`: `overview({ stats, streams, engines, health, recent })` with the parts that are known, `stream(detail)` of
-   * the followed one, `timeline(event)`, `good()`, `partial(message)`, `lost(error)`, `waiting(ms)`, `refused(error)`.
+   * the followed one (null once it is gone), `good()`, `partial(message)`, `lost(error)`, `waiting(ms)`, `refused(error)`.
    */
   constructor(hooks) {
     this.hooks = hooks;
@@ -85,8 +85,7 @@ export class Feed {
       this.hooks.good();
       this.hooks.overview(value);
     });
-    on("stream", (value) => this.hooks.stream?.(value.stream ?? value));
-    on("timeline", (value) => this.hooks.timeline?.(value));
+    on("stream", (value) => this.hooks.stream?.(value.stream ?? null));
     source.addEventListener("error", () => {
       if (source !== this.source) return;
       if (!heard) this.eventsAfter = performance.now() + EVENTS_AGAIN_MS;
@@ -116,6 +115,7 @@ export class Feed {
     this.busy = false;
     let waitMs = Math.max(PERIOD_MS / 5, PERIOD_MS - (performance.now() - beganAt));
     if (failure) {
+      this.eventsAfter = 0; // nobody refused events: nobody is there
       this.failures += 1;
       waitMs = Math.min(1000 * 2 ** (this.failures - 1), LONGEST_WAIT_MS);
     }
@@ -128,11 +128,12 @@ export class Feed {
 
   /** Ask for everything once. Resolves to true if nothing could be reached. */
   async batch() {
+    const followed = this.followed;
     const calls = [
       get("api/health", { anyStatus: true }),
       get("api/aceproxy/stats"),
-      get("api/aceproxy/streams"),
-      this.followed ? get(streamPath(this.followed)) : null,
+      get("api/aceproxy/streams?clients=0"),
+      followed ? get(streamPath(followed)) : null,
     ];
     const [health, stats, streams, detail] = await Promise.allSettled(calls);
     const failed = [health, stats, streams].filter((one) => one.status === "rejected").map((one) => one.reason);
@@ -152,7 +153,10 @@ export class Feed {
       streams: streams.value?.streams,
       recent: streams.value?.recent,
     });
-    if (detail.value?.stream) this.hooks.stream?.(detail.value.stream);
+    if (followed && followed === this.followed) {
+      if (detail.value?.stream) this.hooks.stream?.(detail.value.stream);
+      else if (detail.reason?.status === 404) this.hooks.stream?.(null);
+    }
     return false;
   }
 }

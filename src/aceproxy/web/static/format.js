@@ -9,6 +9,7 @@ const whole = new Intl.NumberFormat(t.lang, { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat(t.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat(t.lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat(t.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const calendar = new Intl.DateTimeFormat(t.lang, { dateStyle: "medium", timeStyle: "short" });
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -67,6 +68,12 @@ export function span(value) {
 export function timeOfDay(iso) {
   const moment = new Date(iso);
   return Number.isNaN(moment.getTime()) ? NOTHING : clock.format(moment);
+}
+
+/** An ISO time as local date and time, to the minute. */
+export function dateTime(iso) {
+  const moment = new Date(iso);
+  return Number.isNaN(moment.getTime()) ? NOTHING : calendar.format(moment);
 }
 
 /** Seconds that have passed since an ISO time, by this machine's clock. */

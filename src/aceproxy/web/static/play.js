@@ -1,8 +1,9 @@
 /** The play box: any link in, the address for a player out. Nothing is sent anywhere. */
 
-import { playUrl } from "./api.js";
+import { playUrl, watchUrl, withQuery } from "./api.js";
 import { h, setAttribute, setText, show } from "./dom.js";
 import { copyButton } from "./feedback.js";
+import { icon } from "./icons.js";
 import { keyOfLink, readLink } from "./links.js";
 import { t } from "./texts.js";
 
@@ -31,13 +32,15 @@ export class PlayBox {
     this.address = h("output", { class: "play-address", tabindex: "0", "aria-label": t.streamAddress, for: "link" });
     this.copy = copyButton({ label: t.copyAddress, textOf: () => this.address.textContent, className: "button primary" });
     this.choice = this.buildChoice();
+    this.watch = h("a", { class: "button" }, icon("resume"), h("span", { text: t.watchHere }));
+    this.file = h("a", { class: "button", download: "" }, icon("open"), h("span", { text: t.watch.openFile }));
     this.running = h("p", { class: "play-running" });
     this.result = h(
       "div",
       { class: "play-result", hidden: true },
       h("p", { class: "play-lead", text: t.linkOpen }),
       h("div", { class: "play-row" }, this.address, this.copy),
-      h("div", { class: "play-more" }, this.choice, this.running),
+      h("div", { class: "play-more" }, this.watch, this.file, this.choice, this.running),
     );
     root.append(this.input, this.hint, this.result);
   }
@@ -79,6 +82,8 @@ export class PlayBox {
     show(this.result, this.link !== null);
     if (this.link === null) return;
     setText(this.address, playUrl(this.link.query));
+    setAttribute(this.watch, "href", watchUrl(this.link.query));
+    setAttribute(this.file, "href", withQuery("watch/play.m3u", this.link.query));
     show(this.choice, link.ambiguous);
     this.update();
   }

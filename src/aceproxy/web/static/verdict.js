@@ -45,7 +45,7 @@ function judgeRunning(stream, stat, empty) {
     swarm: empty ? "bad" : slow ? "warn" : "ok",
     source: silent ? "warn" : "ok",
     buffer: stream.buffer_s < THIN_BUFFER_S ? "warn" : "ok",
-    clients: lingering || stream.clients.length === 0 ? "idle" : behind ? "warn" : "ok",
+    clients: lingering || stream.client_count === 0 ? "idle" : behind ? "warn" : "ok",
     words: words.join(" "),
   };
 }

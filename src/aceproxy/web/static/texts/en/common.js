@@ -11,20 +11,22 @@ export default {
     second: "s",
   },
 
-  // what stands in the HTML files, by data-text and data-label
+  // what stands in the HTML files, by data-text and data-label, and words that several pages share
   page: {
     skip: "Skip to the content",
+    navigation: "Pages",
     play: "Play a link",
     playHint: "acestream://…, a content id, an infohash, a magnet or a transport file’s address",
     streams: "Streams",
     engines: "Engines",
     ended: "Ended lately",
-    logs: "Log",
     loading: "Asking AceProxy…",
     dashboard: "Dashboard",
     elsewhere: "On other devices",
-    picture: "Picture of the stream",
   },
+  languageLabel: "Language",
+  themeLabel: "Look",
+  themes: { auto: "As the system", light: "Light", dark: "Dark" },
 
   // connection to AceProxy
   noAnswer: "there is no answer",
@@ -60,6 +62,9 @@ export default {
     dts: "DTS",
     opus: "Opus",
   },
+  codecKinds: { video: "picture", audio: "sound", subtitle: "subtitles", data: "data" },
+  watchHere: "Watch",
+  details: "Details",
   copyLink: "Copy link",
   copyLinkNone: "The link of this stream is not known here.",
   stop: "Stop",
@@ -84,6 +89,26 @@ export default {
     behind: (n) =>
       `${n} ${plural(n, "client does", "clients do")} not keep up; the others do not feel it.`,
     lingering: "No client is left. The stream is kept for a moment in case one comes back.",
+  },
+
+  // who we are
+  session: {
+    signIn: "Sign in",
+    signOut: "Sign out",
+    secret: "Password or admin secret",
+    hint: "The first start printed a link that signs in. The secret is in the file admin-secret of the state folder as well.",
+    needed: "Sign in to change something",
+    neededWhy: "Looking is free here; stopping, disconnecting and settings need an admin.",
+    refused: "That gives no right to see anything.",
+    welcome: "Welcome.",
+    goodbye: "Signed out.",
+    roles: {
+      admin: "You are an admin: you may change everything.",
+      viewer: "You are a viewer: you may look and watch.",
+      none: "Sign in to see what plays.",
+    },
+    open: "This server asks nobody to sign in.",
+    as: (name, role) => `${name}. ${role}`,
   },
 
   // ended streams and reasons
@@ -116,6 +141,15 @@ export default {
     encrypted: "encrypted",
     not_mpegts: "not MPEG-TS",
     at_capacity: "engines are full",
+    ended: "came to its end",
+    too_many_clients: "too many players",
+    no_engine: "no engine",
+    player_stopped: "stopped by the player",
+    client_silent: "stopped asking",
+    interrupted: "AceProxy was interrupted",
+    source_loops: "repeated old pictures",
+    source_slow: "came too slowly",
+    no_keyframes: "has no keyframes",
   },
 
   // questions and what came of them

@@ -2,6 +2,7 @@
 
 import common from "./common.js";
 import dashboard from "./dashboard.js";
+import pages from "./pages.js";
 import watch from "./watch.js";
 
-export default { ...common, ...dashboard, ...watch };
+export default { ...common, ...dashboard, ...pages, ...watch };

@@ -1,0 +1,89 @@
+/** The time line of a stream: what happened, when, and whose fault it was; newest first. */
+
+import { get, streamPath } from "./api.js";
+import { h, KeyedList, outside, setText, show } from "./dom.js";
+import { shortId, size, span, timeOfDay } from "./format.js";
+import { reasonWords, t } from "./texts.js";
+
+const MOST = 200;
+const ASK_EVERY_MS = 3000;
+const LONG = /^[0-9a-f]{12,}$/;
+
+function detailWords([name, value]) {
+  const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
+  if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
+  if (name.endsWith("_s") && typeof value === "number") return `${label} ${span(Math.round(value))}`;
+  return `${label} ${typeof value === "string" && LONG.test(value) ? shortId(value) : value}`;
+}
+
+function row(event) {
+  const details = Object.entries(event.details ?? {}).filter(([, value]) => value !== null && value !== "");
+  const words = t.eventKinds[event.kind] ?? event.message;
+  const root = h(
+    "li",
+    { class: "event", "data-fault": event.fault, "data-kind": event.kind },
+    h("time", { datetime: event.at, title: event.at, text: timeOfDay(event.at) }),
+    h(
+      "div",
+      {},
+      h(
+        "p",
+        { class: "event-words" },
+        words,
+        event.reason && h("span", { class: "event-reason", title: event.reason, text: reasonWords(event.reason) }),
+        event.fault !== "none" &&
+          h("span", { class: "fault", "data-fault": event.fault, title: t.whose, text: t.faults[event.fault] ?? event.fault }),
+      ),
+      details.length > 0 && h("p", { class: "event-details" }, outside("", details.map(detailWords).join(" · "))),
+    ),
+  );
+  return { root, update() {} };
+}
+
+export class EventList {
+  constructor() {
+    this.list = h("ol", { class: "events" });
+    this.rows = new KeyedList(this.list, (event) => event.seq, row);
+    this.none = h("p", { class: "quiet", text: t.eventsNone });
+    this.more = h("p", { class: "quiet small", hidden: true });
+    this.root = h("div", { class: "events-box" }, this.list, this.more, this.none);
+    this.streamId = null;
+    this.events = new Map();
+    this.askedAt = 0;
+  }
+
+  /** Show another stream's events. */
+  follow(streamId) {
+    this.streamId = streamId;
+    this.events = new Map();
+    this.askedAt = 0;
+    this.draw(0);
+  }
+
+  /** Ask for what is new, at most every few seconds. Resolves when it is shown; where there is nothing, quietly. */
+  async refresh() {
+    const now = performance.now();
+    if (this.streamId === null || now - this.askedAt < ASK_EVERY_MS) return;
+    this.askedAt = now;
+    const streamId = this.streamId;
+    const newest = Math.max(0, ...this.events.keys());
+    let answer;
+    try {
+      answer = await get(`${streamPath(streamId)}/timeline?after=${newest}`);
+    } catch {
+      return; // the stream has no time line any more: what is known stays
+    }
+    if (streamId !== this.streamId) return;
+    for (const event of answer.events ?? []) this.events.set(event.seq, event);
+    for (const seq of [...this.events.keys()].sort((a, b) => a - b).slice(0, -MOST)) this.events.delete(seq);
+    this.draw(answer.forgotten ?? 0);
+  }
+
+  draw(forgotten) {
+    const events = [...this.events.values()].sort((a, b) => b.seq - a.seq);
+    this.rows.update(events);
+    show(this.none, events.length === 0);
+    show(this.more, forgotten > 0);
+    if (forgotten) setText(this.more, t.eventsForgotten(forgotten));
+  }
+}

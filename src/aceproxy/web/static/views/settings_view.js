@@ -1,0 +1,169 @@
+/** The settings: what holds, where it comes from, and changing what can change while the program runs. */
+
+import { get, send } from "../api.js";
+import { attempt } from "../actions.js";
+import { h, KeyedList, outside, setAttribute, setText, show } from "../dom.js";
+import { t } from "../texts.js";
+
+const plain = (value) => {
+  if (value === null || value === undefined) return t.settingNone;
+  if (typeof value === "boolean") return value ? t.settingYes : t.settingNo;
+  return Array.isArray(value) ? value.map(String).join(", ") || t.settingNone : typeof value === "object" ? JSON.stringify(value) : String(value);
+};
+
+/** What a text in a field means as a value of the same kind as the present one. */
+function typed(text, setting) {
+  const like = setting.value ?? setting.default;
+  if (Array.isArray(like)) return text.split(",").map((part) => part.trim()).filter(Boolean);
+  if (text.trim() === "" && setting.default === null) return null;
+  if (typeof like === "number") return Number(text.replace(",", "."));
+  return text.trim();
+}
+
+class SettingRow {
+  constructor(setting, save) {
+    this.save = save;
+    this.setting = setting;
+    this.origin = h("span", { class: "badge" });
+    this.value = outside("setting-value");
+    this.field = this.buildField(setting);
+    this.button = h("button", { type: "button", class: "button", text: t.settingSave, hidden: true, onclick: () => this.commit() });
+    this.reset = h("button", { type: "button", class: "button", text: t.settingReset, hidden: true, onclick: () => this.save(this, setting.name, null) });
+    this.problem = h("p", { class: "form-problem", role: "alert", hidden: true });
+    const id = `setting-${setting.name}`;
+    setAttribute(this.field, "aria-labelledby", id);
+    this.root = h(
+      "li",
+      { class: "setting" },
+      h(
+        "div",
+        { class: "setting-words" },
+        h("p", {}, h("code", { id, class: "setting-name", text: setting.name }), " ", this.origin),
+        h("p", { class: "quiet" }, h("bdi", { text: setting.description ?? "" })),
+        h("p", { class: "quiet small" }, `${t.settingDefault} `, h("bdi", { text: plain(setting.default) }), setting.unit ? h("bdi", { text: ` ${setting.unit}` }) : null),
+      ),
+      h("div", { class: "setting-field" }, setting.changeable ? this.field : this.value, setting.unit ? h("bdi", { class: "quiet", text: setting.unit }) : null, this.button, this.reset),
+      this.problem,
+    );
+  }
+
+  buildField(setting) {
+    const like = setting.value ?? setting.default;
+    const changed = () => show(this.button, true);
+    if (typeof like === "boolean") {
+      return h("input", { type: "checkbox", class: "switch", onchange: () => this.commit() });
+    }
+    const choices = setting.choices ?? setting.enum;
+    if (Array.isArray(choices)) {
+      return h("select", { onchange: () => this.commit() }, ...choices.map((one) => h("option", { value: one, text: one })));
+    }
+    return h("input", {
+      type: "text",
+      inputmode: typeof like === "number" ? "decimal" : "text",
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: changed,
+      onkeydown: (event) => event.key === "Enter" && this.commit(),
+    });
+  }
+
+  update(setting) {
+    this.setting = setting;
+    setText(this.value, plain(setting.value));
+    setText(this.origin, t.origins[setting.origin] ?? setting.origin ?? "");
+    setAttribute(this.origin, "data-origin", setting.origin);
+    show(this.reset, Boolean(setting.changeable) && ["runtime", "overlay", "api", "changed"].includes(setting.origin));
+    if (document.activeElement === this.field && !this.button.hidden) return; // somebody is typing
+    if (this.field.type === "checkbox") this.field.checked = Boolean(setting.value);
+    else if (this.field.tagName === "SELECT") this.field.value = setting.value;
+    else this.field.value = setting.value === null || setting.value === undefined ? "" : plain(setting.value);
+  }
+
+  commit() {
+    const value = this.field.type === "checkbox" ? this.field.checked : typed(this.field.value, this.setting);
+    this.save(this, this.setting.name, value);
+  }
+
+  settle(problem) {
+    setText(this.problem, problem);
+    show(this.problem, problem !== "");
+    if (problem === "") show(this.button, false);
+  }
+}
+
+export class SettingsView {
+  constructor() {
+    this.settings = [];
+    const list = h("ul", { class: "settings panel", hidden: true });
+    this.box = list;
+    this.list = new KeyedList(list, (setting) => setting.name, (setting) => new SettingRow(setting, (...what) => this.save(...what)));
+    this.search = h("input", { type: "search", placeholder: t.settingSearch, "aria-label": t.settingSearch, spellcheck: "false", oninput: () => this.draw() });
+    this.only = h("input", { type: "checkbox", onchange: () => this.draw() });
+    this.reload = h("button", { type: "button", class: "button", text: t.settingReload, onclick: () => this.readAgain() });
+    this.controls = h(
+      "div",
+      { class: "log-controls panel", hidden: true },
+      this.search,
+      h("label", { class: "field inline" }, this.only, h("span", { text: t.settingOnly })),
+      this.reload,
+    );
+    this.message = h("p", { class: "loading", text: t.page.loading });
+    this.root = h("div", { class: "view settings-view" }, h("h1", { text: t.views.settings }), h("p", { class: "quiet lead", text: t.settingsLead }), this.controls, this.message, list);
+  }
+
+  enter() {
+    this.load();
+  }
+
+  leave() {}
+
+  update() {}
+
+  async load() {
+    try {
+      const answer = await get("api/settings");
+      this.settings = listed(answer.settings ?? answer);
+      show(this.message, false);
+      show(this.controls, true);
+      show(this.box, true);
+      this.draw();
+    } catch (error) {
+      setText(this.message, error.status === 404 ? t.settingsNone : t.failed(error.message));
+      show(this.message, true);
+    }
+  }
+
+  draw() {
+    const words = this.search.value.trim().toLowerCase();
+    const fits = (one) =>
+      (!this.only.checked || one.changeable) && `${one.name} ${one.description ?? ""}`.toLowerCase().includes(words);
+    this.list.update(this.settings.filter(fits));
+  }
+
+  async save(row, name, value) {
+    let problem = "";
+    const done = await attempt(
+      async () => {
+        try {
+          return await send("PATCH", "api/settings", { [name]: value });
+        } catch (error) {
+          problem = error.message;
+          throw error;
+        }
+      },
+      () => t.settingDone(name),
+    );
+    row.settle(problem);
+    if (done) await this.load();
+  }
+
+  async readAgain() {
+    if (await attempt(() => send("POST", "api/reload"), () => t.reloadDone)) await this.load();
+  }
+}
+
+/** The server may give the settings as a list or by name. */
+function listed(settings) {
+  if (Array.isArray(settings)) return settings;
+  return Object.entries(settings).map(([name, one]) => ({ name, ...one }));
+}

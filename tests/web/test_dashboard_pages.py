@@ -1,0 +1,300 @@
+"""The other pages of the dashboard: a stream, engines, history, log, settings, access."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from playwright.async_api import Page, expect
+
+from aceproxy.web.models import TimelineEvent
+from tests.web.fake_api import (
+    HOSTILE,
+    NOON,
+    STREAM_ID,
+    FakeApi,
+    make_client,
+    make_ended_client,
+    make_engine,
+    make_line,
+    make_past,
+    make_stream,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def make_event(number: int, kind: str, fault: str = "none", reason: str | None = None) -> TimelineEvent:
+    return TimelineEvent(
+        seq=number, at=NOON, after_s=1.0, kind=kind, fault=fault, reason=reason, message=kind, details={"peers": 3}
+    )
+
+
+async def test_the_page_of_a_stream_shows_everything_about_it(page: Page, api: FakeApi) -> None:
+    api.streams = [make_stream(ended_clients=[make_ended_client()])]
+    api.events = [make_event(1, "start_asked"), make_event(2, "source_lost", "engine", "source_ended")]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    await expect(page.get_by_role("heading", level=1, name="Sport Uno")).to_be_visible()
+    await expect(page.locator(".graph canvas")).to_have_count(4)
+    await expect(page.locator("tbody tr")).to_have_count(2)
+    await expect(page.locator("tbody tr").first).to_contain_text("192.0.2.0:5000")
+    await expect(page.locator(".event")).to_have_count(2)
+    await expect(page.locator(".event").first).to_contain_text("Source lost")  # the newest first
+    await expect(page.locator(".event").first).to_contain_text("the engine ended it")
+    await expect(page.locator(".event").first.locator(".fault")).to_have_text("engine")
+    await expect(page.locator(".gone")).to_contain_text("disconnected by the operator")
+    await expect(page.locator(".facts")).to_contain_text(f"content_id:{STREAM_ID}")
+    await expect(page.get_by_role("link", name="Watch")).to_have_attribute("href", f"{api.url}watch?id={STREAM_ID}")
+    api.streams = []
+    await expect(page.get_by_text("Sport Uno is not running any more.")).to_be_visible()
+
+
+async def test_disconnecting_a_client_asks_first_and_then_deletes(page: Page, api: FakeApi) -> None:
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    await page.get_by_role("button", name="Disconnect VLC/1, 192.0.2.1:5000").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("VLC/1")
+    assert api.changed == []
+    await dialog.get_by_role("button", name="Disconnect").click()
+    await expect(page.locator(".toast")).to_contain_text("Disconnected VLC/1")
+    assert api.changed == [f"DELETE /api/aceproxy/streams/{STREAM_ID}/clients/c1"]
+
+
+async def test_of_many_clients_only_some_are_shown_until_asked(page: Page, api: FakeApi) -> None:
+    api.streams = [make_stream(clients=1000)]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(50)
+    await page.get_by_role("button", name="Show all 1,000").click()
+    await expect(rows).to_have_count(1000)
+    await page.get_by_role("button", name="Connected").click()
+    await expect(rows.first).to_contain_text("VLC/999")
+    await page.get_by_role("button", name="Show only 50").click()
+    await expect(rows).to_have_count(50)
+
+
+async def test_rows_of_clients_stay_where_they_are_while_they_are_used(page: Page, api: FakeApi) -> None:
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    kick = page.get_by_role("button", name="Disconnect VLC/1, 192.0.2.1:5000")
+    await kick.focus()
+    api.streams = [make_stream(clients=2)]
+    api.streams[0].clients[:] = [make_client(7), make_client(1)]
+    await expect(page.locator("tbody tr")).to_contain_text(["VLC/1", "VLC/7"])
+    await expect(kick).to_be_focused()
+
+
+async def test_hostile_text_stays_text_on_every_page(page: Page, api: FakeApi) -> None:
+    gone = make_ended_client(agent=HOSTILE, address=HOSTILE, reason=HOSTILE, fault=HOSTILE)
+    api.streams = [make_stream(clients=0, title=HOSTILE, engine=HOSTILE, ended_clients=[gone])]
+    api.streams[0].clients.append(replace(make_client(1), agent=HOSTILE, address=HOSTILE))
+    event = make_event(1, HOSTILE, HOSTILE, HOSTILE)
+    api.events = [event.model_copy(update={"details": {HOSTILE: HOSTILE}})]
+    api.past = [make_past(1, title=HOSTILE, reason=HOSTILE, fault=HOSTILE, message=HOSTILE)]
+    api.engines = [make_engine(label=HOSTILE, url=HOSTILE, version=HOSTILE, last_error=HOSTILE, state="down")]
+    api.log = [make_line(HOSTILE, stream=HOSTILE)]
+    api.tokens = [{"id": "t", "name": HOSTILE, "created_at": HOSTILE, "used_at": HOSTILE}]
+    api.settings = [setting("max_clients", HOSTILE, description=HOSTILE, unit=HOSTILE, origin=HOSTILE)]
+    for name, place in (
+        (f"stream/{STREAM_ID}", ".stream-title"),
+        ("engines", ".engine-host"),
+        ("history", ".past .card-name"),
+        ("log", ".log-message"),
+        ("settings", ".setting .badge"),
+        ("access", ".token .agent"),
+    ):
+        await page.goto(f"{api.url}#/{name}")
+        await expect(page.locator(place)).to_have_text(HOSTILE)
+    assert await page.locator("img[src='x'], main script").count() == 0
+    assert await page.title() != "owned"
+
+
+async def test_without_an_engine_the_page_says_what_to_do(page: Page, api: FakeApi) -> None:
+    api.engines = [make_engine(state="down", reachable=False, last_error="connection refused", last_ok_age_s=None)]
+    api.streams = []
+    await page.goto(api.url)
+    await expect(page.locator("#health")).to_have_text("No engine up")
+    await expect(page.get_by_text("so nothing can play yet")).to_be_visible()
+    await page.get_by_role("link", name="How to get an engine going").click()
+    await expect(page.locator(".engine-card")).to_contain_text("connection refused")
+    for words in ("docker run", "--bind-all", "--engine http://", "aceproxy demo"):
+        await expect(page.locator("details.help")).to_contain_text(words)
+    await expect(page.locator("details.help code").first).to_be_visible()
+
+
+async def test_engines_are_drained_added_and_removed(page: Page, api: FakeApi) -> None:
+    await page.goto(f"{api.url}#/engines")
+    dialog = page.get_by_role("dialog")
+    await page.get_by_role("button", name="Take out of service").click()
+    await expect(dialog).to_contain_text("1 running stream moves")
+    await dialog.get_by_role("button", name="Take out of service").click()
+    await expect(page.locator(".engine-card .chip")).to_have_text("draining")
+    await page.get_by_role("button", name="Back into service").click()
+    await expect(page.locator(".engine-card .chip")).to_have_text("up")
+    await page.get_by_label("Address").fill("http://192.0.2.7:6878")
+    await page.get_by_role("textbox", name="Name").fill("attic")
+    await page.get_by_label("Weight").fill("two")
+    await page.get_by_role("button", name="Add engine").click()
+    await expect(page.get_by_role("alert")).to_contain_text("are numbers")
+    await page.get_by_label("Weight").fill("2,5")
+    await page.get_by_role("button", name="Add engine").click()
+    await expect(page.locator(".engine-card")).to_have_count(2)
+    assert api.bodies[-1] == {"url": "http://192.0.2.7:6878", "label": "attic", "weight": 2.5}
+    attic = page.locator(".engine-card", has_text="attic")
+    await attic.get_by_role("button", name="Remove").click()
+    await dialog.get_by_role("button", name="Remove").click()
+    await expect(attic).to_have_count(0)
+    path = "/api/aceproxy/engines"
+    first = f"{path}/127.0.0.1%3A6878"
+    assert [one.replace("127.0.0.1:6878", "127.0.0.1%3A6878") for one in api.changed] == [
+        f"POST {first}/drain",
+        f"POST {first}/undrain",
+        f"POST {path}",
+        f"DELETE {path}/attic",
+    ]
+
+
+async def test_the_history_tells_how_it_went_page_by_page(page: Page, api: FakeApi) -> None:
+    api.past = [make_past(number) for number in range(5, 0, -1)]
+    api.past[4] = make_past(1, stalls=0, recoveries=0, reason="linger_over", fault="none")
+    await page.goto(f"{api.url}#/history")
+    rows = page.locator(".past")
+    await expect(rows).to_have_count(2)
+    for words in ("Film 5", "swarm", "stopped arriving", "after 1 min 5 s", "5.00 MB", "1 stall", "1 recovery"):
+        await expect(rows.first).to_contain_text(words)
+    await rows.first.get_by_text("1 viewer").click()
+    await expect(rows.first).to_contain_text("Kodi/21")
+    await page.get_by_role("button", name="Show older ones").click()
+    await expect(rows).to_have_count(4)
+    await page.get_by_role("button", name="Show older ones").click()
+    await expect(rows).to_have_count(5)
+    await expect(rows.last).to_contain_text("No stall, no skip.")
+    await expect(page.get_by_role("button", name="Show older ones")).to_be_hidden()
+    await page.get_by_role("button", name="Forget: Film 4").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    await expect(rows).to_have_count(4)
+    assert api.changed == ["DELETE /api/aceproxy/history/4"]
+
+
+async def test_the_log_is_filtered_followed_and_paused(page: Page, api: FakeApi) -> None:
+    levels = ("debug", "info", "warning", "error")
+    api.log = [make_line(f"{name} line", name, number=number) for number, name in enumerate(levels, 1)]
+    api.log[3] = replace(api.log[3], stream=STREAM_ID)
+    await page.goto(f"{api.url}#/log")
+    lines = page.locator(".log-line")
+    await expect(lines).to_have_count(3)  # info and up
+    await page.get_by_label("Level").select_option("debug")
+    await expect(lines).to_have_count(4)
+    api.log = [*api.log, make_line("a new line", number=5)]
+    await expect(lines).to_have_count(5)  # by itself
+    await page.get_by_label("Text").fill("NEW")
+    await expect(lines).to_have_text([re.compile("a new line")])
+    await page.get_by_label("Text").fill("")
+    await page.get_by_label("Stream").select_option(STREAM_ID)
+    await expect(lines).to_have_text([re.compile("error line")])
+    await expect(page).to_have_url(f"{api.url}#/log/{STREAM_ID}")
+    await page.get_by_label("Stream").select_option("")
+    await expect(lines).to_have_count(5)
+    await page.get_by_role("button", name="Pause").click()
+    api.log = [*api.log, make_line("later", number=6)]
+    await page.get_by_role("button", name="Resume").click()
+    await expect(lines).to_have_count(6)
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download").click()
+    assert (await (await download.value).path()).read_text() == "the log\n"
+
+
+def setting(name: str, value: object, **changes: object) -> dict[str, object]:
+    usual = {"name": name, "value": value, "default": value, "origin": "default", "unit": "", "changeable": True}
+    return {**usual, "description": f"What {name} is.", **changes}
+
+
+async def test_settings_are_changed_where_they_can_be(page: Page, api: FakeApi) -> None:
+    api.settings = [
+        setting("max_clients", 100),
+        setting("stills", True),
+        setting("listen", ":6880", changeable=False, origin="file"),
+        setting("url_hosts", ["a.example"]),
+    ]
+    await page.goto(f"{api.url}#/settings")
+    rows = page.locator(".setting")
+    await expect(rows).to_have_count(4)
+    await expect(rows.nth(2)).to_contain_text("file")
+    await expect(rows.nth(2).get_by_role("textbox")).to_have_count(0)
+    limit = page.get_by_role("textbox", name="max_clients")
+    await limit.fill("200")
+    await rows.first.get_by_role("button", name="Save").click()
+    await expect(rows.first.locator(".badge")).to_have_text("changed here")
+    api.refuses = True
+    await limit.fill("-1")
+    await limit.press("Enter")
+    await expect(rows.first.get_by_role("alert")).to_contain_text("must be above 0")
+    await page.get_by_role("checkbox", name="stills").uncheck()
+    await expect(rows.nth(1).locator(".badge")).to_have_text("changed here")
+    hosts = page.get_by_role("textbox", name="url_hosts")
+    await hosts.fill("a.example, b.example")
+    await hosts.press("Enter")
+    await expect(rows.nth(3).locator(".badge")).to_have_text("changed here")
+    await rows.first.get_by_role("button", name="Undo").click()
+    await expect(page.locator(".toast").last).to_contain_text("max_clients is changed.")
+    assert api.bodies == [
+        {"max_clients": 200},
+        {"max_clients": -1},
+        {"stills": False},
+        {"url_hosts": ["a.example", "b.example"]},
+        {"max_clients": None},
+    ]
+    await page.get_by_role("searchbox").fill("hosts")
+    await expect(rows).to_have_count(1)
+    await page.get_by_role("button", name="Read the file again").click()
+    await expect(page.locator(".toast").last).to_contain_text("read again")
+
+
+async def test_who_may_only_look_is_asked_to_sign_in_when_changing_something(page: Page, api: FakeApi) -> None:
+    api.role, api.signed_in = "viewer", False
+    await page.goto(api.url)
+    await expect(page.locator("#account")).to_have_text("Sign in")
+    await page.locator("button.stop").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Stop stream").click()
+    dialog = page.get_by_role("dialog", name="Sign in to change something")
+    await dialog.get_by_label("Password").fill("wrong")
+    await dialog.get_by_role("button", name="Sign in").click()
+    await expect(dialog.get_by_role("alert")).to_be_visible()
+    assert api.changed == []
+    await dialog.get_by_label("Password").fill("right")
+    await dialog.get_by_role("button", name="Sign in").click()
+    await expect(page.locator("article.card")).to_have_count(0)
+    assert api.changed == [f"DELETE /api/aceproxy/streams/{STREAM_ID}"]
+    await expect(page.locator("#account")).to_have_text("admin")
+    api.refuses = True
+
+
+async def test_a_stranger_sees_nothing_but_the_way_in(page: Page, api: FakeApi) -> None:
+    api.role, api.signed_in = None, False
+    api.refuses = True
+    await page.goto(api.url)
+    await expect(page).to_have_url(f"{api.url}#/access")
+    await expect(page.get_by_text("Sign in to see what plays.")).to_be_visible()
+    await page.get_by_label("Password").fill("right")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("you may change everything")).to_be_visible()
+    await page.get_by_role("link", name="Overview").click()
+    await expect(page.locator("article.card")).to_have_count(1)
+
+
+async def test_tokens_are_made_shown_once_and_revoked(page: Page, api: FakeApi) -> None:
+    await page.goto(f"{api.url}#/access")
+    await expect(page.get_by_text("There is no token.")).to_be_visible()
+    await page.get_by_label("Name, such as").fill("TV")
+    await page.get_by_role("button", name="Create token").click()
+    await expect(page.get_by_label("The new token")).to_have_text("secret-token")
+    await expect(page.locator(".token")).to_contain_text("not used yet")
+    await page.get_by_role("link", name="Overview").click()
+    await page.get_by_role("link", name="Access").click()
+    await expect(page.get_by_label("The new token")).to_be_hidden()
+    await page.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    await expect(page.locator(".token")).to_have_count(0)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("you may look and watch")).to_be_visible()
+    assert api.bodies[0] == {"name": "TV"}
