@@ -59,6 +59,9 @@ EXAMPLES: dict[str, type[BaseModel]] = {
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": models.Kicked,
     "GET /api/logs/tail": models.LogTail,
     "GET /api/aceproxy/sessions": models.Sessions,
+    "GET /api/aceproxy/files": models.Files,
+    "GET /api/aceproxy/recordings": models.RecordingList,
+    "DELETE /api/aceproxy/recordings/{recording_id}": models.RecordingEnded,
     "GET /ace/status": models.StatusOne,
 }
 

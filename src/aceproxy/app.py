@@ -29,6 +29,7 @@ from aceproxy.store.recorder import Recorder
 from aceproxy.store.store import Store
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
+from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
 from aceproxy.web.connections import Connections
@@ -38,6 +39,7 @@ from aceproxy.web.engine_starts import EngineStarts
 from aceproxy.web.engines import EngineRoutes
 from aceproxy.web.events import EventRoutes
 from aceproxy.web.figures import Figures
+from aceproxy.web.files import FileLists, FileRoutes
 from aceproxy.web.guard import Guard
 from aceproxy.web.history import HistoryRoutes
 from aceproxy.web.hls import HlsRoutes
@@ -49,7 +51,8 @@ from aceproxy.web.openapi import OpenApiRoutes
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.pages import PageRoutes
 from aceproxy.web.playback_sessions import PlaybackSessions
-from aceproxy.web.server import Server
+from aceproxy.web.recordings import RecordingRoutes, RecordingServer
+from aceproxy.web.server import Routes, Server
 from aceproxy.web.signing_in import SessionRoutes
 from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
@@ -119,7 +122,8 @@ class App:
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
-        self.hub = Hub(Upstream(settings, self.pool, self.stopper, self.links), self.pump)
+        upstream = Upstream(settings, self.pool, self.stopper, self.links)
+        self.hub = Hub(upstream, self.pump)
         self.pump.start()
         self._stack.callback(self.pump.close)
         self.pool.start()
@@ -137,13 +141,6 @@ class App:
         self._stack.callback(sweeping.cancel)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
-        lookups = Lookups(self.pool)
-        self._stack.push_async_callback(lookups.close)
-        self.sessions = PlaybackSessions(settings.max_sessions, settings.session_idle_s)
-        self._stack.callback(self.sessions.close)
-        starts = EngineStarts(self.hub, settings, self.sessions, OwnUrls(settings.trusted_proxies))
-        stream_routes = StreamRoutes(self.hub, settings, starts)
-        hls_routes = HlsRoutes(self.hub, self.hls, settings)
         self._remember()
         delay = LoopDelay()
         watching = asyncio.create_task(delay.watch(), name="loop delay")
@@ -152,11 +149,7 @@ class App:
             [
                 ApiRoutes(figures),
                 LogRoutes(self.logs, self.listeners),
-                stream_routes,
-                hls_routes,
-                EngineFaceRoutes(self.sessions, stream_routes),
-                EngineServiceRoutes(self.pool, lookups, settings),
-                SpellingRoutes(stream_routes, hls_routes.play),
+                *self._players_routes(upstream),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 SessionRoutes(self.credentials),
@@ -173,6 +166,7 @@ class App:
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
+        self._stack.callback(self.recordings.close)
         self._stack.callback(self.listeners.close)
         host, port = split_address(settings.listen)
         self.addresses = await self.server.start(host, port)
@@ -180,6 +174,30 @@ class App:
         log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(self.pool.urls))
         if self.secret.path is not None:
             log.info("the admin secret is in %s", self.secret.path)
+
+    def _players_routes(self, upstream: Upstream) -> list[Routes]:
+        """Build what players speak to: media in all forms, and the engine's interface."""
+        settings = self.settings
+        self.recordings = Recordings(upstream, self.hub)
+        self.hub.make_way_elsewhere = self.recordings.make_way
+        self.sessions = PlaybackSessions(settings.max_sessions, settings.session_idle_s)
+        self._stack.callback(self.sessions.close)
+        lookups = Lookups(self.pool)
+        self._stack.push_async_callback(lookups.close)
+        urls = OwnUrls(settings.trusted_proxies)
+        starts = EngineStarts(self.hub, self.recordings, settings, self.sessions, urls)
+        files = FileLists(lookups, settings)
+        streams = StreamRoutes(self.hub, settings, starts, RecordingServer(self.recordings, settings), files)
+        hls = HlsRoutes(self.hub, self.hls, settings, starts)
+        return [
+            streams,
+            hls,
+            EngineFaceRoutes(self.sessions, streams, hls, self.recordings),
+            RecordingRoutes(self.recordings),
+            FileRoutes(files, urls),
+            EngineServiceRoutes(self.pool, lookups, settings),
+            SpellingRoutes(streams, hls.play),
+        ]
 
     def _remember(self) -> None:
         """Begin to keep history. The store ends after the streams, so that it hears of their ends."""

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     HOST_REFUSED = "host_refused"
     CROSS_SITE = "cross_site"
     SESSION_UNKNOWN = "session_unknown"
+    RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     # a start that fails
     CONTENT_NOT_FOUND = "content_not_found"
     NO_ENGINE = "no_engine"
@@ -73,6 +74,7 @@ class Reason(StrEnum):
     SOURCE_SLOW = "source_slow"
     NO_KEYFRAMES = "no_keyframes"
     SESSION_LOST = "session_lost"
+    RECORDING = "recording"
     LINGER_OVER = "linger_over"
     GAVE_WAY = "gave_way"
     STOPPED = "stopped"
@@ -143,6 +145,9 @@ REASONS: dict[Reason, ReasonRow] = {
         Fault.CLIENT,
         "There is no such playback session: it was stopped, was idle for too long, or never was. Start it again.",
     ),
+    Reason.RANGE_NOT_SATISFIABLE: ReasonRow(
+        416, Fault.CLIENT, "The recording does not have the bytes that were asked for."
+    ),
     Reason.CONTENT_NOT_FOUND: ReasonRow(
         404,
         Fault.SWARM,
@@ -208,6 +213,9 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.SOURCE_SLOW: ReasonRow(504, Fault.SWARM, "The broadcast arrives too slowly to be watched.", 10),
     Reason.NO_KEYFRAMES: ReasonRow(502, Fault.SWARM, "The broadcast has no place at which a player could begin.", 10),
     Reason.SESSION_LOST: ReasonRow(502, Fault.ENGINE, "The engine forgot this playback.", 5),
+    Reason.RECORDING: ReasonRow(
+        503, Fault.NONE, "This is a recording: each viewer gets a playback of its own, as one file and not as HLS.", 1
+    ),
     Reason.LINGER_OVER: ReasonRow(503, Fault.NONE, "The last client left and nobody came back in time.", 1),
     Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),
     Reason.STOPPED: ReasonRow(503, Fault.NONE, "The stream was stopped by the operator.", 1),

@@ -316,6 +316,17 @@ class Settings(BaseModel):
     metrics_streams: int = Field(
         100, ge=0, le=10_000, description="Streams that /metrics tells one by one, those with the most clients first."
     )
+    # recordings
+    recording_linger_s: float = Field(
+        20.0,
+        ge=0,
+        description="How long the playback of a recording is kept for its viewer's next request, as in seeking.",
+    )
+    recording_pause_s: float = Field(
+        1800.0,
+        gt=0,
+        description="A viewer of a recording that takes no byte for this long is closed; it may be paused.",
+    )
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 

@@ -104,7 +104,7 @@ async def test_channels_are_added_and_all_is_the_same_on_every_run() -> None:
     assert first.contents == second.contents
     live = [one for one in first.contents if one.live]
     assert len(live) >= 4 + 1 + 3
-    assert len([one for one in first.contents if not one.live]) == 1
+    assert len([one for one in first.contents if not one.live]) == 2
     assert len({one.infohash for one in first.contents} | {one.content_id for one in first.contents}) == 2 * len(
         first.contents
     )

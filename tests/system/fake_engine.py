@@ -72,7 +72,7 @@ class FakeEngine:
             film = self.films.get(query.get("infohash") or query.get("content_id") or query.get("id") or "")
             self._json(request, self._started(film, query.get("pid", "")))
         elif words[1:3] == ["ace", "stat"]:
-            stat = {"status": "dl", "peers": 3, "speed_down": 100, "speed_up": 1, "downloaded": 16384, "is_live": 0}
+            stat = {"status": "dl", "peers": 3, "speed_down": 100, "speed_up": 1, "downloaded": 16384, "is_live": -1}
             self._json(request, {"response": stat, "error": None})
         elif words[1:3] == ["ace", "cmd"]:
             self._json(request, {"response": "ok", "error": None})
@@ -91,7 +91,7 @@ class FakeEngine:
             "command_url": f"{self.url}/ace/cmd/{tail}",
             "infohash": film.infohash,
             "playback_session_id": film.infohash,
-            "is_live": 0,
+            "is_live": -1,
             "is_encrypted": 0,
             "client_session_id": -1,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urljoin
 
 from aceproxy.app import App
 from aceproxy.simulator import Simulator, SimulatorConfig
@@ -284,6 +285,28 @@ async def test_a_stop_while_the_player_waits_for_media_ends_the_wait(sim: Simula
     await until(lambda: app.hub.streams[0].waiting == 1)
     assert (await command(app, session, "stop"))["response"] == "ok"
     assert (await waiting).reason == "session_unknown"
+    await until(lambda: not app.hub.streams)
+
+
+async def test_a_manifest_started_in_json_is_a_session_with_a_list(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(linger_s=0.1)
+    answer = await ask(app, f"/ace/manifest.m3u8?id={sim.contents[2].content_id}&format=json&pid=p")
+    session = answer.json["response"]
+    assert session["playback_url"].endswith(".m3u8")
+    target = path_of(session["playback_url"])
+    answer = await ask(app, target)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/vnd.apple.mpegurl")
+    assert (await ask(app, target)).status == 200
+    segments = [line for line in answer.body.decode().splitlines() if line and not line.startswith("#")]
+    place = urljoin(target, segments[0])
+    assert (await ask(app, place)).body[0] == 0x47
+    (client,) = app.hub.streams[0].clients.values()
+    assert client.delivery == "hls"
+    assert app.sessions.snapshot()[0].output == "hls"
+    redirected = await ask(app, f"/ace/manifest.m3u8?id={sim.contents[2].content_id}&format=redirect&pid=p")
+    assert redirected.headers["location"] == session["playback_url"]
+    assert await command(app, session, "stop") == {"response": "ok", "error": None}
+    assert (await ask(app, target)).reason == "session_unknown"
     await until(lambda: not app.hub.streams)
 
 

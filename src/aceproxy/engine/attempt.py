@@ -51,8 +51,13 @@ class Attempt:
         *,
         deadline_at: float,
         on_learnt: Callable[[Stat | None, str], None],
+        byte_range: str = "",
     ) -> None:
-        """Prepare; nothing is sent yet. `on_learnt` gets the newest stat and what went wrong last, in words."""
+        """Prepare; nothing is sent yet. `on_learnt` gets the newest stat and what went wrong last, in words.
+
+        `byte_range` is what is wanted of a file, see `open_media`.
+        """
+        self._byte_range = byte_range
         self._api = api
         self._playback = playback
         self._sink = sink
@@ -120,6 +125,7 @@ class Attempt:
                     self._sink,
                     connect_timeout_s=self._api.limits.connect_timeout_s,
                     deadline_at=self._deadline_at + _SAFETY_S,
+                    byte_range=self._byte_range,
                 )
             except NotYet as error:
                 self._media_failure = error

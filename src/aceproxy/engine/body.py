@@ -65,7 +65,9 @@ class ResponseBody(asyncio.BufferedProtocol):
     fails with NotYet. `ended` is done, with a result in every case, when nothing more will come.
     """
 
-    def __init__(self, sink: ByteSink, error_text_timeout_s: float) -> None:
+    def __init__(self, sink: ByteSink, error_text_timeout_s: float, *, partial: bool = False) -> None:
+        """`partial`: a part of a file was asked for, so 206 is media as well."""
+        self._media_statuses = (200, 206) if partial else (200,)
         self._loop = asyncio.get_running_loop()
         self._sink = sink
         self._phase = _Phase.HEAD
@@ -202,7 +204,7 @@ class ResponseBody(asyncio.BufferedProtocol):
         if head.status in REDIRECTS:
             self._open(head)
             return
-        if head.status == 200 and "json" not in head.headers.get("content-type", ""):
+        if head.status in self._media_statuses and "json" not in head.headers.get("content-type", ""):
             self._phase = _Phase.BODY
             self._decided = False
         else:

@@ -8,17 +8,29 @@ the way, and nothing here ever waits for anybody.
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import urljoin, urlsplit
 
 from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
+from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
-__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "open_media"]
+__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "RangeRefusedError", "open_media"]
 
 REDIRECT_LIMIT = 3
+RANGE_REFUSED = 416
+_TOTAL = re.compile(r"bytes \*/([0-9]{1,18})")
 _NOT_YET = (404, 500, 502, 503, 504)
+
+
+class RangeRefusedError(AceProxyError):
+    """The file does not have the bytes that were asked for (RFC 9110 §15.5.17); `total` is its size, if it was told."""
+
+    def __init__(self, total: int | None) -> None:
+        super().__init__(Reason.RANGE_NOT_SATISFIABLE)
+        self.total = total
 
 
 class MediaReader:
@@ -37,6 +49,12 @@ class MediaReader:
     def last_byte_at(self) -> float:
         """The event loop's time when the last bytes arrived."""
         return self._body.last_byte_at
+
+    @property
+    def head(self) -> ResponseHead:
+        """Status and headers of the answer."""
+        assert self._body.head is not None  # or there would be no media
+        return self._body.head
 
     @property
     def detail(self) -> str:
@@ -65,21 +83,30 @@ class MediaReader:
 
 
 async def open_media(
-    url: str, engine_url: str, sink: ByteSink, *, connect_timeout_s: float, deadline_at: float
+    url: str,
+    engine_url: str,
+    sink: ByteSink,
+    *,
+    connect_timeout_s: float,
+    deadline_at: float,
+    byte_range: str = "",
 ) -> MediaReader:
     """Ask for a progressive body and return its reader when the first byte of media is in the sink.
 
     `deadline_at` is in the event loop's time and bounds everything, since engines hold back even the headers while
     they prebuffer (§4.1); `connect_timeout_s` bounds each TCP connection. Only the engine itself is ever contacted:
     scheme, host and port of every address are replaced by `engine_url`'s. Cancel-safe: no connection is left.
+    `byte_range` asks for a part of a file (RFC 9110 §14.1.2, such as `bytes=100-`); the answer's head says what it got.
 
-    Raises NotYet where a later try may succeed, the deadline included; AceProxyError with SESSION_LOST (the engine
-    does not know the playback any more), ENGINE_UNREACHABLE, or ENGINE_ERROR (redirected astray).
+    Raises RangeRefusedError, NotYet where a later try may succeed, the deadline included; AceProxyError with
+    SESSION_LOST (the engine does not know the playback any more), ENGINE_UNREACHABLE, or ENGINE_ERROR (redirected
+    astray).
     """
     loop = asyncio.get_running_loop()
     url = rewrite_url(url, engine_url)
     for _ in range(REDIRECT_LIMIT + 1):
-        body = await _connect(url, sink, min(connect_timeout_s, deadline_at - loop.time()), connect_timeout_s)
+        timeout_s = min(connect_timeout_s, deadline_at - loop.time())
+        body = await _connect(url, sink, timeout_s, connect_timeout_s, byte_range)
         try:
             async with asyncio.timeout_at(deadline_at):
                 head = await body.opened
@@ -94,15 +121,20 @@ async def open_media(
         if body.received_bytes:
             return MediaReader(body, url)
         body.close()
+        if head.status == RANGE_REFUSED and byte_range:
+            total = _TOTAL.fullmatch(head.headers.get("content-range", ""))
+            raise RangeRefusedError(int(total[1]) if total else None)
         if head.status not in REDIRECTS:
             raise _refused(head.status, body.error_page.decode("utf-8", "replace"))
         url = _next_hop(url, head.headers.get("location", ""), engine_url)
     raise AceProxyError(Reason.ENGINE_ERROR, f"more than {REDIRECT_LIMIT} redirects")
 
 
-async def _connect(url: str, sink: ByteSink, timeout_s: float, error_text_timeout_s: float) -> ResponseBody:
+async def _connect(
+    url: str, sink: ByteSink, timeout_s: float, error_text_timeout_s: float, byte_range: str
+) -> ResponseBody:
     parts = urlsplit(url)
-    body = ResponseBody(sink, error_text_timeout_s)
+    body = ResponseBody(sink, error_text_timeout_s, partial=bool(byte_range))
     port = parts.port or (443 if parts.scheme == "https" else 80)
     secure = True if parts.scheme == "https" else None
     try:
@@ -116,10 +148,11 @@ async def _connect(url: str, sink: ByteSink, timeout_s: float, error_text_timeou
     except BaseException:
         body.close()
         raise
+    wanted = f"Range: {byte_range}\r\n" if byte_range else ""
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     body.send(
         f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: AceProxy\r\nAccept: */*\r\n"
-        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n".encode("ascii")
+        f"Accept-Encoding: identity\r\n{wanted}Connection: close\r\n\r\n".encode("ascii")
     )
     return body
 

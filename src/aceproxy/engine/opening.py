@@ -33,6 +33,7 @@ _FINAL = (
     Reason.ENGINE_TIMEOUT,
     Reason.ENGINE_UNREACHABLE,
     Reason.ENCRYPTED,
+    Reason.RANGE_NOT_SATISFIABLE,
 )
 
 log = logging.getLogger(__name__)
@@ -83,12 +84,13 @@ async def open_playback(
     on_playback: Callable[[Playback], None],
     stopper: PlaybackStopper,
     watch: EngineWatch | None = None,
+    byte_range: str = "",
 ) -> Opened:
     """Open a playback of `link` on one engine and return it once its first media is in `sink`.
 
     `deadline_at` is in the event loop's time. `on_playback` is called for every playback that is started (a lost one
     leads to another), `on_progress` whenever something was learnt; both must not block. With a `watch` it is given up
-    as ENGINE_TIMEOUT as soon as the engine is gone.
+    as ENGINE_TIMEOUT as soon as the engine is gone. `byte_range` is what is wanted of a file, see `open_media`.
 
     Raises AceProxyError: CONTENT_NOT_FOUND, ENGINE_OPTION_MISSING, ENGINE_REDIRECTED, ENCRYPTED, ENGINE_UNREACHABLE,
     ENGINE_REFUSED, ENGINE_TIMEOUT (a start call that was not answered) as soon as they are known; ENGINE_ERROR after
@@ -108,6 +110,7 @@ async def open_playback(
         on_progress=on_progress,
         on_playback=on_playback,
         watch=watch,
+        byte_range=byte_range,
     )
     return await opening.run()
 
@@ -127,8 +130,10 @@ class _Opening:
         on_progress: Callable[[StartProgress], None],
         on_playback: Callable[[Playback], None],
         watch: EngineWatch | None,
+        byte_range: str,
     ) -> None:
         self._watch = watch
+        self._byte_range = byte_range
         self._api = api
         self._link = link
         self._params = params
@@ -227,7 +232,12 @@ class _Opening:
             if playback.is_encrypted:
                 raise AceProxyError(Reason.ENCRYPTED)  # noqa: TRY301 - stopped below like any other
             self._attempt = Attempt(
-                self._api, playback, self._sink, deadline_at=self._deadline_at, on_learnt=self._learn
+                self._api,
+                playback,
+                self._sink,
+                deadline_at=self._deadline_at,
+                on_learnt=self._learn,
+                byte_range=self._byte_range,
             )
             reader = await self._attempt.carry()
         except PlaybackLostError as ended:

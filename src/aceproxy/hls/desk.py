@@ -25,7 +25,7 @@ from aceproxy.streams.block import Block
 from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.states import State
-from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,12 @@ class HlsDesk:
         self._note_list(viewer, visitor)
         await self._wait_ready(viewer.shown, viewer.client, self._settings.start_timeout_s)
         return viewer.shown
+
+    def leave(self, token: str) -> None:
+        """See a viewer off that says it leaves."""
+        viewer = self._viewers.get(token)
+        if viewer is not None and not viewer.client.ended.done():
+            viewer.shown.stream.end_client(viewer.client, Reason.PLAYER_STOPPED)
 
     def segment(self, stream_id: str, generation: str, number: int) -> tuple[Shown, HeldSegment]:
         """Return a segment by its address. Raises SEGMENT_GONE."""
@@ -183,6 +189,8 @@ class HlsDesk:
                 return stream, await stream.join(visitor, Delivery.HLS)
             except MetAnother as met:
                 stream = met.stream
+            except MetRecording as met:
+                raise AceProxyError(Reason.RECORDING) from met
 
     def _show(self, stream: Stream) -> Shown:
         """Return the stream's window, made when it is first asked for."""

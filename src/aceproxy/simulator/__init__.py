@@ -6,9 +6,19 @@ a process of its own). What it does is written down in `docs/simulator.md`.
 
 from aceproxy.simulator.command import run_simulator
 from aceproxy.simulator.config import SimulatorConfig
-from aceproxy.simulator.contents import Content
+from aceproxy.simulator.contents import Content, ContentFile
 from aceproxy.simulator.faults import FAULTS, Fault, FaultError
 from aceproxy.simulator.server import Simulator
 from aceproxy.simulator.sessions import Playback
 
-__all__ = ["FAULTS", "Content", "Fault", "FaultError", "Playback", "Simulator", "SimulatorConfig", "run_simulator"]
+__all__ = [
+    "FAULTS",
+    "Content",
+    "ContentFile",
+    "Fault",
+    "FaultError",
+    "Playback",
+    "Simulator",
+    "SimulatorConfig",
+    "run_simulator",
+]

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 CLIP_BITRATES_BPS = {"clock": 5_740_016, "light": 980_044, "radio": 256_056}
+
+
+@dataclass(frozen=True)
+class ContentFile:
+    """One file of several: so much of a clip, or the file at `path` as it is."""
+
+    name: str
+    clip: str = "light"
+    duration_s: float = 64.0
+    path: Path | None = None
+
+    @property
+    def mime(self) -> str:
+        """Its type, by the name."""
+        types = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".ts": "video/mp2t", ".mp3": "audio/mpeg"}
+        return types.get(Path(self.name).suffix, "application/octet-stream")
 
 
 @dataclass(frozen=True)
@@ -14,7 +31,8 @@ class Content:
 
     `clip` names the clip it is made of. `infohash` and `content_id` are 40 hex digits, `transport_url` is where its
     transport file would be; all three follow from `name` unless given. `peers` is what stat shows. `prebuffer_s`
-    replaces the configuration's value for this content. `duration_s` counts for files only.
+    replaces the configuration's value for this content. `duration_s` counts for files only. `files`: what there is
+    instead of one file made of `clip`.
     """
 
     name: str
@@ -25,6 +43,7 @@ class Content:
     category: str = "entertaining"
     prebuffer_s: float | None = None
     duration_s: float = 64.0
+    files: tuple[ContentFile, ...] = ()
     infohash: str = ""
     content_id: str = ""
     transport_url: str = ""
@@ -54,6 +73,11 @@ class Content:
         return f"acestream://{self.content_id}"
 
     @property
+    def listing(self) -> tuple[ContentFile, ...]:
+        """Its files; a live channel counts as one."""
+        return self.files or (ContentFile(self.filename, self.clip, self.duration_s),)
+
+    @property
     def filename(self) -> str:
         """The file name that `get_media_files` shows."""
         return self.name if self.live else f"{self.name}.ts"
@@ -71,6 +95,13 @@ DEFAULT_CONTENTS = (
     Content("Light Two", "light", peers=9, availability=0.7, category="sport"),
     Content("Radio One", "radio", peers=6, category="music"),
     Content("Film One", "light", live=False, peers=4, category="movies"),
+    Content(
+        "Series One",
+        live=False,
+        peers=3,
+        category="series",
+        files=(ContentFile("Part 1.ts", "light", 40.0), ContentFile("Part 2.ts", "clock", 24.0)),
+    ),
 )
 
 

@@ -12,7 +12,7 @@ import math
 import random
 from enum import Enum
 
-from aceproxy.simulator.broadcast import whole_packets
+from aceproxy.simulator.broadcast import File, whole_packets
 from aceproxy.simulator.clips import PACKET_BYTES
 from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk
 from aceproxy.simulator.engine import Engine
@@ -234,9 +234,12 @@ class LiveReader(Reader):
 class FileReader(Reader):
     """Sends a part of a file as fast as the socket takes it."""
 
-    def __init__(self, engine: Engine, session: Session, connection: Connection, start: int, stop: int) -> None:
+    def __init__(
+        self, engine: Engine, session: Session, connection: Connection, file: File, start: int, stop: int
+    ) -> None:
         """Send bytes `start` to `stop`."""
         super().__init__(engine, session, connection)
+        self._file = file
         self._at = start
         self._stop = stop
 
@@ -244,9 +247,6 @@ class FileReader(Reader):
         """Return the next part of the file."""
         if self._at >= self._stop:
             return None
-        count = min(BLOCK_BYTES, self._stop - self._at)
-        start = self._at // PACKET_BYTES * PACKET_BYTES
-        whole = -(-(self._at + count - start) // PACKET_BYTES) * PACKET_BYTES
-        block = self.session.channel.read(start, whole)[self._at - start :][:count]
-        self._at += count
+        block = self._file.read(self._at, min(BLOCK_BYTES, self._stop - self._at))
+        self._at += len(block)
         return block

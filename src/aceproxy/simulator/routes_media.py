@@ -110,8 +110,9 @@ def second_reader_may(engine: Engine, connection: Connection, session: Session) 
 
 async def send_file(engine: Engine, request: Request, connection: Connection, session: Session) -> Answer | None:
     """Send a file or a range of it."""
-    size = session.channel.size_bytes
-    headers: tuple[tuple[str, str], ...] = (*TS_HEADERS, ("Accept-Ranges", "bytes"))
+    file = session.channel.files[session.file_index]
+    size = file.size_bytes
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", file.entry.mime), ALLOW_ALL, ("Accept-Ranges", "bytes"))
     status, start, stop = 200, 0, size
     match = RANGE.fullmatch(request.headers.get("range", ""))
     if match and (match[1] or match[2]):
@@ -123,7 +124,7 @@ async def send_file(engine: Engine, request: Request, connection: Connection, se
     if request.method == "HEAD":
         return media_reply(status, headers, b"")
     connection.begin_body(headers, status=status)
-    await FileReader(engine, session, connection, start, stop).run()
+    await FileReader(engine, session, connection, file, start, stop).run()
     return None
 
 

@@ -78,18 +78,19 @@ def get_media_files(engine: Engine, request: Request, _connection: Connection) -
     """`get_media_files`."""
     content = named_content(engine, request)
     kind = "live" if content.live else "vod"
-    entry: dict[str, object] = {"index": 0, "filename": content.filename}
-    if request.query.get("mode") == "full":
-        size = 0 if content.live else engine.channels[content.infohash].size_bytes
-        entry |= {
-            "infohash": content.infohash,
-            "type": kind,
-            "transport_type": "bt",
-            "mime": "video/mp2t",
-            "size": size,
-        }
+    files: list[dict[str, object]] = []
+    for index, entry in enumerate(content.listing):
+        files.append({"index": index, "filename": entry.name})
+        if request.query.get("mode") == "full":
+            files[-1] |= {
+                "infohash": content.infohash,
+                "type": kind,
+                "transport_type": "bt",
+                "mime": "video/mp2t" if content.live else entry.mime,
+                "size": 0 if content.live else engine.channels[content.infohash].files[index].size_bytes,
+            }
     return {
-        "files": [entry],
+        "files": files,
         "name": content.name,
         "infohash": content.infohash,
         "transport_type": "bt",

@@ -47,7 +47,7 @@ def stat_answer(engine: Engine, session: Session, now: float) -> dict[str, objec
         "infohash": content.infohash,
         "playback_session_id": download.psid,
         "client_session_id": session.client_session_id,
-        "selected_file_index": -1 if content.live else 0,
+        "selected_file_index": -1 if content.live else session.file_index,
         "selected_stream_index": 0,
         "stream_status": -1,
         "manifest_access_mode": -1,

@@ -57,6 +57,8 @@ def start_error(engine: Engine, request: Request, channel: Channel | None) -> st
         named = any(request.query.get(name) for name in ("content_id", "id", "infohash", "url", "magnet"))
         return "failed to load content" if named or request.body else "missing content id"
     infohash = channel.content.infohash
+    if not channel.content.live and file_index(request.query.get("_idx", "")) >= len(channel.files):
+        return "failed to load content"
     if engine.faults.use("load-failed", infohash):
         return "failed to load content"
     if engine.faults.use("got-newer-download", infohash):
@@ -90,8 +92,14 @@ def start_order(request: Request, connection: Connection, channel: Channel) -> S
         client_session_id=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else -1,
         many_readers=query.get("allow_multiple_threads_reading") == "1",
         steal_reader=query.get("stop_prev_read_thread") == "1",
+        file_index=file_index(query.get("_idx", "")),
         force_restart=query.get("force_session_restart") == "1",
     )
+
+
+def file_index(text: str) -> int:
+    """Return the number of the file that a start asks for, 0 if it asks for none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 def base_url(engine: Engine, session: Session) -> str:

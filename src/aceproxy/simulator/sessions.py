@@ -44,7 +44,7 @@ STOP_REASONS = {
     "stopped": "its own stop command",
     "stopped_by_other": "the stop command of another session of the same content",
     "replaced": "the same player started something else",
-    "restarted": "the same player started it again with force_session_restart=1, or with another output",
+    "restarted": "the same player started it again with force_session_restart=1, or with another output or file",
     "superseded": "another player started the same content",
     "idle": "nothing was read or asked for within the idle limit",
     "vanished": "a fault made the engine forget it",
@@ -94,6 +94,7 @@ class Session:
     idle_limit_s: float
     many_readers: bool = False
     steal_reader: bool = False
+    file_index: int = 0
     ended_at: float | None = None
     end_reason: str | None = None
     bytes_sent: int = 0
@@ -150,6 +151,7 @@ class StartOrder:
     client_session_id: int = -1
     many_readers: bool = False
     steal_reader: bool = False
+    file_index: int = 0
     force_restart: bool = False
 
 
@@ -184,7 +186,7 @@ class SessionTable:
         for session in own:
             if session.infohash != infohash:
                 self.end(session, "replaced", now)
-            elif order.force_restart or session.output != order.output:
+            elif order.force_restart or (session.output, session.file_index) != (order.output, order.file_index):
                 self.end(session, "restarted", now)
         running = self.find(key, infohash)
         if running is not None and not running.ended:
@@ -230,6 +232,7 @@ class SessionTable:
             idle_limit_s=self._config.idle_timeout_s,
             many_readers=order.many_readers,
             steal_reader=order.steal_reader,
+            file_index=order.file_index,
         )
         download.sessions.append(session)
         return session

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 KNOWN_LINKS = 2000  # links whose infohash is remembered
 ENDED_STREAMS = 50  # streams remembered after their end
 SAMPLE_S = 1.0  # between two measurements of rates
+NO_FAILURES = (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED, Reason.RECORDING)  # of a start
 REMEMBERED = (Reason.CONTENT_NOT_FOUND, Reason.ENGINE_OPTION_MISSING)  # failures that asking again does not mend
 
 
@@ -52,6 +53,7 @@ class Hub:
         self.ended: deque[EndedStream] = deque(maxlen=ENDED_STREAMS)
         self.timelines = PastTimelines()
         self.on_settled: list[Callable[[Stream], None]] = []  # called with every stream that is over, clients and all
+        self.make_way_elsewhere: Callable[[], bool] = lambda: False  # frees a slot that no stream holds
         self._upstream = upstream
         self._settings = upstream.settings
         self._pump = pump
@@ -183,11 +185,14 @@ class Hub:
         stream.aliases.add(own_key)
         self._by_key[own_key] = stream
 
-    def make_way(self, asking: Stream) -> bool:
-        """Close the stream that has been without clients for the longest; False if all others have some."""
+    def make_way(self, asking: Stream | None) -> bool:
+        """Close the stream that has been without clients for the longest; False if all others have some.
+
+        `asking` is who needs the place, None if it is no stream.
+        """
         idle = [stream for stream in self._idle_streams() if stream is not asking]
         if not idle:
-            return False
+            return asking is not None and self.make_way_elsewhere()
         idle[0].close(Reason.GAVE_WAY)
         return True
 
@@ -224,7 +229,7 @@ class Hub:
         self.counters.inbound_bytes += stream.intake.ingest.received_bytes
         self.counters.outbound_bytes += stream.shared_bytes
         self.counters.closed_by_reason[reason] += 1
-        if stream.live_utc is None and reason not in (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED):
+        if stream.live_utc is None and reason not in NO_FAILURES:
             self.counters.streams_failed += 1
         error = AceProxyError(reason, detail)
         if reason in REMEMBERED and self._settings.bad_link_memory_s:

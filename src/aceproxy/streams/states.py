@@ -12,7 +12,7 @@ class State(StrEnum):
     LIVE = "live"  # the source delivers
     RECOVERING = "recovering"  # the source is lost and being opened anew; clients stay connected
     LINGERING = "lingering"  # the source delivers, but nobody listens; soon closed
-    DRAINING = "draining"  # a recording came to its end; clients read out what is left
+    DRAINING = "draining"  # nothing more will come; clients read out what is left
     CLOSED = "closed"  # over, with a reason; never left
 
 

@@ -87,6 +87,14 @@ class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out 
         self.stream = stream
 
 
+class MetRecording(Exception):  # noqa: N818 - not an error: what was asked for is no broadcast
+    """The engine says that this is a recording: each viewer plays it apart."""
+
+    def __init__(self, playback: Playback) -> None:
+        super().__init__(playback.key)
+        self.playback = playback
+
+
 class Stream:
     """One broadcast. Fields are written by the event loop only."""
 
@@ -153,8 +161,8 @@ class Stream:
     async def join(self, visitor: Visitor, delivery: Delivery = Delivery.MPEGTS) -> Client:
         """Wait until the stream delivers and register a client; its bytes begin with `attach`.
 
-        Raises AceProxyError with the start's reason, or MetAnother. Cancel-safe: the start goes on for the others. The
-        caller must see to `end_client` in the end.
+        Raises AceProxyError with the start's reason, MetAnother or MetRecording. Cancel-safe: the start goes on for the
+        others. The caller must see to `end_client` in the end.
         """
         self.waiting += 1
         self._interest_changed()
@@ -290,12 +298,12 @@ class Stream:
                 await self._recover(error)
                 error = None
         except MetAnother as met:
-            if not self._ready.done():
-                self._ready.set_exception(met)
-            if not self._told.done():
-                self._told.set_exception(met)
+            self._go_elsewhere(met)
             self.log.info("the same broadcast as %s", met.stream.stream_id)
             self.close(Reason.GAVE_WAY)
+        except MetRecording as met:
+            self._go_elsewhere(met)
+            self.close(Reason.RECORDING)
         except AceProxyError as error:
             self.close(error.reason, error.detail)
         except Exception:
@@ -303,6 +311,13 @@ class Stream:
             self.close(Reason.INTERNAL)
         finally:
             self.supply.close()
+
+    def _go_elsewhere(self, met: MetAnother | MetRecording) -> None:
+        """Send whoever waits for the start to where it is to be had."""
+        if not self._ready.done():
+            self._ready.set_exception(met)
+        if not self._told.done():
+            self._told.set_exception(met)
 
     async def _start(self) -> AceProxyError | None:
         """Bring the stream from `starting` to `live`; returns why its source has ended already, if it has."""
@@ -343,7 +358,12 @@ class Stream:
     # --- Consumer ---
 
     def playback_started(self, playback: Playback) -> None:
-        """Hear of a playback that was started. One by other digits or another link has yet to prove itself."""
+        """Hear of a playback that was started. One by other digits or another link has yet to prove itself.
+
+        Raises MetRecording, unless clients have been served already.
+        """
+        if playback.is_live is False and self.state is State.STARTING:
+            raise MetRecording(playback)
         if not self._told.done() and playback.key == self.link.key:
             self._told.set_result(playback)
 

@@ -11,6 +11,7 @@ import re
 
 from aceproxy.engine.messages import KILOBYTE_BITS, Stat
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.recording import Recording
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 
@@ -81,29 +82,58 @@ def stat_response(stream: Stream, now: float, *, session_id: str, is_live: int, 
         "uploaded": stat.uploaded_bytes or 0,
         "total_progress": stat.total_progress or 0,
         "is_live": is_live,
-        "is_encrypted": 0,
         "infohash": stream.infohash or stream.link.digest,
         "playback_session_id": session_id,
         "client_session_id": number,
-        "selected_file_index": -1 if is_live else stream.link.index,
-        "selected_stream_index": 0,
-        "stream_status": -1,
-        "manifest_access_mode": -1,
-        "debug_level": 0,
-        "network_monitor_status": 0,
-        "network_monitor_started": False,
-        "disk_cache_stats": {
-            "avail": 0,
-            "disk_cache_limit": 0,
-            "inactive_inuse": 0,
-            "active_inuse": stream.ring.held_bytes,
-        },
+        "selected_file_index": -1,
+        **_constants(stream.ring.held_bytes),
     }
     if not delivers:
         answer["progress"] = stat.progress or 0
     elif (livepos := _livepos(stat)) is not None:
         answer["livepos"] = livepos
     return answer
+
+
+def recording_response(
+    recording: Recording | None, *, session_id: str, infohash: str, index: int, number: int
+) -> dict[str, object]:
+    """The response of stat (§5) for a session of a recording; None: nothing was asked of an engine yet.
+
+    It says `dl` from the beginning: a playback is started by asking for the media, which then waits for it.
+    """
+    stat = (recording.stat if recording is not None else None) or Stat("dl")
+    sent = recording.sent_bytes if recording is not None else 0
+    downloaded = stat.downloaded_bytes if stat.downloaded_bytes is not None else sent // PIECE_BYTES * PIECE_BYTES
+    return {
+        "status": "dl",
+        "peers": stat.peers or 0,
+        "speed_down": (stat.speed_down_bps or 0) // KILOBYTE_BITS,
+        "speed_up": (stat.speed_up_bps or 0) // KILOBYTE_BITS,
+        "downloaded": downloaded,
+        "uploaded": stat.uploaded_bytes or 0,
+        "total_progress": stat.total_progress or 0,
+        "is_live": 0,
+        "infohash": infohash,
+        "playback_session_id": session_id,
+        "client_session_id": number,
+        "selected_file_index": index,
+        **_constants(0),
+    }
+
+
+def _constants(held_bytes: int) -> dict[str, object]:
+    """The fields of stat in which there is nothing to tell."""
+    return {
+        "is_encrypted": 0,
+        "selected_stream_index": 0,
+        "stream_status": -1,
+        "manifest_access_mode": -1,
+        "debug_level": 0,
+        "network_monitor_status": 0,
+        "network_monitor_started": False,
+        "disk_cache_stats": {"avail": 0, "disk_cache_limit": 0, "inactive_inuse": 0, "active_inuse": held_bytes},
+    }
 
 
 def _livepos(stat: Stat) -> dict[str, str] | None:

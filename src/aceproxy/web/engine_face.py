@@ -7,24 +7,36 @@ import asyncio
 from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.recordings import Recordings
 from aceproxy.web.answers import json_answer, json_body
-from aceproxy.web.callers import caller_of
-from aceproxy.web.engine_answers import UNKNOWN_SESSION, dumped, failure, stat_response, success, words_for
+from aceproxy.web.engine_answers import (
+    UNKNOWN_SESSION,
+    dumped,
+    failure,
+    recording_response,
+    stat_response,
+    success,
+    words_for,
+)
+from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.models import Sessions
 from aceproxy.web.playback_sessions import IDLE_LIMIT_S, PlaybackSession, PlaybackSessions
 from aceproxy.web.streaming import MEDIA_HEADERS, StreamRoutes
 
 EVENT_WAIT_S = 15.0  # of a long poll; clients cut it at about that themselves
 POLLS_LIMIT = 4  # long polls of one session at a time; further ones are answered at once
-HIDDEN = {"address": "hidden", "agent": ""}
 PLACE = "{infohash:[0-9a-fA-F]{40}}/{key:[0-9a-f]{1,64}}"
 
 
 class EngineFaceRoutes:
     """Routes of playback sessions, and the list of sessions."""
 
-    def __init__(self, sessions: PlaybackSessions, streams: StreamRoutes) -> None:
+    def __init__(
+        self, sessions: PlaybackSessions, streams: StreamRoutes, hls: HlsRoutes, recordings: Recordings
+    ) -> None:
         self._sessions = sessions
+        self._hls = hls
+        self._recordings = recordings
         self._streams = streams
         self._polls: dict[PlaybackSession, int] = {}
 
@@ -33,6 +45,7 @@ class EngineFaceRoutes:
         router = app.router
         router.add_get(f"/ace/r/{PLACE}", self.media, allow_head=False)
         router.add_head(f"/ace/r/{PLACE}", self.head_media)
+        router.add_get(f"/ace/m/{PLACE}.m3u8", self.media_list, allow_head=False)
         router.add_get(f"/ace/stat/{PLACE}", self.stat)
         router.add_get(f"/ace/cmd/{PLACE}", self.command, allow_head=False)
         router.add_get(f"/ace/event/{PLACE}", self.events, allow_head=False)
@@ -45,10 +58,19 @@ class EngineFaceRoutes:
 
     async def head_media(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send."""
-        self._of_media(request).touch()
+        session = self._of_media(request)
+        session.touch()
+        if session.is_recording:
+            return await self._streams.head(session.link)
         response = web.Response(headers=MEDIA_HEADERS)
         response.force_close()
         return response
+
+    async def media_list(self, request: web.Request) -> web.StreamResponse:
+        """The session's list, for players that started with a manifest."""
+        session = self._of_media(request)
+        session.touch()
+        return await self._hls.session_list(request, session)
 
     async def stat(self, request: web.Request) -> web.Response:
         """How the session's stream does, from values at hand."""
@@ -57,8 +79,10 @@ class EngineFaceRoutes:
             return _failed(UNKNOWN_SESSION)
         if request.query.get("skip_player_activity") != "1":
             session.touch()
-        if session.stream is None:
+        if session.is_over:
             return _failed(_failure_words(session))
+        if session.stream is None:
+            return json_body(dumped(success(self._recording_stat(session))))
         now = asyncio.get_running_loop().time()
         return json_body(
             dumped(
@@ -83,8 +107,11 @@ class EngineFaceRoutes:
         method = request.query.get("method", "")
         if method == "stop":
             self._sessions.end(session)
+            self._hls.leave(session)
+            if session.is_recording:
+                self._recordings.end_viewer(session.key, session.link)
             return _ok()
-        if method == "liveseek":
+        if method == "liveseek" and not session.is_recording:
             if request.query.get("pos", "-1") != "-1":
                 return _failed("liveseek is not possible here: the broadcast is shared with other players")
             session.tell("live_changed", is_live=1)
@@ -120,18 +147,23 @@ class EngineFaceRoutes:
             if not session.events:
                 session.news.clear()
             return json_body(dumped(success(event)))
-        if session.ended or session.stream is None:
+        if session.is_over:
             return _failed(_failure_words(session))
         return json_body(dumped(success(None)))
 
-    async def list_sessions(self, request: web.Request) -> web.Response:
-        """All playback sessions; who the others are is for the admin to know."""
-        caller = caller_of(request)
-        sessions = [
-            one if caller.is_admin or one.address == caller.address else one.model_copy(update=HIDDEN)
-            for one in self._sessions.snapshot()
-        ]
-        return json_answer(Sessions(sessions=sessions))
+    async def list_sessions(self, _request: web.Request) -> web.Response:
+        """All playback sessions."""
+        return json_answer(Sessions(sessions=self._sessions.snapshot()))
+
+    def _recording_stat(self, session: PlaybackSession) -> dict[str, object]:
+        own = self._recordings.of_viewer(session.key, session.link)
+        return recording_response(
+            own[-1] if own else None,
+            session_id=session.session_id,
+            infohash=session.infohash,
+            index=session.link.index,
+            number=session.client_session_id,
+        )
 
     def _find(self, request: web.Request) -> PlaybackSession | None:
         return self._sessions.find(request.match_info["key"], request.match_info["infohash"])
@@ -141,14 +173,14 @@ class EngineFaceRoutes:
         session = self._find(request)
         if session is None:
             raise AceProxyError(Reason.SESSION_UNKNOWN)
-        if session.stream is None:
+        if session.is_over:
             raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
         return session
 
 
 async def _wait_news(session: PlaybackSession) -> None:
-    if session.stream is None:
-        return  # it is over: no more news than what is there
+    if session.is_over:
+        return  # no more news than what is there
     try:
         async with asyncio.timeout(EVENT_WAIT_S):
             await session.news.wait()

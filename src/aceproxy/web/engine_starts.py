@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query
-from aceproxy.errors import AceProxyError
+from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.recording import Facts
+from aceproxy.streams.recordings import Recordings
+from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.answers import json_body
 from aceproxy.web.engine_answers import dumped, failure, success, words_for
 from aceproxy.web.own_urls import OwnUrls
@@ -28,6 +30,15 @@ log = logging.getLogger(__name__)
 
 PID_LIMIT = 128  # characters of a pid that tell players apart
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What an engine has said a link is; without a stream it is a recording."""
+
+    stream: Stream | None
+    infohash: str
+    is_live: int
 
 
 class _Interest:
@@ -45,8 +56,11 @@ def wants_session(request: web.Request) -> bool:
 class EngineStarts:
     """Makes playback sessions."""
 
-    def __init__(self, hub: Hub, settings: Settings, sessions: PlaybackSessions, urls: OwnUrls) -> None:
+    def __init__(
+        self, hub: Hub, recordings: Recordings, settings: Settings, sessions: PlaybackSessions, urls: OwnUrls
+    ) -> None:
         self._hub = hub
+        self._recordings = recordings
         self._settings = settings
         self._sessions = sessions
         self._urls = urls
@@ -73,52 +87,59 @@ class EngineStarts:
         link = link_from_query(query)
         check_url_host(link, self._settings.url_hosts)
         params = engine_params(query)
+        if (facts := self._recordings.facts(link)) is not None:
+            return self._session(request, output, link, params, _Told(None, facts.infohash or link.digest, 0))
         stream = self._hub.find_or_start(link, params)
         interest = _Interest()
         while True:
             stream.hold(interest)
             try:
                 playback = await stream.wait_told()
-                return self._session(request, output, stream, link, params, playback)
+                live = -1 if playback.is_live is None else int(playback.is_live)
+                told = _Told(stream, stream.infohash or link.digest, live)
+                return self._session(request, output, link, params, told)
             except MetAnother as met:
                 stream = met.stream
+            except MetRecording as met:
+                self._recordings.learn(link, Facts(met.playback.infohash))
+                told = _Told(None, met.playback.infohash or link.digest, 0)
+                return self._session(request, output, link, params, told)
             finally:
                 stream.release(interest)
 
     def _session(
-        self,
-        request: web.Request,
-        output: Output,
-        stream: Stream,
-        link: Link,
-        params: dict[str, str],
-        playback: Playback,
+        self, request: web.Request, output: Output, link: Link, params: dict[str, str], told: _Told
     ) -> PlaybackSession:
         pid = request.query.get("pid", request.query.get("sid"))
         visitor = visitor_of(request)
         key = self._sessions.key_of(visitor.address, pid[:PID_LIMIT] if pid is not None else None)
-        infohash = stream.infohash or link.digest
-        known = self._sessions.find(key, infohash)
-        if known is not None and known.stream is stream and known.output == output:
+        stream, is_recording = told.stream, told.stream is None
+        if is_recording and output == "hls":
+            raise AceProxyError(Reason.RECORDING)
+        known = self._sessions.find(key, told.infohash)
+        same = known is not None and not known.is_over and known.stream is stream and known.link.index == link.index
+        if known is not None and same and known.output == output:
             known.touch()
             return known
         number = request.query.get("client_session_id", "")
         session = PlaybackSession(
             key=key,
-            infohash=infohash,
+            infohash=told.infohash,
             session_id=secrets.token_hex(20),
             link=link,
             output=output,
             address=visitor.address,
             agent=visitor.agent,
             client_session_id=int(number) if _NUMBER.fullmatch(number) else -1,
-            is_live=-1 if playback.is_live is None else int(playback.is_live),
+            is_live=told.is_live,
+            is_recording=is_recording,
             params=params,
             stream=stream,
         )
         self._sessions.add(session)
-        stream.hold(session)
-        stream.log.info("playback session for %s (%s)", visitor.address, visitor.agent or "no agent")
+        if stream is not None:
+            stream.hold(session)
+        log.info("playback session of %s for %s (%s)", link.label, visitor.address, visitor.agent or "no agent")
         return session
 
     def _url(self, request: web.Request, session: PlaybackSession) -> str:

@@ -24,6 +24,8 @@ from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.stream import Stream
 from aceproxy.web.answers import error_answer
+from aceproxy.web.engine_starts import EngineStarts, wants_session
+from aceproxy.web.playback_sessions import PlaybackSession
 from aceproxy.web.segments import asked_span, send_segment
 from aceproxy.web.visitors import visitor_of
 
@@ -68,8 +70,9 @@ def _refusal(error: AceProxyError) -> web.Response:
 class HlsRoutes:
     """`/ace/manifest.m3u8` and everything below `/hls/`."""
 
-    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings) -> None:
+    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings, starts: EngineStarts) -> None:
         self._hub = hub
+        self._starts = starts
         self._desk = desk
         self._settings = settings
 
@@ -101,7 +104,9 @@ class HlsRoutes:
 
     @for_any_origin
     async def manifest(self, request: web.Request) -> web.StreamResponse:
-        """A viewer's list, by a link of any form."""
+        """A viewer's list, by a link of any form, or a playback session if that is what is asked for."""
+        if wants_session(request):
+            return await self._starts.start(request, "hls")
         return await self.answer_list(request, self._finder(request))
 
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
@@ -112,6 +117,21 @@ class HlsRoutes:
             return await self.answer_list(request, lambda: self._hub.find_or_start(link, params))
         except AceProxyError as error:
             return _refusal(error)
+
+    async def session_list(self, request: web.Request, session: PlaybackSession) -> web.StreamResponse:
+        """The list of a playback session, which is its viewer. Raises AceProxyError."""
+        stream = session.stream
+        if stream is None:
+            raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
+        try:
+            shown = await self._desk.watch(session.session_id, lambda: stream, visitor_of(request))
+        except AceProxyError as error:
+            return _refusal(error)
+        return self._media(request, shown, is_shared=False)
+
+    def leave(self, session: PlaybackSession) -> None:
+        """End the viewer that a playback session is."""
+        self._desk.leave(session.session_id)
 
     @for_any_origin
     async def index(self, request: web.Request) -> web.StreamResponse:

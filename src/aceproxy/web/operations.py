@@ -53,6 +53,7 @@ PATH_PARAMETERS = {
     "client_id": "A client, as the stream's list of clients tells it.",
     "label": "An engine, by its label.",
     "id": "A past stream, by its number.",
+    "recording_id": "A viewer's playback of a recording, as the list of recordings tells it.",
     "token_id": "A player's token, by its id.",
 }
 
@@ -141,6 +142,26 @@ OPERATIONS: dict[str, Operation] = {
         errors=(Reason.BAD_PARAMETER, Reason.INTERNAL),
     ),
     "GET /api/aceproxy/sessions": Operation("streams", models.Sessions),
+    "GET /api/aceproxy/recordings": Operation("recordings", models.RecordingList),
+    "DELETE /api/aceproxy/recordings/{recording_id}": Operation(
+        "recordings", models.RecordingEnded, errors=(Reason.CLIENT_NOT_FOUND,)
+    ),
+    "GET /api/aceproxy/files": Operation(
+        "recordings",
+        models.Files,
+        parameters=_LINK,
+        errors=(
+            Reason.BAD_LINK,
+            Reason.TWO_LINKS,
+            Reason.NO_LINK,
+            Reason.URL_HOST_REFUSED,
+            Reason.CONTENT_NOT_FOUND,
+            Reason.ENGINE_UNREACHABLE,
+            Reason.ENGINE_TIMEOUT,
+            Reason.ENGINE_ERROR,
+            Reason.TOO_MANY_CLIENTS,
+        ),
+    ),
     "GET /api/session": Operation("signing in", models.SessionAnswer),
     "POST /api/session": Operation(
         "signing in",

@@ -32,7 +32,8 @@ Event = dict[str, object]
 class PlaybackSession:
     """One player's session. `infohash` is what stands in its URLs; `active_at` is monotonic.
 
-    `stream` is None once it is over; `failure` then says why, if it was not the player's own wish.
+    `stream` is None once it is over, and for a recording, which has none; `failure` then says why, if it was not the
+    player's own wish.
     """
 
     key: str
@@ -45,6 +46,7 @@ class PlaybackSession:
     client_session_id: int
     is_live: int
     params: dict[str, str]
+    is_recording: bool = False
     stream: Stream | None = None
     failure: AceProxyError | None = None
     readers: dict[object, Callable[[Reason], None]] = field(default_factory=dict)
@@ -55,6 +57,11 @@ class PlaybackSession:
     idle_limit_s: float = IDLE_LIMIT_S
     active_at: float = field(default_factory=time.monotonic)
     started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to be played through it any more."""
+        return self.ended or (self.stream is None and not self.is_recording)
 
     def touch(self) -> None:
         """Take note that the player is there."""

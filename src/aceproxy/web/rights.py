@@ -48,6 +48,7 @@ RIGHTS: dict[str, Right] = {
     "GET /stream/{link}": Right.PLAY,
     # playback sessions: the key in the address was given to whoever had the right to start, and nobody can guess it
     "GET /ace/r/{infohash}/{key}": Right.PUBLIC,
+    "GET /ace/m/{infohash}/{key}.m3u8": Right.PUBLIC,
     "GET /ace/stat/{infohash}/{key}": Right.PUBLIC,
     "GET /ace/cmd/{infohash}/{key}": Right.PUBLIC,
     "GET /ace/event/{infohash}/{key}": Right.PUBLIC,
@@ -72,6 +73,8 @@ RIGHTS: dict[str, Right] = {
     "GET /api/events": Right.VIEW,
     "GET /api/logs/tail": Right.VIEW,
     "GET /api/aceproxy/sessions": Right.VIEW,
+    "GET /api/aceproxy/recordings": Right.VIEW,
+    "GET /api/aceproxy/files": Right.VIEW,
     "GET /api/aceproxy/stats": Right.VIEW,
     "GET /api/aceproxy/streams": Right.VIEW,
     "GET /api/aceproxy/streams/{key}": Right.VIEW,
@@ -89,6 +92,7 @@ RIGHTS: dict[str, Right] = {
     "DELETE /api/aceproxy/engines/{label}": Right.ADMIN,
     "POST /api/aceproxy/engines/{label}/drain": Right.ADMIN,
     "POST /api/aceproxy/engines/{label}/undrain": Right.ADMIN,
+    "DELETE /api/aceproxy/recordings/{recording_id}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}/clients/{client_id}": Right.ADMIN,
 }
 

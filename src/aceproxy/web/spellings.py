@@ -53,7 +53,7 @@ class SpellingRoutes:
         link, as_list = _read(request)
         if as_list:
             raise AceProxyError(Reason.NOT_FOUND)
-        return self._streams.head(link)
+        return await self._streams.head(link)
 
 
 def _read(request: web.Request) -> tuple[Link, bool]:

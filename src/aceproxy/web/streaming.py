@@ -8,6 +8,7 @@ delimited by the end of the connection: no chunks, no length.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from functools import partial
@@ -20,10 +21,15 @@ from aceproxy.settings import Settings
 from aceproxy.streams.client import Client, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.outlet import Outlet
-from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.recording import Facts, NotARecording
+from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.engine_starts import EngineStarts, wants_session
+from aceproxy.web.files import FileLists
 from aceproxy.web.playback_sessions import PlaybackSession, PlaybackSessions
+from aceproxy.web.recordings import RecordingServer
 from aceproxy.web.visitors import visitor_of
+
+log = logging.getLogger(__name__)
 
 FLUSH_POLL_S = 0.01
 FLUSH_LIMIT_S = 10.0  # for the headers to leave; a socket that takes no headers takes no stream
@@ -45,10 +51,14 @@ class MediaResponse(web.StreamResponse):
 class StreamRoutes:
     """The routes that deliver media."""
 
-    def __init__(self, hub: Hub, settings: Settings, starts: EngineStarts) -> None:
+    def __init__(
+        self, hub: Hub, settings: Settings, starts: EngineStarts, vod: RecordingServer, files: FileLists
+    ) -> None:
         self._hub = hub
         self._settings = settings
         self._starts = starts
+        self._vod = vod
+        self._files = files
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -60,11 +70,17 @@ class StreamRoutes:
         """Tell what a GET would send, and start nothing."""
         link = self._link(request)
         self._fallbacks(request, link)
-        return self.head(link)
+        return await self.head(link)
 
-    def head(self, link: Link) -> web.StreamResponse:
+    async def head(self, link: Link) -> web.StreamResponse:
         """Tell what playing a link would send. Raises AceProxyError for a link that is not allowed."""
         check_url_host(link, self._settings.url_hosts)
+        if self._hub.find(link) is None:
+            facts = self._vod.recordings.facts(link)
+            if facts is None or facts.size_bytes is None:
+                facts = await self._files.facts(link)
+            if facts is not None and facts.size_bytes is not None:
+                return self._vod.head(link, facts)
         response = web.Response(headers=MEDIA_HEADERS)
         response.force_close()
         return response
@@ -76,17 +92,28 @@ class StreamRoutes:
         return await self.play(request, self._link(request))
 
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
-        """Join a broadcast, starting it if need be, and stay until the client or the stream ends."""
+        """Play a broadcast or a recording, and stay until the client or what it plays ends."""
         check_url_host(link, self._settings.url_hosts)
+        if self._vod.recordings.facts(link) is not None:
+            try:
+                return await self._vod.play(request, link)
+            except NotARecording:
+                log.info("%s is not a recording any more", link.label)
         params = engine_params(list(request.query.items()))
         stream = self._hub.find_or_start(link, params, self._fallbacks(request, link))
-        stream, client = await self._join(stream, visitor_of(request))
+        try:
+            stream, client = await self._join(stream, visitor_of(request))
+        except MetRecording as met:
+            self._vod.recordings.learn(link, Facts(met.playback.infohash))
+            return await self._vod.play(request, link)
         return await self._serve(request, stream, client)
 
     async def play_session(
         self, request: web.Request, session: PlaybackSession, sessions: PlaybackSessions
     ) -> web.StreamResponse:
-        """Play the stream of a session; the reader ends with the session."""
+        """Play what a session is about; the reader ends with the session."""
+        if session.is_recording:
+            return await self._play_recording(request, session, sessions)
         if session.stream is None:
             raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
         waiting = asyncio.current_task()
@@ -105,6 +132,18 @@ class StreamRoutes:
             return await self._serve(request, stream, client)
         finally:
             sessions.reader_left(session, client)
+
+    async def _play_recording(
+        self, request: web.Request, session: PlaybackSession, sessions: PlaybackSessions
+    ) -> web.StreamResponse:
+        reader = object()
+        sessions.add_reader(session, reader, lambda _: self._vod.recordings.end_viewer(session.key, session.link))
+        try:
+            return await self._vod.play(request, session.link, session.key)
+        except NotARecording:
+            raise AceProxyError(Reason.SESSION_UNKNOWN) from None
+        finally:
+            sessions.reader_left(session, reader)
 
     async def _serve(self, request: web.Request, stream: Stream, client: Client) -> web.StreamResponse:
         """Deliver to a client that has joined."""

@@ -1,0 +1,313 @@
+"""A recording (`is_live` 0) for one viewer: a playback of its own, of which parts are read one after another.
+
+Engines play a file to each player apart and deliver any part of it by HTTP ranges (engine-api §4.1). So nothing is
+shared here and nothing goes through a ring: what the engine sends is handed on, and what the viewer does not take the
+engine keeps. A player that seeks closes its request and makes another: the playback is kept for a while and read from
+there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+
+from aceproxy.engine.api import Playback
+from aceproxy.engine.attempt import Attempt, PlaybackLostError
+from aceproxy.engine.handle import EngineHandle
+from aceproxy.engine.http_response import ResponseHead
+from aceproxy.engine.links import Link
+from aceproxy.engine.media import MediaEnd, MediaReader, RangeRefusedError
+from aceproxy.engine.messages import Stat
+from aceproxy.engine.opening import open_playback
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.client import Visitor
+from aceproxy.streams.relay import Relay
+from aceproxy.streams.source import ENGINE_FAULTS, Upstream
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_TYPE = re.compile(r"(?:video|audio)/[A-Za-z0-9.+-]{1,60}")
+PLAIN_TYPE = "application/octet-stream"
+
+
+class NotARecording(Exception):  # noqa: N818 - not an error: the broadcast turned out to be live
+    """The engine says that this is live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a recording. None where the engine has not told."""
+
+    infohash: str | None = None
+    size_bytes: int | None = None
+    content_type: str = PLAIN_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes that are wanted: from `first` to `last`, both included; None: from the beginning, to the end.
+
+    With `suffix` the last so many bytes are wanted, wherever they begin.
+    """
+
+    first: int | None = None
+    last: int | None = None
+    suffix: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is wanted, so that there is no need to ask for a part."""
+        return self.first is None and self.last is None and self.suffix is None
+
+    @property
+    def header(self) -> str:
+        """The Range header that asks for it (RFC 9110 §14.1.2); empty for everything."""
+        if self.suffix is not None:
+            return f"bytes=-{self.suffix}"
+        return "" if self.is_whole else f"bytes={self.first or 0}-{'' if self.last is None else self.last}"
+
+    def settled(self, size_bytes: int | None) -> Span:
+        """Return the same bytes of a file of this size, without going over its end. Raises RangeRefusedError."""
+        if size_bytes is None or self.is_whole:
+            return self
+        if self.suffix is not None:
+            if not self.suffix or not size_bytes:
+                raise RangeRefusedError(size_bytes)
+            return Span(max(0, size_bytes - self.suffix), size_bytes - 1)
+        if (self.first or 0) >= size_bytes:
+            raise RangeRefusedError(size_bytes)
+        return Span(self.first or 0, size_bytes - 1 if self.last is None else min(self.last, size_bytes - 1))
+
+
+class Recording:
+    """One viewer's playback of a recording. At most one `Reading` at a time; `reading` is it."""
+
+    def __init__(
+        self, upstream: Upstream, link: Link, params: Mapping[str, str], visitor: Visitor, make_way: Callable[[], bool]
+    ) -> None:
+        """Nothing is asked of an engine before a part is opened. `make_way` frees a slot that nobody uses."""
+        self.recording_id = secrets.token_hex(6)
+        self.link = link
+        self.visitor = visitor
+        self.facts = Facts()
+        self.stat: Stat | None = None
+        self.reading: Reading | None = None
+        self.is_opening = False  # taken for a request whose first bytes are not there yet
+        self.started_at = self.idle_at = time.monotonic()
+        self.sent_bytes = 0
+        self.position: int | None = None
+        self.closed = False
+        self._upstream = upstream
+        self._params = params
+        self._make_way = make_way
+        self._playback: Playback | None = None
+        self._handle: EngineHandle | None = None
+
+    @property
+    def engine_url(self) -> str | None:
+        """The engine that plays it."""
+        return self._handle.url if self._handle is not None else None
+
+    async def open(self, span: Span) -> Reading:
+        """Open a part; returns when its first bytes are there. The caller must `close` the reading.
+
+        Raises AceProxyError, RangeRefusedError, and NotARecording where the engine says it is live. Cancel-safe.
+        """
+        span = span.settled(self.facts.size_bytes)
+        relay, head = await self._open_relay(span)
+        try:
+            first, stop, self.facts = _told(head, span, self.facts)
+            return Reading(self, relay, first, stop, is_part=head.status == 206)
+        except BaseException:
+            relay.close()
+            raise
+
+    async def reopen(self, position: int) -> Relay:
+        """Open what comes from `position` on, after the engine broke off. Raises like `open`."""
+        relay, head = await self._open_relay(Span(position))
+        first, _, _ = _told(head, Span(position), self.facts)
+        if first != position:
+            relay.close()
+            raise AceProxyError(Reason.SOURCE_ENDED, "the engine cannot go on in the middle of the file")
+        return relay
+
+    def close(self) -> None:
+        """Let go of the engine; the playback is stopped in the background. Idempotent."""
+        self.closed = True
+        if self.reading is not None:
+            self.reading.cut()
+        self._drop(known=True)
+
+    async def _open_relay(self, span: Span) -> tuple[Relay, ResponseHead]:
+        if self.closed:
+            raise AceProxyError(Reason.STOPPED)
+        deadline_at = asyncio.get_running_loop().time() + self._upstream.settings.start_timeout_s
+        relay = Relay()
+        reader = await self._from_playback(span, relay, deadline_at)
+        if reader is None:
+            reader = await self._from_new_playback(span, relay, deadline_at)
+        relay.attach(reader)
+        return relay, reader.head
+
+    async def _from_playback(self, span: Span, relay: Relay, deadline_at: float) -> MediaReader | None:
+        """Read from the playback there is; None if there is none, or the engine has lost it."""
+        playback, handle = self._playback, self._handle
+        if playback is None or handle is None:
+            return None
+        attempt = Attempt(
+            handle.api, playback, relay, deadline_at=deadline_at, on_learnt=self._learn, byte_range=span.header
+        )
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                return await attempt.carry()
+        except PlaybackLostError as lost:
+            self._drop(known=lost.known)
+            return None
+        except TimeoutError:
+            raise attempt.verdict() or AceProxyError(Reason.START_TIMEOUT) from None
+
+    async def _from_new_playback(self, span: Span, relay: Relay, deadline_at: float) -> MediaReader:
+        """Start a playback on an engine that can, and read from it."""
+        failed: dict[str, AceProxyError] = {}
+        while True:
+            try:
+                handle = self._upstream.pool.choose(self.link, failed)
+            except AceProxyError as error:
+                if error.reason is Reason.AT_CAPACITY and self._make_way():
+                    continue
+                if failed:
+                    raise next(reversed(failed.values())) from None
+                raise
+            try:
+                opened = await open_playback(
+                    handle.api,
+                    self.link,
+                    self._params,
+                    relay,
+                    deadline_at=deadline_at,
+                    on_progress=lambda _: None,
+                    on_playback=_check_recording,
+                    stopper=self._upstream.stopper,
+                    byte_range=span.header,
+                )
+            except AceProxyError as error:
+                handle.note_failure(error)
+                handle.release()
+                if error.reason not in ENGINE_FAULTS:
+                    raise
+                failed[handle.url] = error
+                continue
+            except BaseException:
+                handle.release()
+                raise
+            handle.note_delivered()
+            self._handle, self._playback = handle, opened.playback
+            if self.closed:  # meanwhile
+                opened.reader.close()
+                self._drop(known=True)
+                raise AceProxyError(Reason.STOPPED)
+            self.facts = Facts(opened.playback.infohash, self.facts.size_bytes, self.facts.content_type)
+            return opened.reader
+
+    def _learn(self, stat: Stat | None, _words: str) -> None:
+        self.stat = stat or self.stat
+
+    def _drop(self, *, known: bool) -> None:
+        playback, self._playback = self._playback, None
+        handle, self._handle = self._handle, None
+        if playback is not None and known:
+            self._upstream.stopper.stop_nowait(playback)
+        elif playback is not None:
+            self._upstream.stopper.forget(playback)
+        if handle is not None:
+            handle.release()
+
+    @property
+    def silence_s(self) -> float:
+        """Silence of the engine after which it is asked anew."""
+        return self._upstream.settings.silence_s
+
+    async def recover(self, position: int) -> Relay:
+        """Open what comes from `position` on, again and again for `recover_s`. Raises the last failure."""
+        loop = asyncio.get_running_loop()
+        settings = self._upstream.settings
+        deadline_at, wait_s = loop.time() + settings.recover_s, settings.retry_first_s
+        while True:
+            try:
+                return await self.reopen(position)
+            except AceProxyError:
+                if self.closed or loop.time() + wait_s >= deadline_at:
+                    raise
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, 8 * settings.retry_first_s)
+
+
+class Reading:
+    """A part of a recording on its way to the viewer: bytes `first` up to `stop`, which is None if not known."""
+
+    def __init__(self, recording: Recording, relay: Relay, first: int, stop: int | None, *, is_part: bool) -> None:
+        self.recording = recording
+        self.first = first
+        self.stop = stop
+        self.is_part = is_part
+        self._relay = relay
+        recording.reading = self
+        recording.is_opening = False
+        recording.position = first
+
+    async def chunks(self) -> AsyncIterator[memoryview]:
+        """Give the bytes in order. What the engine breaks off is asked for anew, from where it ended.
+
+        Raises AceProxyError when it cannot be had. Cancel-safe.
+        """
+        position = self.first
+        while self.stop is None or position < self.stop:
+            chunk = await self._relay.next(self.recording.silence_s)
+            if chunk is None:
+                if self.stop is None and self._relay.end is MediaEnd.EOF:
+                    return
+                self._relay.close()
+                self._relay = await self.recording.recover(position)
+                continue
+            chunk = chunk if self.stop is None else chunk[: self.stop - position]
+            position += len(chunk)
+            self.recording.position = position
+            self.recording.sent_bytes += len(chunk)
+            yield chunk
+
+    def cut(self) -> None:
+        """End the bytes: whoever takes them gets STOPPED, as the playback is closed."""
+        self._relay.cut()
+
+    def close(self) -> None:
+        """Let go of the engine's connection; the playback stays for the viewer's next request."""
+        self._relay.close()
+        if self.recording.reading is self:
+            self.recording.reading = None
+            self.recording.idle_at = time.monotonic()
+
+
+def _check_recording(playback: Playback) -> None:
+    if playback.is_live is not False:
+        raise NotARecording
+
+
+def _told(head: ResponseHead, span: Span, known: Facts) -> tuple[int, int | None, Facts]:
+    """Return where a body begins, where it stops, and what its head tells of the file. Raises AceProxyError."""
+    content_type = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = content_type if _TYPE.fullmatch(content_type) else PLAIN_TYPE
+    if head.status != 206:
+        size = head.length
+        return 0, size, Facts(known.infohash, size, content_type)
+    found = _CONTENT_RANGE.fullmatch(head.headers.get("content-range", ""))
+    if found is None:
+        raise AceProxyError(Reason.ENGINE_ERROR, "a part of a file without its place")
+    first, stop = int(found[1]), int(found[2]) + 1
+    total = None if found[3] == "*" else int(found[3])
+    is_expected = span.suffix is not None or first == (span.first or 0)
+    if not is_expected or first >= stop or (total is not None and stop > total):
+        raise AceProxyError(Reason.ENGINE_ERROR, "another part of the file than was asked for")
+    return first, stop, Facts(known.infohash, total if total is not None else known.size_bytes, content_type)

@@ -1,0 +1,384 @@
+"""Recordings over HTTP, in one process with a simulated engine: ranges, viewers, playbacks, failures."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aceproxy.app import App
+from aceproxy.engine.media import RangeRefusedError
+from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
+from aceproxy.streams.recording import Span
+from aceproxy.web.recordings import read_span
+from tests.conftest import Answer, MakeApp, ask
+from tests.waiting import until
+
+Slow = Callable[..., Awaitable[Answer]]
+LONG_S = 400.0  # of a film of 288 MB, far more than sockets hold
+
+
+@pytest.fixture
+async def films(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """An engine with recordings only, but for one live channel."""
+    page = tmp_path / "page.html"
+    page.write_bytes(random.Random(7).randbytes(300_000))
+    contents = (
+        Content("Film", "light", live=False, duration_s=32),
+        Content("Series", live=False, files=(ContentFile("a.ts", "light", 16), ContentFile("b.mp4", "radio", 40))),
+        Content("Long", "clock", live=False, duration_s=LONG_S),
+        Content("Odd", live=False, files=(ContentFile("page.html", path=page),)),
+        Content("Live", "light"),
+    )
+    async with Simulator(SimulatorConfig.fast(contents=contents)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[Slow]:
+    """Opens recordings and leaves their bodies to be read; leaves them at the end of the test."""
+    opened: list[Answer] = []
+
+    async def start(app: App, target: str, headers: str = "") -> Answer:
+        answer = await ask(app, target, stream=True, headers=headers)
+        opened.append(answer)
+        assert answer.status == 200, answer.body
+        return answer
+
+    yield start
+    for answer in opened:
+        answer.close()
+
+
+def bytes_of(films: Simulator, number: int, index: int = 0) -> bytes:
+    """Return what a file consists of."""
+    file = films._engine.channels[films.contents[number].infohash].files[index]
+    return file.read(0, file.size_bytes)
+
+
+def link(films: Simulator, number: int = 0, extra: str = "") -> str:
+    """Return the address of a recording."""
+    return f"/ace/getstream?id={films.contents[number].content_id}{extra}"
+
+
+async def part(app: App, target: str, wanted: str, headers: str = "") -> Answer:
+    """Ask for a range."""
+    return await ask(app, target, headers=f"Range: {wanted}\r\n{headers}")
+
+
+def open_playbacks(films: Simulator) -> list[Any]:
+    """Return the playbacks that are not stopped."""
+    return [one for one in films.playbacks if one.stopped_at is None]
+
+
+async def test_a_recording_is_a_file_with_a_length(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    whole = bytes_of(films, 0)
+    answer = await ask(app, link(films))
+    assert answer.status == 200
+    assert answer.body == whole
+    assert answer.headers["content-length"] == str(len(whole))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["content-type"] == "video/mp2t"
+    assert app.hub.ended[0].reason == "recording"
+    assert app.hub.counters.streams_failed == 0
+    assert app.hub.counters.outbound_bytes == len(whole)
+
+
+async def test_ranges_are_those_that_were_asked_for(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    whole = bytes_of(films, 0)
+    size = len(whole)
+    for wanted, first, stop in (
+        ("bytes=0-0", 0, 1),
+        ("bytes=1000-1999", 1000, 2000),
+        (f"bytes={size - 1}-", size - 1, size),
+        ("bytes=-500", size - 500, size),
+        (f"bytes=-{size * 2}", 0, size),
+        (f"bytes=5-{size * 2}", 5, size),
+        ("Bytes = 7 - 9", 7, 10),
+    ):
+        answer = await part(app, link(films), wanted)
+        assert (wanted, answer.status) == (wanted, 206)
+        assert answer.headers["content-range"] == f"bytes {first}-{stop - 1}/{size}"
+        assert answer.headers["content-length"] == str(stop - first)
+        assert answer.body == whole[first:stop]
+    for ignored in ("bytes=5-1", "bytes=-", "bytes=a-b", "items=0-5", "bytes=0-1,5-9", "bytes=0-1 x"):
+        answer = await part(app, link(films), ignored)
+        assert (ignored, answer.status, len(answer.body)) == (ignored, 200, size)
+
+
+async def test_what_is_not_there_is_a_416(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    size = len(bytes_of(films, 0))
+    for _ in range(2):  # at first contact, when only the engine knows, and later
+        answer = await part(app, link(films), f"bytes={size}-")
+        assert (answer.status, answer.reason) == (416, "range_not_satisfiable")
+        assert answer.headers["content-range"] == f"bytes */{size}"
+    assert (await part(app, link(films), "bytes=-0")).status == 416
+    assert (await part(app, link(films), f"bytes={size - 1}-")).status == 206
+
+
+async def test_head_tells_the_length_and_starts_nothing(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    await until(lambda: app.pool.snapshot()[0].state == "up")
+    answer = await ask(app, link(films), "HEAD")
+    assert answer.status == 200
+    assert answer.headers["content-length"] == str(len(bytes_of(films, 0)))
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert films.playbacks == ()
+    first = await part(app, link(films), "bytes=0-9")
+    again = await ask(app, link(films), "HEAD", headers="Range: bytes=0-9\r\n")
+    assert (again.status, again.headers["content-length"]) == (200, answer.headers["content-length"])
+    assert again.headers["etag"] == answer.headers["etag"] == first.headers["etag"]
+    live = await ask(app, link(films, 4), "HEAD")
+    assert live.headers["accept-ranges"] == "none"
+    assert "content-length" not in live.headers
+
+
+async def test_if_range_gives_the_part_of_this_version_only(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    tag = (await part(app, link(films), "bytes=0-0")).headers["etag"]
+    assert (await part(app, link(films), "bytes=0-9", f"If-Range: {tag}\r\n")).status == 206
+    assert (await part(app, link(films), "bytes=0-9", 'If-Range: "other"\r\n')).status == 200
+    assert (await part(app, link(films), "bytes=0-9", "If-Range: Mon, 23 Nov 2026 00:00:00 GMT\r\n")).status == 200
+
+
+async def test_the_files_of_a_link_are_listed_and_play_by_index(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    await until(lambda: app.pool.snapshot()[0].state == "up")
+    series = films.contents[1]
+    listed = (await ask(app, f"/api/aceproxy/files?id={series.content_id}")).json
+    assert (listed["title"], listed["infohash"], listed["is_live"]) == ("Series", series.infohash, False)
+    assert [(one["index"], one["name"], one["mime"]) for one in listed["files"]] == [
+        (0, "a.ts", "video/mp2t"),
+        (1, "b.mp4", "video/mp4"),
+    ]
+    for file in listed["files"]:
+        answer = await ask(app, file["url"].removeprefix("http://test"))
+        assert answer.body == bytes_of(films, 1, file["index"])
+        assert len(answer.body) == file["size_bytes"]
+        assert answer.headers["content-type"] == file["mime"]
+    missing = await ask(app, link(films, 1, "&_idx=2"))
+    assert (missing.status, missing.reason) == (404, "content_not_found")
+    live = (await ask(app, f"/api/aceproxy/files?infohash={films.contents[4].infohash}")).json
+    assert (live["is_live"], [one["name"] for one in live["files"]]) == (True, ["Live"])
+    assert (await ask(app, "/api/aceproxy/files?id=" + "5" * 40)).reason == "content_not_found"
+    assert (await ask(app, "/api/aceproxy/files")).reason == "no_link"
+
+
+async def test_only_media_types_are_passed_on(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    answer = await ask(app, link(films, 3))
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.body == bytes_of(films, 3)
+
+
+async def test_a_player_that_seeks_keeps_its_playback_and_another_has_its_own(
+    films: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(engines=[films.url], recording_linger_s=0.4)
+    for first in (0, 700_000, 3000, 1_500_000, 99):
+        assert (await part(app, link(films), f"bytes={first}-{first + 9}")).status == 206
+    assert len(open_playbacks(films)) == 1
+    assert (await part(app, link(films), "bytes=0-9", "User-Agent: another\r\n")).status == 206
+    assert (await part(app, link(films, extra="&pid=x"), "bytes=0-9")).status == 206
+    listed = (await ask(app, "/api/aceproxy/recordings")).json["recordings"]
+    assert sorted((one["state"], one["sent_bytes"]) for one in listed) == [("idle", 10), ("idle", 10), ("idle", 50)]
+    assert len(open_playbacks(films)) == 3
+    await until(lambda: app.recordings.all == [])
+    await until(lambda: not open_playbacks(films) or films.active_playbacks == ())
+    assert all(engine.streams == 0 for engine in app.pool.snapshot())
+
+
+async def test_two_requests_of_one_player_at_once_are_both_served(
+    films: Simulator, make_app: MakeApp, slow: Slow
+) -> None:
+    app = await make_app(engines=[films.url])
+    whole = bytes_of(films, 2)
+    first = await slow(app, link(films, 2))
+    second = await part(app, link(films, 2), "bytes=-1000")
+    assert second.body == whole[-1000:]
+    assert await first.reader.readexactly(3_000_000) == whole[:3_000_000]
+    others = [await slow(app, link(films, 2)) for _ in range(3)]
+    refused = await ask(app, link(films, 2))
+    assert (refused.status, refused.reason) == (503, "too_many_clients")
+    for answer in (first, *others):
+        answer.close()
+
+
+async def test_the_engine_is_read_no_faster_than_the_viewer_reads(
+    films: Simulator, make_app: MakeApp, slow: Slow
+) -> None:
+    app = await make_app(engines=[films.url])
+    viewer = await slow(app, link(films, 2))
+    other = await slow(app, link(films, 2), "User-Agent: other\r\n")
+    await viewer.reader.readexactly(1_000_000)
+    (mine, _) = app.recordings.all
+
+    seen: list[list[int]] = [[]]
+
+    def held_up() -> bool:
+        """Whether the engine has sent nothing for the last fifty looks."""
+        seen.append([one.bytes_sent for one in open_playbacks(films)])
+        return len(seen) > 50 and seen[-50] == seen[-1] and min(seen[-1]) > 1_000_000
+
+    await until(held_up)
+    assert max(one.bytes_sent for one in open_playbacks(films)) < len(bytes_of(films, 2)) // 4
+    assert mine.position is not None
+    whole = await other.reader.readexactly(20_000_000)
+    assert whole == bytes_of(films, 2)[:20_000_000]
+    viewer.close()
+    await until(lambda: sorted(one.reading is None for one in app.recordings.all) == [False, True])
+    await other.reader.readexactly(1_000_000)
+    other.close()
+
+
+async def test_what_the_engine_breaks_off_goes_on_where_it_was(films: Simulator, make_app: MakeApp, slow: Slow) -> None:
+    app = await make_app(engines=[films.url], silence_s=0.5)
+    whole = bytes_of(films, 2)[:40_000_000]
+    viewer = await slow(app, link(films, 2))
+    received = bytearray()
+    for name in ("rst-after", "eof-after", "session-vanishes"):
+        films.set_fault(name, value="0.05", times=1)
+        goal = len(received) + 12_000_000
+        while len(received) < goal:
+            received += await asyncio.wait_for(viewer.reader.read(1 << 20), 10)
+        await until(lambda: not films.faults)
+    assert received == whole[: len(received)]
+    (recording,) = app.recordings.all
+    assert recording.reading is not None
+    viewer.close()
+    await until(lambda: recording.reading is None)
+
+
+async def test_a_recording_that_cannot_go_on_is_cut_and_not_ended(
+    films: Simulator, make_app: MakeApp, slow: Slow
+) -> None:
+    app = await make_app(engines=[films.url], recover_s=0.3, start_timeout_s=1)
+    viewer = await slow(app, link(films, 2))
+    await viewer.reader.readexactly(1_000_000)
+    await films.stop()
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(viewer.reader.readexactly(280_000_000), 20)
+    await until(lambda: all(one.reading is None for one in app.recordings.all))
+
+
+async def test_recordings_and_streams_give_way_to_each_other(films: Simulator, make_app: MakeApp, slow: Slow) -> None:
+    app = await make_app(engines=[films.url], engine_max_streams=1, linger_s=30, recording_linger_s=30)
+    assert (await part(app, link(films), "bytes=0-9")).status == 206
+    live = await ask(app, link(films, 4), stream=True)
+    assert live.status == 200
+    refused = await part(app, link(films), "bytes=0-9")
+    assert (refused.status, refused.reason) == (503, "at_capacity")
+    live.close()
+    await until(lambda: app.hub.streams[0].state == "lingering")
+    assert (await part(app, link(films), "bytes=0-9")).status == 206
+    assert app.hub.ended[0].reason == "gave_way"
+    viewer = await slow(app, link(films, 2))
+    busy = await ask(app, link(films, 4))
+    assert (busy.status, busy.reason) == (503, "at_capacity")
+    viewer.close()
+
+
+async def test_an_admin_ends_a_viewers_playback(films: Simulator, make_app: MakeApp, slow: Slow) -> None:
+    app = await make_app(engines=[films.url])
+    viewer = await slow(app, link(films, 2))
+    (listed,) = (await ask(app, "/api/aceproxy/recordings")).json["recordings"]
+    assert (listed["state"], listed["address"]) == ("reading", "127.0.0.1")
+    (seen,) = (await ask(app, "/api/aceproxy/recordings", address="127.0.0.2")).json["recordings"]
+    assert seen["address"].startswith("hidden-")
+    target = f"/api/aceproxy/recordings/{listed['recording_id']}"
+    assert (await ask(app, target, "DELETE", admin=False)).reason == "sign_in_needed"
+    answer = await ask(app, target, "DELETE")
+    assert answer.json == {"ended": True, "recording_id": listed["recording_id"]}
+    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(viewer.reader.readexactly(280_000_000), 20)
+    await until(lambda: films.active_playbacks == ())
+    assert (await ask(app, target, "DELETE")).reason == "client_not_found"
+
+
+async def test_a_viewer_that_takes_nothing_for_too_long_is_cut(films: Simulator, make_app: MakeApp, slow: Slow) -> None:
+    app = await make_app(engines=[films.url], recording_pause_s=0.3, recording_linger_s=0.1)
+    await slow(app, link(films, 2))
+    await until(lambda: app.recordings.all == [])
+
+
+async def test_a_session_of_a_recording(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    start = link(films, extra="&format=json&pid=p")
+    session = (await ask(app, start)).json["response"]
+    assert (session["is_live"], session["infohash"]) == (0, films.contents[0].infohash)
+    assert (await ask(app, start)).json["response"] == session  # it is known to be a recording now
+    media = session["playback_url"].removeprefix("http://test")
+    stat = session["stat_url"].removeprefix("http://test")
+    told = (await ask(app, stat)).json["response"]
+    assert (told["status"], told["is_live"], told["selected_file_index"]) == ("dl", 0, 0)
+    whole = bytes_of(films, 0)
+    answer = await part(app, media, "bytes=5-8")
+    assert (answer.status, answer.body) == (206, whole[5:9])
+    assert (await ask(app, media, "HEAD")).headers["content-length"] == str(len(whole))
+    command = session["command_url"].removeprefix("http://test")
+    assert (await ask(app, f"{command}?method=stop")).json["response"] == "ok"
+    await until(lambda: films.active_playbacks == ())
+    assert (await part(app, media, "bytes=5-8")).reason == "session_unknown"
+
+
+async def test_a_recording_through_two_proxies(films: Simulator, make_app: MakeApp) -> None:
+    first = await make_app(engines=[films.url])
+    await until(lambda: first.pool.snapshot()[0].state == "up")
+    second = await make_app(engines=[f"http://127.0.0.1:{first.port}"], recording_linger_s=0.2)
+    await until(lambda: second.pool.snapshot()[0].state == "up")
+    whole = bytes_of(films, 0)
+    assert (await ask(second, link(films))).body == whole
+    assert (await part(second, link(films), "bytes=500000-500099")).body == whole[500_000:500_100]
+    assert (await part(second, link(films), f"bytes={len(whole)}-")).status == 416
+    assert len(open_playbacks(films)) == 1
+    await until(lambda: len(first.sessions) == 0)
+    await until(lambda: films.active_playbacks == ())
+
+
+async def test_what_was_a_recording_and_is_live_now_plays_live(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    from aceproxy.engine.links import parse_link
+    from aceproxy.streams.recording import Facts
+
+    app.recordings.learn(parse_link(films.contents[4].content_id), Facts())
+    answer = await ask(app, link(films, 4), stream=True)
+    assert (answer.status, answer.headers["accept-ranges"]) == (200, "none")
+    assert (await answer.reader.readexactly(188))[0] == 0x47
+    assert app.recordings.all == []
+    answer.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "span"),
+    [
+        ("bytes=0-", Span(0)),
+        ("bytes=3-4", Span(3, 4)),
+        ("bytes=-7", Span(suffix=7)),
+        ("", Span()),
+        ("bytes=4-3", Span()),
+        ("bytes=1-2,3-4", Span()),
+        ("bytes=" + "9" * 19 + "-", Span()),
+    ],
+)
+def test_range_headers_are_read_strictly(header: str, span: Span) -> None:
+    assert read_span(header) == span
+
+
+def test_a_span_is_cut_to_the_file() -> None:
+    assert Span().settled(10) == Span()
+    assert Span(2).settled(10) == Span(2, 9)
+    assert Span(2, 99).settled(10) == Span(2, 9)
+    assert Span(suffix=3).settled(10) == Span(7, 9)
+    assert Span(suffix=30).settled(10) == Span(0, 9)
+    assert Span(2).settled(None) == Span(2)
+    for bad in (Span(10), Span(suffix=0)):
+        with pytest.raises(RangeRefusedError):
+            bad.settled(10)
