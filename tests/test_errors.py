@@ -12,6 +12,7 @@ ENDS_OF_CLIENTS = {
     Reason.CLIENT_LEFT,
     Reason.STALLED_CLIENT,
     Reason.KICKED,
+    Reason.TOKEN_REVOKED,
     Reason.CLIENT_SILENT,
     Reason.PLAYER_STOPPED,
 }

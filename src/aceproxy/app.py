@@ -58,6 +58,7 @@ from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
+from aceproxy.web.token_routes import TokenRoutes
 from aceproxy.web.watch import WatchRoutes
 
 STORE_FILE = "aceproxy.db"  # in state_dir
@@ -153,6 +154,7 @@ class App:
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 SessionRoutes(self.credentials),
+                TokenRoutes(self.credentials, self.hub, self.sessions),
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
                 MetricRoutes(figures, self.logs, self.listeners, delay, settings),

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     NOT_ALLOWED = "not_allowed"
     BAD_CREDENTIALS = "bad_credentials"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TOKEN_NEEDED = "token_needed"
+    TOKEN_NOT_FOUND = "token_not_found"
     HOST_REFUSED = "host_refused"
     CROSS_SITE = "cross_site"
     SESSION_UNKNOWN = "session_unknown"
@@ -64,6 +66,8 @@ class Reason(StrEnum):
     NOT_MPEGTS = "not_mpegts"
     AT_CAPACITY = "at_capacity"
     TOO_MANY_CLIENTS = "too_many_clients"
+    TOO_MANY_FOR_ADDRESS = "too_many_for_address"
+    TOO_MANY_FOR_TOKEN = "too_many_for_token"
     TOO_MANY_LISTENERS = "too_many_listeners"
     STORE_UNAVAILABLE = "store_unavailable"
     # an end after a start that succeeded
@@ -85,6 +89,7 @@ class Reason(StrEnum):
     CLIENT_LEFT = "client_left"
     STALLED_CLIENT = "stalled_client"
     KICKED = "kicked"
+    TOKEN_REVOKED = "token_revoked"
     PLAYER_STOPPED = "player_stopped"
     CLIENT_SILENT = "client_silent"
 
@@ -134,6 +139,10 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.NOT_ALLOWED: ReasonRow(403, Fault.CLIENT, "Whoever is signed in here may not do this."),
     Reason.BAD_CREDENTIALS: ReasonRow(401, Fault.CLIENT, "The password, secret or token is not right."),
     Reason.TOO_MANY_ATTEMPTS: ReasonRow(429, Fault.CLIENT, "Too many sign-ins failed; wait before the next one."),
+    Reason.TOKEN_NEEDED: ReasonRow(
+        401, Fault.CLIENT, "Streams play only with a player's token here (require_token): ?token=… in the address."
+    ),
+    Reason.TOKEN_NOT_FOUND: ReasonRow(404, Fault.CLIENT, "There is no such token."),
     Reason.HOST_REFUSED: ReasonRow(
         421,
         Fault.CLIENT,
@@ -193,6 +202,10 @@ REASONS: dict[Reason, ReasonRow] = {
         15,
     ),
     Reason.TOO_MANY_CLIENTS: ReasonRow(503, Fault.PROXY, "The limit of clients (max_clients) is reached.", 15),
+    Reason.TOO_MANY_FOR_ADDRESS: ReasonRow(
+        429, Fault.CLIENT, "This address plays as much as one address may (max_clients_per_address)."
+    ),
+    Reason.TOO_MANY_FOR_TOKEN: ReasonRow(429, Fault.CLIENT, "This token plays as much as it may."),
     Reason.TOO_MANY_LISTENERS: ReasonRow(
         503, Fault.PROXY, "The limit of open event streams (max_listeners) is reached.", 15
     ),
@@ -227,6 +240,7 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.CLIENT_LEFT: ReasonRow(499, Fault.CLIENT, "The client closed the connection."),
     Reason.STALLED_CLIENT: ReasonRow(408, Fault.CLIENT, "The client took no byte for too long."),
     Reason.KICKED: ReasonRow(403, Fault.NONE, "The client was disconnected by the operator."),
+    Reason.TOKEN_REVOKED: ReasonRow(403, Fault.NONE, "The token that the client played with was revoked."),
     Reason.PLAYER_STOPPED: ReasonRow(410, Fault.NONE, "The player stopped its playback session."),
     Reason.CLIENT_SILENT: ReasonRow(
         408, Fault.NONE, "The player asked for no list and no segment for too long (hls_silence_s)."

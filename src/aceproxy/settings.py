@@ -131,6 +131,12 @@ class Settings(BaseModel):
         description="Public names under which the program is reached (NAME, *.NAME, or * for any); addresses and names "
         "of the local network need not be listed.",
     )
+    require_token: bool = Field(
+        False, description="Streams play only with a token, or for who has signed in; also in the trusted networks."
+    )
+    foreign_streams: bool = Field(
+        False, description="Streams play for everybody who can reach the program, unless require_token is set."
+    )
     sign_in_idle_s: float = Field(
         7 * 86400.0, gt=0, description="A browser that has signed in and asks nothing for this long is signed out."
     )
@@ -301,6 +307,16 @@ class Settings(BaseModel):
     )
     hls_silence_s: float = Field(
         20.0, gt=0, description="An HLS viewer that asks for no list and no segment for this long has left."
+    )
+    max_clients_per_address: int = Field(
+        0, ge=0, description="Clients of one address, those that wait for a start included; 0: no limit."
+    )
+    max_streams_per_address: int = Field(0, ge=0, description="Different streams of one address; 0: no limit.")
+    max_clients_per_token: int = Field(
+        0, ge=0, description="Clients of one token that has no limit of its own; 0: no limit."
+    )
+    max_streams_per_token: int = Field(
+        0, ge=0, description="Different streams of one token that has no limit of its own; 0: no limit."
     )
     # connections
     head_timeout_s: float = Field(

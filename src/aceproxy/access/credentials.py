@@ -19,8 +19,10 @@ from aceproxy.access.roles import Role
 from aceproxy.access.secret import AdminSecret, load_admin_secret
 from aceproxy.access.sessions import Session, Sessions
 from aceproxy.access.shelf import Shelf
+from aceproxy.access.tokens import Token, Tokens
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
+from aceproxy.streams.client import Ticket
 
 FAILURE_DELAY_S = 0.5  # before a sign-in is told that it failed
 PENDING_LIMIT = 32  # sign-ins under way at once, those that wait for their refusal included
@@ -31,11 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Somebody who has proven who they are, and by what: `secret`, or `password` with its mark."""
+    """Somebody who has proven who they are, and by what: `secret`, `password` with its mark, or `token` with its id."""
 
     role: Role
     name: str
     proof: str
+    ticket: Ticket | None = None
 
 
 class Credentials:
@@ -50,6 +53,8 @@ class Credentials:
         self.session_limit_s = settings.sign_in_limit_s
         self._shelf = Shelf(None if folder is None else folder / "sessions.json")
         self.sessions = Sessions(self._shelf, key, settings.sign_in_idle_s, settings.sign_in_limit_s)
+        self._token_shelf = Shelf(None if folder is None else folder / "tokens.json")
+        self.tokens = Tokens(self._token_shelf)
         self.cookie_name = f"aceproxy-{hmac.new(key, b'cookie', hashlib.sha256).hexdigest()[:8]}"
         self._secret_digest = _digest(self.secret.value)
         self._near, self._far = Attempts(), Attempts()
@@ -70,12 +75,27 @@ class Credentials:
         """Keep what is to be kept."""
         self.passwords.close()
         await self._shelf.close()
+        await self._token_shelf.close()
 
     def who_bears(self, secret: str) -> Known | None:
-        """Return whom a secret belongs to. It is too long to be guessed, so trying is not limited."""
+        """Return whom a secret or token belongs to. They are too long to be guessed, so trying is not limited."""
         if hmac.compare_digest(_digest(secret), self._secret_digest):
             return Known(Role.ADMIN, "admin", "secret")
-        return None
+        token = self.tokens.find(secret)
+        return None if token is None else _holder_of(token)
+
+    def who_signed_in(self, session: Session) -> Known:
+        """Return who a session is, with the limits of the token that it began with."""
+        kind, _, token_id = session.proof.partition(" ")
+        token = self.tokens.by_id(token_id) if kind == "token" else None
+        return Known(session.role, session.name, session.proof, None if token is None else token.ticket)
+
+    def revoke_token(self, token_id: str) -> Token:
+        """Take a token back, and end the sessions that began with it. Raises TOKEN_NOT_FOUND."""
+        token = self.tokens.revoke(token_id)
+        log.info("the token %s (%s) was revoked", token.token_id, token.name)
+        self.close_stale_sessions()
+        return token
 
     async def sign_in(self, given: str, address: str, *, is_near: bool) -> tuple[Session, str]:
         """Begin a session for who knows the secret or the password; returns it with its cookie.
@@ -98,7 +118,7 @@ class Credentials:
         self._pending += 1
         try:
             known = self.who_bears(given) or await self._who_knows_the_password(given)
-            if known is None:
+            if known is None or known.role is Role.PLAYER:  # a player's token is for addresses of streams alone
                 log.warning("a sign-in from %s failed", address)
                 await asyncio.sleep(FAILURE_DELAY_S)
                 raise AceProxyError(Reason.BAD_CREDENTIALS)
@@ -109,7 +129,7 @@ class Credentials:
 
     def close_stale_sessions(self) -> None:
         """End the sessions of those who signed in with what does not count any more."""
-        valid = {"secret", f"password {self.passwords.mark}"}
+        valid = {"secret", f"password {self.passwords.mark}", *(f"token {one.token_id}" for one in self.tokens)}
         self.sessions.close_unless(lambda session: session.proof in valid)
 
     async def change_password(self, password: str | None, keep: Session | None) -> None:
@@ -127,6 +147,10 @@ class Credentials:
         if self.passwords.is_set and await self.passwords.is_right(given):
             return Known(Role.ADMIN, "admin", f"password {self.passwords.mark}")
         return None
+
+
+def _holder_of(token: Token) -> Known:
+    return Known(token.role, token.name, f"token {token.token_id}", token.ticket)
 
 
 def _digest(secret: str) -> bytes:

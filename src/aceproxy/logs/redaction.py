@@ -16,6 +16,8 @@ _AUTHORIZATION = re.compile(r"(?i)\b(authorization\s{0,3}[=:]\s{0,3})(\w{1,20}\s
 _BEARER = re.compile(r"(?i)\b(bearer\s{1,3})[\w.~+/=-]{6,}")
 _COOKIE = re.compile(r"(?i)\b(cookie\s{0,3}[=:]\s{0,3})[^\r\n|]+")
 _HASH = re.compile(r"\$argon2[a-z]{1,2}\$[^\s\"',}]+")
+_TOKEN = re.compile(r"\bapt_[\w-]{8,}")  # a token of ours, wherever it stands
+_SIGN_IN = re.compile(r"(/sign-in#)[\w-]+")
 _USERINFO = re.compile(r"://[^/\s?#]{1,500}@")
 
 
@@ -27,6 +29,7 @@ def redact(text: str) -> str:
     text = _COOKIE.sub(r"\1***", text)
     text = _SECRET.sub(r"\1\2***", text)
     text = _HASH.sub("***", text)
+    text = _SIGN_IN.sub(r"\1***", _TOKEN.sub("apt_***", text))
     text = _USERINFO.sub("://***@", text)
     text = _UNSAFE.sub(" ", text.replace("\n", " | "))
     text = _LONE.sub("\ufffd", text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -16,11 +17,38 @@ from aceproxy.streams.snapshot import ClientSnapshot, EndedClient, utc_text
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """A player's token as the streams know it. A limit of None is that of the settings, 0 is none."""
+
+    ticket_id: str
+    name: str
+    max_clients: int | None
+    max_streams: int | None
+
+
+class Place:
+    """A visitor's place among those who may play, until it is left; see `Places`."""
+
+    __slots__ = ("_give_back", "is_revoked")
+
+    def __init__(self, give_back: Callable[[Place], None]) -> None:
+        self.is_revoked = False  # the token was taken back while its visitor waited
+        self._give_back: Callable[[Place], None] | None = give_back
+
+    def leave(self) -> None:
+        """Give the place back. Idempotent."""
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Visitor:
     """Who asks: network address and User-Agent, both bounded and free of control characters."""
 
     address: str
     agent: str
+    ticket: Ticket | None = field(default=None, compare=False)
 
 
 class Delivery(StrEnum):
@@ -49,6 +77,8 @@ class Client:
         "ended",
         "outbound_bps",
         "outlet",
+        "place",
+        "ticket",
     )
 
     def __init__(self, visitor: Visitor, delivery: Delivery = Delivery.MPEGTS) -> None:
@@ -56,6 +86,8 @@ class Client:
         self.client_id = secrets.token_hex(6)
         self.address = visitor.address
         self.agent = visitor.agent
+        self.ticket = visitor.ticket
+        self.place: Place | None = None
         self.connected_at = time.monotonic()
         self.connected_text = utc_text(datetime.now(UTC))
         self.outlet: Outlet | None = None

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from aceproxy.engine.links import Link, LinkKind, StreamKey
 from aceproxy.errors import REASONS, AceProxyError, Reason
-from aceproxy.streams.client import Client
+from aceproxy.streams.client import Client, Place, Visitor
 from aceproxy.streams.past import PastTimelines, TimelineOf
+from aceproxy.streams.places import Places
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.snapshot import EndedStream, utc_text
 from aceproxy.streams.source import Upstream
@@ -57,6 +58,7 @@ class Hub:
         self._upstream = upstream
         self._settings = upstream.settings
         self._pump = pump
+        self.places = Places(upstream.settings)
         self._streams: dict[str, Stream] = {}  # by stream_id
         self._by_key: dict[str, Stream] = {}  # by every alias
         self._infohashes: OrderedDict[str, str] = OrderedDict()  # link key -> infohash, learned from engines
@@ -151,6 +153,26 @@ class Hub:
         """Raise TOO_MANY_CLIENTS if there can be no further client."""
         if self.client_count >= self._settings.max_clients:
             raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"{self._settings.max_clients}")
+
+    def admit(self, stream: Stream, visitor: Visitor) -> Place:
+        """Give a visitor a place; a stream that was started for nobody else is given up if there is none for it."""
+        try:
+            return self.places.take(visitor, stream.stream_id)
+        except AceProxyError:
+            if stream.state is State.STARTING and not (stream.waiting or stream.holder_count):
+                stream.close(Reason.GAVE_WAY)
+            raise
+
+    def end_ticket(self, ticket_id: str, reason: Reason) -> int:
+        """End all clients with a token; returns how many. Who waits for a start with it is ended when it begins."""
+        ended = 0
+        self.places.revoke(ticket_id)
+        for stream in self.streams:
+            for client in list(stream.clients.values()):
+                if client.ticket is not None and client.ticket.ticket_id == ticket_id:
+                    stream.end_client(client, reason)
+                    ended += 1
+        return ended
 
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under a name of another kind, so that asking first is worth it."""

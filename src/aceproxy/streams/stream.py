@@ -18,7 +18,7 @@ from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
-from aceproxy.streams.client import Client, Delivery, Visitor
+from aceproxy.streams.client import Client, Delivery, Place, Visitor
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump
@@ -43,6 +43,9 @@ class StreamOwner(Protocol):
 
     def check_room(self) -> None:
         """Raise TOO_MANY_CLIENTS if there can be no further client."""
+
+    def admit(self, stream: Stream, visitor: Visitor) -> Place:
+        """Give a visitor a place. Raises TOO_MANY_FOR_ADDRESS, TOO_MANY_FOR_TOKEN or TOO_MANY_CLIENTS."""
 
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under another kind of name."""
@@ -164,6 +167,8 @@ class Stream:
         Raises AceProxyError with the start's reason, MetAnother or MetRecording. Cancel-safe: the start goes on for the
         others. The caller must see to `end_client` in the end.
         """
+        place = self._owner.admit(self, visitor)
+        joined = False
         self.waiting += 1
         self._interest_changed()
         try:
@@ -171,7 +176,11 @@ class Stream:
             if self.state is State.CLOSED:
                 raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
             self._owner.check_room()
+            if place.is_revoked:
+                raise AceProxyError(Reason.TOKEN_REVOKED)
             client = Client(visitor, delivery)
+            client.place = place
+            joined = True
             self.clients[client.client_id] = client
             self.audience.came(len(self.clients))
             self._owner.changed()
@@ -180,6 +189,8 @@ class Stream:
             return client
         finally:
             self.waiting -= 1
+            if not joined:
+                place.leave()
             self._interest_changed()
 
     @property
@@ -217,6 +228,8 @@ class Stream:
         """Hear that a client has ended: from the pump, or from whoever admitted it and could not attach it."""
         if self.clients.pop(client.client_id, None) is None:
             return
+        if client.place is not None:
+            client.place.leave()
         self.ended_clients_bytes += client.sent_bytes
         self.ended_clients.append(client.ended_snapshot(reason))
         self._skip_watch.forget(client)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from aceproxy.access.roles import Role
 from aceproxy.access.sessions import Session
+from aceproxy.streams.client import Ticket
 from aceproxy.web.forwarded import Origin, normal_address
 from aceproxy.web.rights import Right
 
@@ -16,7 +17,8 @@ from aceproxy.web.rights import Right
 class Caller:
     """Who asks. `role` is None for a stranger; `signed_in`: the role was proven, not given for the network.
 
-    `is_near`: asks from a trusted network, whatever the role. `session` is that of a browser that has signed in.
+    `is_near`: asks from a trusted network, whatever the role. `session` is that of a browser that has signed in;
+    `ticket` is what is known of the token with which they play.
     """
 
     origin: Origin
@@ -25,6 +27,7 @@ class Caller:
     signed_in: bool = False
     is_near: bool = False
     session: Session | None = None
+    ticket: Ticket | None = None
 
     @property
     def address(self) -> str:
@@ -34,7 +37,7 @@ class Caller:
     @property
     def may_view(self) -> bool:
         """Whether streams, figures and logs may be shown to them."""
-        return self.role is not None
+        return self.role in (Role.ADMIN, Role.VIEWER)
 
     @property
     def is_admin(self) -> bool:
@@ -42,7 +45,7 @@ class Caller:
         return self.role is Role.ADMIN
 
     def has(self, right: Right) -> bool:
-        """Whether they have a right by their role."""
+        """Whether they have a right by their role; whether streams are open is the guard's to say."""
         if right is Right.PUBLIC:
             return True
         return self.is_admin if right is Right.ADMIN else self.may_view

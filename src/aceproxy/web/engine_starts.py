@@ -89,6 +89,8 @@ class EngineStarts:
         params = engine_params(query)
         if (facts := self._recordings.facts(link)) is not None:
             return self._session(request, output, link, params, _Told(None, facts.infohash or link.digest, 0))
+        running = self._hub.find(link)
+        self._hub.places.check(visitor_of(request), link.stream_id if running is None else running.stream_id)
         stream = self._hub.find_or_start(link, params)
         interest = _Interest()
         while True:
@@ -134,6 +136,7 @@ class EngineStarts:
             is_live=told.is_live,
             is_recording=is_recording,
             params=params,
+            ticket=visitor.ticket,
             stream=stream,
         )
         self._sessions.add(session)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hmac
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -26,6 +27,7 @@ from aceproxy.web.hosts import Hosts
 from aceproxy.web.rights import Right, right_for
 from aceproxy.web.veil import VEIL, Veil, veil_answer
 
+TOKEN_FIELD = "token"  # of the query of an address that plays  # noqa: S105 - a name
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 §9.2.1
 
@@ -37,9 +39,9 @@ class Guard:
         self._forwarding = Forwarding(settings.trusted_proxies)
         self._trusted = Networks(settings.trusted_networks)
         self._hosts = Hosts(settings.allowed_hosts)
+        self._settings = settings
         self._credentials = credentials
         self._veil = Veil()
-        self._body_limit_s = settings.head_timeout_s
 
     @web.middleware
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
@@ -49,12 +51,14 @@ class Guard:
         self._hosts.check(origin.host)
         caller = request[CALLER] = self._identify(request, origin)
         right = right_for(request)
-        if not caller.has(right):
+        if right is Right.PLAY:
+            caller = request[CALLER] = self._player(request, caller)
+        elif not caller.has(right):
             raise _refusal(caller, right)
         if request.method not in SAFE_METHODS:
             _check_same_site(request, origin)
             self._check_csrf(request, caller)
-        await wait_for_body(request, self._body_limit_s)
+        await wait_for_body(request, self._settings.head_timeout_s)
         if not caller.is_admin:
             request[VEIL] = self._veil
         if caller.session is None or right is Right.PUBLIC or (right is Right.PLAY and caller.is_near):
@@ -73,11 +77,37 @@ class Guard:
             known = self._credentials.who_bears(given.strip())
             if known is None:
                 raise AceProxyError(Reason.BAD_CREDENTIALS)
-            return Caller(origin, known.role, known.name, signed_in=True, is_near=is_near)
+            role = Role.VIEWER if is_near and known.role is Role.PLAYER else known.role  # no less than without it
+            return Caller(origin, role, known.name, signed_in=True, is_near=is_near, ticket=known.ticket)
         session = self._session(request)
         if session is not None:
-            return Caller(origin, session.role, session.name, signed_in=True, is_near=is_near, session=session)
+            known = self._credentials.who_signed_in(session)
+            return Caller(
+                origin,
+                session.role,
+                session.name,
+                signed_in=True,
+                is_near=is_near,
+                session=session,
+                ticket=known.ticket,
+            )
         return Caller(origin, Role.VIEWER if is_near else None, is_near=is_near)
+
+    def _player(self, request: web.Request, caller: Caller) -> Caller:
+        """Return who wants to play, with their token's limits. Raises BAD_CREDENTIALS, TOKEN_NEEDED, SIGN_IN_NEEDED."""
+        if caller.signed_in:
+            return caller
+        value = request.query.get(TOKEN_FIELD)
+        if value is not None:
+            token = self._credentials.tokens.find(value)
+            if token is None:
+                raise AceProxyError(Reason.BAD_CREDENTIALS, "the token in the address is unknown or was revoked")
+            return replace(caller, ticket=token.ticket)
+        if self._settings.require_token:
+            raise AceProxyError(Reason.TOKEN_NEEDED)
+        if caller.may_view or self._settings.foreign_streams:
+            return caller
+        raise _refusal(caller, Right.PLAY)
 
     def _session(self, request: web.Request) -> Session | None:
         try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from aceproxy.entries import EngineEntry
 from aceproxy.errors import Reason
 from aceproxy.logs import LEVELS, LogLine
-from aceproxy.web import models, signing_in
+from aceproxy.web import models, signing_in, token_routes
 
 Schema = Mapping[str, Any]
 JSON = "application/json"
@@ -171,6 +171,11 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "DELETE /api/session": Operation("signing in", models.SessionAnswer),
     "DELETE /api/sessions": Operation("signing in", models.SignedOut),
+    "GET /api/tokens": Operation("signing in", models.Tokens),
+    "POST /api/tokens": Operation(
+        "signing in", models.NewToken, body=token_routes.TokenWanted, errors=(Reason.BAD_PARAMETER,), status=201
+    ),
+    "DELETE /api/tokens/{token_id}": Operation("signing in", models.TokenRevoked, errors=(Reason.TOKEN_NOT_FOUND,)),
     "PUT /api/password": Operation(
         "signing in",
         models.PasswordAnswer,

@@ -18,6 +18,7 @@ from typing import Literal
 
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.client import Ticket
 from aceproxy.streams.stream import Stream
 from aceproxy.web.models import SessionModel
 
@@ -47,6 +48,7 @@ class PlaybackSession:
     is_live: int
     params: dict[str, str]
     is_recording: bool = False
+    ticket: Ticket | None = None
     stream: Stream | None = None
     failure: AceProxyError | None = None
     readers: dict[object, Callable[[Reason], None]] = field(default_factory=dict)
@@ -154,6 +156,12 @@ class PlaybackSessions:
         if stream is not None:
             stream.release(session)
         session.news.set()
+
+    def end_ticket(self, ticket_id: str) -> None:
+        """End the sessions that were started with a token."""
+        for session in list(self._sessions.values()):
+            if session.ticket is not None and session.ticket.ticket_id == ticket_id:
+                self.end(session, Reason.TOKEN_REVOKED)
 
     def close(self) -> None:
         """End all sessions."""

@@ -14,7 +14,7 @@ class Right(StrEnum):
     """What a route needs of who asks."""
 
     PUBLIC = "public"  # nothing: it tells nobody anything about this place, its streams or its viewers
-    PLAY = "play"  # a viewer's role, or a player's token
+    PLAY = "play"  # a viewer's role, or a player's token; the settings may open it further, or close it but to tokens
     VIEW = "view"  # a viewer's role; addresses of others are masked
     ADMIN = "admin"
 
@@ -33,6 +33,9 @@ RIGHTS: dict[str, Right] = {
     "POST /api/session": Right.PUBLIC,
     "DELETE /api/session": Right.PUBLIC,
     "DELETE /api/sessions": Right.ADMIN,
+    "GET /api/tokens": Right.ADMIN,
+    "POST /api/tokens": Right.ADMIN,
+    "DELETE /api/tokens/{token_id}": Right.ADMIN,
     "PUT /api/password": Right.ADMIN,
     "DELETE /api/password": Right.ADMIN,
     "GET /api/docs": Right.PUBLIC,

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import struct
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
@@ -120,7 +121,8 @@ class StreamRoutes:
         assert waiting is not None
         sessions.add_reader(session, waiting, lambda _: _give_up(waiting))
         try:
-            stream, client = await self._join(session.stream, visitor_of(request))
+            visitor = replace(visitor_of(request), ticket=session.ticket)
+            stream, client = await self._join(session.stream, visitor)
             sessions.add_reader(session, client, partial(stream.end_client, client))
         except asyncio.CancelledError:
             if session.ended and waiting.uncancel() == 0:

@@ -20,4 +20,5 @@ def agent_of(request: web.Request) -> str:
 
 def visitor_of(request: web.Request) -> Visitor:
     """Say who asks."""
-    return Visitor(address=caller_of(request).address, agent=agent_of(request))
+    caller = caller_of(request)
+    return Visitor(address=caller.address, agent=agent_of(request), ticket=caller.ticket)
