@@ -1,20 +1,25 @@
-"""`aceproxy check`: open one broadcast through an engine, tell how it is, and stop it."""
+"""`aceproxy check`: open one broadcast through an engine, tell how it is, and stop it.
+
+What a running AceProxy plays is not touched: its own figures are told instead.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 from rich.console import Console
-from rich.table import Table
 
+from aceproxy.asking import ASK_LIMIT_S, CannotAskError, RunningProxy, StreamThere, find_stream, proxy_url, read_secret
+from aceproxy.check_report import CheckReport, print_report
 from aceproxy.engine.api import EngineApi, EngineLimits, Playback, engine_session
 from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.opening import Opened, StartProgress, open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import REASONS, AceProxyError, Reason
+from aceproxy.logs import redact
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.continuity import ContinuityChecker
@@ -24,30 +29,8 @@ from aceproxy.settings import Settings
 
 PLAYS, FAILS, NOT_UNDERSTOOD = 0, 1, 2  # exit statuses
 ROOM_BYTES = 256 << 10
+PLAYING_STATES = ("live", "lingering", "draining")  # of a stream in the proxy
 BAD_LINK_REASONS = (Reason.BAD_LINK, Reason.NO_LINK, Reason.TWO_LINKS, Reason.URL_HOST_REFUSED)
-
-
-@dataclass(slots=True)
-class CheckReport:
-    """What a check found. Times in seconds since the start call; None: not reached."""
-
-    link: str
-    engine: str
-    plays: bool = False
-    reason: str | None = None
-    message: str | None = None
-    infohash: str | None = None
-    is_live: bool | None = None
-    answer_s: float | None = None
-    prebuffer_s: float | None = None
-    first_byte_s: float | None = None
-    bitrate_bps: int | None = None
-    peers: int | None = None
-    engine_speed_bps: int | None = None
-    received_bytes: int = 0
-    dropped_bytes: int = 0
-    continuity_errors: int = 0
-    streams: list[StreamDescription] = field(default_factory=list)
 
 
 class _Probe:
@@ -95,13 +78,35 @@ class _Probe:
         return round((last.offset - first.offset) * 8 / media_s) if media_s > 0 else None
 
 
+class _CarefulStopper(PlaybackStopper):
+    """Stops nothing that a running proxy plays meanwhile: the engine would end the viewers' playback with ours."""
+
+    proxy: RunningProxy | None = None
+    left_open = False
+
+    async def _stop(self, playback: Playback) -> bool:
+        if self.proxy is not None and await _may_be_watched(self.proxy, playback):
+            self.left_open = True
+            self.forget(playback)
+            return True
+        return await super()._stop(playback)
+
+
+async def _may_be_watched(proxy: RunningProxy, playback: Playback) -> bool:
+    try:
+        streams = await proxy.streams()
+    except CannotAskError as error:
+        return not error.is_absent
+    return any(playback.infohash is None or stream.infohash in (playback.infohash, None) for stream in streams)
+
+
 class _Check:
     """One check in progress."""
 
     def __init__(self, settings: Settings, api: EngineApi, link: Link) -> None:
         self.report = CheckReport(link=link.mrl, engine=api.url)
         self._settings = settings
-        self._api = api
+        self._api = self.api = api
         self._link = link
         self._began_at = time.monotonic()
         self._probe = _Probe()
@@ -167,75 +172,105 @@ class _Check:
         return round(time.monotonic() - self._began_at, 3)
 
 
-async def check_link(settings: Settings, text: str, *, infohash: bool, watch_s: float, as_json: bool) -> int:
-    """Check a link on the first engine that is enabled, print the report, and return the exit status."""
+async def _ask_first(report: CheckReport, proxy: RunningProxy, api: EngineApi, link: Link, *, is_given: bool) -> bool:
+    """Find out whether a start would disturb somebody; return whether it may be made. What was found is reported."""
+    report.proxy = proxy.url
+    try:
+        streams = await proxy.streams()
+        found = find_stream(streams, link, None)
+        unknown = [stream for stream in streams if stream.may_be(link) or stream.infohash is None]
+        infohash = None
+        if found is None and unknown:
+            infohash = await api.resolve(link)  # asks about the link, and plays nothing
+            found = find_stream(streams, link, infohash)
+    except CannotAskError as error:
+        if error.is_absent and not is_given:
+            report.proxy = None
+            report.note = (
+                f"No AceProxy answers at {proxy.url}. If one elsewhere plays this broadcast on this engine, the check "
+                "may have disturbed it: name it with --proxy."
+            )
+            return True
+        report.reason, report.message = Reason.PROXY_NOT_ASKED, f"{REASONS[Reason.PROXY_NOT_ASKED].message} ({error})"
+        return False
+    if found is not None:
+        _tell_stream(report, found)
+        return False
+    if any(infohash is None or stream.infohash is None for stream in unknown):
+        report.reason = Reason.PROXY_NOT_ASKED
+        report.message = (
+            "AceProxy plays broadcasts that may be this one under another name, and the engine cannot tell now. "
+            "Nothing was started."
+        )
+        return False
+    return True
+
+
+def _tell_stream(report: CheckReport, stream: StreamThere) -> None:
+    """Report a stream that the proxy has; the engine is not asked for anything."""
+    report.is_watched = True
+    report.plays = stream.state in PLAYING_STATES
+    report.state, report.clients, report.title = stream.state, stream.client_count, redact(stream.title or "") or None
+    report.engine = redact(stream.engine or report.engine)
+    report.infohash = stream.infohash
+    report.bitrate_bps = round(stream.bitrate_bps) if stream.bitrate_bps else None
+    report.peers, report.engine_speed_bps = stream.engine_stat.peers, stream.engine_stat.speed_down_bps
+    report.received_bytes, report.dropped_bytes = stream.inbound_bytes, stream.dropped_bytes
+    report.streams = [
+        StreamDescription(
+            program_number=0,
+            pid=codec.pid,
+            stream_type=0,
+            codec=codec.codec,
+            kind=codec.kind if codec.kind in ("video", "audio", "subtitle") else None,  # type: ignore[arg-type] # checked
+            language=codec.language,
+        )
+        for codec in stream.codecs
+    ]
+    report.note = "The broadcast is running in AceProxy: these are its figures, and nothing was started or stopped."
+    if not report.plays:
+        report.reason = stream.state
+        report.message = redact(stream.start_detail or "") or None
+
+
+async def check_link(
+    settings: Settings, text: str, *, infohash: bool, watch_s: float, as_json: bool, proxy: str | None = None
+) -> int:
+    """Check a link on the first engine that is enabled, print the report, and return the exit status.
+
+    `proxy` is the address of the AceProxy that is asked first, `none` for nobody; by default that of the settings.
+    """
     console = Console()
     try:
         link = parse_link(text)
-    except AceProxyError as error:
-        Console(stderr=True).print(error.message, markup=False)
+        asked_url = proxy_url(settings, proxy)
+    except (AceProxyError, ValueError) as error:
+        words = error.message if isinstance(error, AceProxyError) else str(error)
+        Console(stderr=True).print(redact(words), markup=False)
         return NOT_UNDERSTOOD
     if infohash and link.kind is LinkKind.CONTENT_ID:
         link = replace(link, kind=LinkKind.INFOHASH)
     limits = EngineLimits.from_settings(settings)
     engine = next((one for one in settings.engines if one.enabled), settings.engines[0])
     async with engine_session(limits) as session:
-        stopper = PlaybackStopper(session, limits)
+        stopper = _CarefulStopper(session, limits)
         check = _Check(settings, EngineApi(engine.url, session, limits), link)
+        may_start = True
+        if asked_url is not None:
+            asked = stopper.proxy = RunningProxy(session, asked_url, read_secret(settings.state_dir))
+            may_start = await _ask_first(check.report, asked, check.api, link, is_given=proxy is not None)
         try:
-            await check.run(stopper, watch_s)
+            if may_start:
+                await check.run(stopper, watch_s)
         finally:
-            await stopper.drain(settings.stop_timeout_s)
+            await stopper.drain(settings.stop_timeout_s + ASK_LIMIT_S)
+        if stopper.left_open:
+            check.report.note = (
+                "Somebody may watch the broadcast through AceProxy meanwhile, so the playback of this check was not "
+                "stopped: the engine ends it by itself."
+            )
     if as_json:
         console.print_json(json.dumps(asdict(check.report)))
     else:
-        _print(console, check.report)
+        print_report(console, check.report)
     return PLAYS if check.report.plays else FAILS
-
-
-def _print(console: Console, report: CheckReport) -> None:
-    """Print a report for people. Outside text goes out as it is, without markup."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    rows: list[tuple[str, str | None]] = [
-        ("link", report.link),
-        ("engine", report.engine),
-        ("result", "plays" if report.plays else f"does not play: {report.reason}"),
-        ("", report.message),
-        ("infohash", report.infohash),
-        ("answer", _seconds(report.answer_s)),
-        ("prebuffer", _seconds(report.prebuffer_s)),
-        ("first byte", _seconds(report.first_byte_s)),
-        ("bitrate", _rate(report.bitrate_bps)),
-        ("peers", None if report.peers is None else str(report.peers)),
-        ("engine speed", _rate(report.engine_speed_bps)),
-        ("errors", f"{report.continuity_errors} continuity, {report.dropped_bytes} bytes outside of packets"),
-    ]
-    for name, value in rows:
-        if value is not None:
-            table.add_row(name, value)
-    for stream in report.streams:
-        table.add_row(f"PID {stream.pid}", _words(stream))
-    console.print(table, markup=False)
-
-
-def _words(stream: StreamDescription) -> str:
-    """One elementary stream in words: `video h264 High 1280x720 25 fps`."""
-    parts = [stream.kind or "other", stream.codec or f"type {stream.stream_type:#04x}", stream.profile]
-    if stream.width and stream.height:
-        parts.append(f"{stream.width}x{stream.height}{'i' if stream.interlaced else ''}")
-    if stream.frame_rate:
-        parts.append(f"{stream.frame_rate:.4g} fps")
-    if stream.sample_rate:
-        parts.append(f"{stream.sample_rate} Hz")
-    if stream.channels:
-        parts.append(f"{stream.channels} channels")
-    parts.append(stream.language)
-    return " ".join(part for part in parts if part)
-
-
-def _seconds(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f} s"
-
-
-def _rate(value: int | None) -> str | None:
-    return None if value is None else f"{value / 1e6:.2f} Mbit/s"

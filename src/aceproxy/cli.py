@@ -197,10 +197,19 @@ def check(
     infohash: Annotated[bool, typer.Option("--infohash", help="Take 40 digits for an infohash.")] = False,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to watch.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The running AceProxy, asked first; by default that of the settings (listen); 'none': nobody.",
+        ),
+    ] = None,
     config: Config = None,
     sets: Sets = None,
 ) -> None:
     """Open one broadcast, tell how it is, and stop it.
+
+    A broadcast that a running AceProxy plays is not touched: its figures are told instead.
 
     Tells the time to the engine's answer, prebuffering, the first byte, bitrate, codecs, resolution and peers. Exit
     status: 0 it plays, 1 it does not, 2 the link or a setting cannot be understood.
@@ -209,7 +218,9 @@ def check(
 
     settings = _settings(config, sets, engines=engine)
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(asyncio.run(check_link(settings, link, infohash=infohash, watch_s=seconds, as_json=as_json)))
+        sys.exit(
+            asyncio.run(check_link(settings, link, infohash=infohash, watch_s=seconds, as_json=as_json, proxy=proxy))
+        )
     sys.exit(FORCED_STATUS)
 
 

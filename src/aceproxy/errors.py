@@ -84,6 +84,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"
     SHUTDOWN = "shutdown"
     INTERRUPTED = "interrupted"
+    PROXY_NOT_ASKED = "proxy_not_asked"
     INTERNAL = "internal"
     # an end of one client only
     CLIENT_LEFT = "client_left"
@@ -235,6 +236,12 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.SHUTDOWN: ReasonRow(503, Fault.PROXY, "AceProxy is shutting down.", 5),
     Reason.INTERRUPTED: ReasonRow(
         503, Fault.PROXY, "AceProxy was killed or the machine lost its power while this stream ran.", 5
+    ),
+    Reason.PROXY_NOT_ASKED: ReasonRow(
+        503,
+        Fault.PROXY,
+        "AceProxy does not say whether it plays this broadcast; starting it could disturb who watches.",
+        5,
     ),
     Reason.INTERNAL: ReasonRow(500, Fault.PROXY, "AceProxy made a mistake; the log has the details.", 5),
     Reason.CLIENT_LEFT: ReasonRow(499, Fault.CLIENT, "The client closed the connection."),
