@@ -26,6 +26,7 @@ from aceproxy.streams.snapshot import (
     EndedClient,
     EndedStream,
     EngineStat,
+    StandbySnapshot,
     StreamSnapshot,
 )
 from aceproxy.streams.states import EDGES, State
@@ -40,7 +41,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 MODELS: list[Any] = [
     *(one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models.Model)),
     *(PastStream, PastViewer, PastEvent),
-    *(StreamSnapshot, ClientSnapshot, EndedClient, EndedStream, EngineStat, CodecSnapshot),
+    *(StreamSnapshot, StandbySnapshot, ClientSnapshot, EndedClient, EndedStream, EngineStat, CodecSnapshot),
 ]
 MODELS.remove(models.Model)
 EXAMPLES: dict[str, type[BaseModel]] = {

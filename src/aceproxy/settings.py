@@ -233,6 +233,22 @@ class Settings(BaseModel):
         gt=0,
         description="Limit for one try to open a lost source anew, where another engine or link could be tried next.",
     )
+    standby: bool = Field(
+        False,
+        description="Keep a second engine ready for every stream with clients, so that a lost source is replaced in "
+        "less than a second. Costs the broadcast's bandwidth once more.",
+    )
+    standby_bytes: int = Field(
+        8 << 20, ge=1 << 20, le=64 << 20, description="Newest bytes kept of a source that waits to take over."
+    )
+    return_s: float = Field(
+        60.0,
+        ge=0,
+        description="How long a fallback link plays before the first link is tried beside it; 0: it is never left.",
+    )
+    return_proof_s: float = Field(
+        15.0, ge=0, description="How long the first link must deliver beside a fallback before it is returned to."
+    )
     recover_s: float = Field(
         60.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
     )

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from aceproxy.simulator import Content, Simulator
+from aceproxy.simulator import Content, Simulator, SimulatorConfig
 from aceproxy.simulator.clips import Stamp, scan
 from aceproxy.simulator.media import LiveReader
-from tests.simulator.wire import LIMIT_S, Wire, ask, content, local, media_target, open_media, start, stat
+from tests.simulator.wire import LIMIT_S, Wire, ask, content, local, media_target, open_media, playing, start, stat
 from tests.waiting import until
 
 Run = Callable[..., Awaitable[Simulator]]
@@ -284,3 +284,17 @@ async def test_at_the_live_edge_a_reader_writes_once_a_tick(run: Run) -> None:
         await wire.reader.read(65536)
     assert 8 <= len(positions) <= 2 + (now - begun) / 0.04
     await wire.close()
+
+
+async def test_engines_in_step_send_the_same_bytes_at_the_same_time() -> None:
+    config = SimulatorConfig.fast(in_step=True)
+    async with Simulator(config) as one, Simulator(config) as other:
+        streams = []
+        for simulator in (one, other):
+            wire = await playing(simulator, content(simulator, "Clock One"))
+            streams.append(await wire.read(2000 * 188))
+            await wire.close()
+    assert streams[1][:188] in streams[0]
+    at = streams[0].index(streams[1][:188])
+    assert streams[1].startswith(streams[0][at:])
+    assert at < 400_000, "they are less than a second apart"

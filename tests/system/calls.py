@@ -75,6 +75,7 @@ class Viewer:
         """Connect, ask, and return with the headers. `receive_bytes` makes the socket's buffer small."""
         parts = urlsplit(url)
         self.body = bytearray()
+        self.arrivals: list[tuple[float, int]] = []  # monotonic time, and how many bytes there were then
         self.ended = threading.Event()
         self.broken = False
         self.began_at = time.monotonic()
@@ -97,6 +98,7 @@ class Viewer:
         self.status = int(first.split()[1])
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in others)}
         self.body += rest
+        self.arrivals.append((time.monotonic(), len(rest)))
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -105,6 +107,7 @@ class Viewer:
         try:
             while len(self.body) < KEPT_BYTES and (part := self._socket.recv(262144)):
                 self.body += part
+                self.arrivals.append((time.monotonic(), len(self.body)))
         except OSError:
             self.broken = True
         self.ended.set()

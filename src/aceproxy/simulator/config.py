@@ -19,6 +19,8 @@ class SimulatorConfig:
     # what it plays; None is the default set; `channels` adds so many more
     contents: tuple[Content, ...] | None = None
     channels: int = 0
+    # all engines that are in step send the same byte at the same time of day, as engines in one swarm about do
+    in_step: bool = False
     # start: answer time of a start, more for the first one of a content, then prebuffering
     start_delay_s: float = 0.1
     lookup_delay_s: float = 1.0

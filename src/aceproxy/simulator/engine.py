@@ -17,6 +17,7 @@ from aceproxy.simulator.segments import Segmenter
 from aceproxy.simulator.sessions import Download, Session, SessionTable
 
 REQUESTS_KEPT = 4096
+STEP_S = 1_000_000  # engines that are in step count their broadcasts from the last multiple of this, in Unix time
 MAGNET_HASH = re.compile(r"xt=urn:btih:([0-9a-fA-F]{40})")
 HEX_40 = re.compile(rb"[0-9a-fA-F]{40}")
 
@@ -45,7 +46,8 @@ class Engine:
         """Load the clips and start the clocks. Raises OSError and ClipError."""
         now = self.now()
         self._unix_at_zero = time.time() - now
-        self.channels = open_channels(self.contents, now, float(self.config.live_window_s))
+        epoch_at = now - time.time() % STEP_S if self.config.in_step else now
+        self.channels = open_channels(self.contents, epoch_at, float(self.config.live_window_s))
         for fault in self.config.faults:
             self.faults.set(fault, now)
 

@@ -90,6 +90,10 @@ class Ingest:
         self._note_break(was_pending)
         self._replace(0, packets)
 
+    def newest(self) -> bytes:
+        """Return the newest packets of the present source, as it sent them."""
+        return self._splicer.newest()
+
     @property
     def goes_over_old(self) -> bool:
         """Whether the present source has not come to anything new and began from the front again."""

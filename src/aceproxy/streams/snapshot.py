@@ -73,6 +73,18 @@ class CodecSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class StandbySnapshot:
+    """A second source beside the present one. `purpose` is standby, move or return."""
+
+    engine: str | None
+    purpose: str
+    link_at: int
+    ready: bool
+    buffer_bytes: int
+    start_detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSnapshot:
     """One stream. `waiting`: requests that wait for its start; `sessions`: players that keep it alive through
     the engine's interface, playing or not; `recoveries`: times the source was opened anew."""
@@ -106,6 +118,8 @@ class StreamSnapshot:
     recoveries: int
     links: list[str]
     link_at: int
+    switches: int
+    standby: StandbySnapshot | None
     codecs: list[CodecSnapshot]
     engine_stat: EngineStat
     start_detail: str | None

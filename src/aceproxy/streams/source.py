@@ -103,18 +103,31 @@ class Source:
         """Loop time at which the newest byte came."""
         return self._reader.last_byte_at if self._reader is not None else None
 
-    async def open(self, deadline_at: float, *, ask_first: bool = False, exclude: Collection[str] = ()) -> None:
+    @property
+    def leave_requested(self) -> bool:
+        """Whether the pool wants this engine left, or this spare's slot back."""
+        return self._handle is not None and self._handle.leave_requested.is_set()
+
+    def keep(self) -> None:
+        """Be a spare no longer: the slot is not given back for others any more."""
+        if self._handle is not None:
+            self._handle.spare = False
+
+    async def open(
+        self, deadline_at: float, *, ask_first: bool = False, exclude: Collection[str] = (), spare: bool = False
+    ) -> None:
         """Choose an engine and start a playback on it; returns when the first bytes are in the sink.
 
         `ask_first`: have the link resolved before the start, which could disturb the same broadcast's playback.
-        `exclude`: engines, by URL, that are not to be used. Raises AceProxyError with the most telling reason.
+        `exclude`: engines, by URL, that are not to be used. `spare`: only where others do not need the
+        slot. Raises AceProxyError with the most telling reason.
         Cancel-safe: what was started is stopped in the background once `close` is called, which the caller must do in
         any case.
         """
         failed: dict[str, AceProxyError] = {}
         while True:
             try:
-                handle = self._handle = self._upstream.pool.choose(self.link, {*exclude, *failed})
+                handle = self._handle = self._upstream.pool.choose(self.link, {*exclude, *failed}, spare=spare)
             except AceProxyError:
                 if failed:
                     raise next(reversed(failed.values())) from None

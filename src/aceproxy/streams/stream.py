@@ -324,6 +324,7 @@ class Stream:
             self.close(Reason.INTERNAL)
         finally:
             self.supply.close()
+            await self.supply.settle()
 
     def _go_elsewhere(self, met: MetAnother | MetRecording) -> None:
         """Send whoever waits for the start to where it is to be had."""
@@ -369,6 +370,11 @@ class Stream:
             await self._deserted.wait()
 
     # --- Consumer ---
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody watches, or waits to."""
+        return bool(self.clients or self.waiting)
 
     def playback_started(self, playback: Playback) -> None:
         """Hear of a playback that was started. One by other digits or another link has yet to prove itself.

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link
+from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.reserve import Reserve, ReserveLimits, Situation, Way
 from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.spare import Spare
 from aceproxy.streams.timeline import EventKind, Timeline
 
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
@@ -40,6 +42,10 @@ class Consumer(Protocol):
 
     infohash: str | None
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody watches, or waits to."""
+
     def infohash_known(self, at: int, infohash: str) -> None:
         """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
 
@@ -51,14 +57,6 @@ class Consumer(Protocol):
 
     def make_way(self) -> bool:
         """Have a playback freed that nobody watches; False if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One way to open a source: link number `at`, on any engine but those excluded."""
-
-    at: int
-    exclude: frozenset[str] = frozenset()
 
 
 class Supply:
@@ -81,6 +79,8 @@ class Supply:
         self.at = 0
         self.source: Source | None = None
         self.recoveries = 0
+        self.switches = 0  # without a loss
+        self.wants_standby = upstream.settings.standby
         self._params = params
         self._upstream = upstream
         self._settings = upstream.settings
@@ -89,6 +89,12 @@ class Supply:
         self._timeline = timeline
         self._log = log
         self._opened_media_s = 0.0  # media that had come in when the present source began to deliver
+        self._at_since = 0.0  # loop time since when the present link plays
+        settings = upstream.settings
+        limits = ReserveLimits(
+            settings.start_timeout_s, settings.return_s, settings.return_proof_s, settings.standby_bytes
+        )
+        self.reserve = Reserve(limits, self._new_source, intake.ingest.newest, timeline)
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
 
     @property
@@ -103,6 +109,14 @@ class Supply:
 
     def close(self) -> None:
         """Let go of every source. Idempotent; waits for nothing."""
+        self.reserve.close()
+        self._close_source()
+
+    async def settle(self) -> None:
+        """Wait, after `close`, for what is still running."""
+        await self.reserve.settle()
+
+    def _close_source(self) -> None:
         if self.source is not None:
             self.source.close()
 
@@ -121,7 +135,7 @@ class Supply:
             try:
                 return await self._start_with(at, loop.time() + share_s)
             except AceProxyError as error:
-                self.close()
+                self._close_source()
                 first = first or error
                 if error.reason not in LINK_FAULTS or at + 1 == len(self.links):
                     raise first from None
@@ -134,14 +148,14 @@ class Supply:
         """Open sources of one link until one sends packets."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._open(Try(at), deadline_at)
+            await self._open(Way(at), deadline_at)
             try:
                 return await self._wait_joinable()
             except AceProxyError as error:
                 if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
                     raise
             self._log.info("the engine sent no packet; trying again")
-            self.close()
+            self._close_source()
             await asyncio.sleep(self._settings.retry_first_s)
 
     async def _wait_joinable(self) -> AceProxyError | None:
@@ -173,7 +187,17 @@ class Supply:
     # --- while it runs ---
 
     async def watch(self) -> AceProxyError:
-        """Wait until the present source is lost, and say why. Cancel-safe."""
+        """Wait until the present source is lost, and say why. Cancel-safe.
+
+        Meanwhile another source may take its place where that is better, without a loss.
+        """
+        while True:
+            error = await self._watch_source()
+            if error is not None:
+                return error
+
+    async def _watch_source(self) -> AceProxyError | None:
+        """Watch one source until it is lost (say why) or another one takes over (None)."""
         source = self.source
         assert source is not None
         assert source.poll is not None
@@ -188,11 +212,53 @@ class Supply:
                 judgement = judge.look(self._look(source))
                 if judgement is not None and judgement.call is Call.LOST:
                     return source.lost(judgement.error)
-                self._heed(judgement)
+                if judgement is not None and judgement.call is Call.INNOCENT:
+                    self._timeline.note(EventKind.REPEATED)
+                    self._intake.let_repeat()
+                if self.reserve.tend(self._situation(source, judgement)) is not None:
+                    return await self._switch()
         finally:
             ended.cancel()
             polling.cancel()
             await asyncio.gather(ended, polling, return_exceptions=True)
+
+    def _situation(self, source: Source, judgement: Judgement | None) -> Situation:
+        return Situation(
+            now=asyncio.get_running_loop().time(),
+            source=source,
+            at=self.at,
+            engine=source.engine_url,
+            engines=frozenset(self._upstream.pool.urls),
+            links=len(self.links),
+            has_clients=self._consumer.has_clients,
+            wants_standby=self.wants_standby,
+            at_since=self._at_since,
+            judgement=judgement,
+        )
+
+    async def _switch(self) -> AceProxyError | None:
+        """Let the spare take over from a source that still delivers; return what went wrong."""
+        engine, at = self.source.engine_url if self.source is not None else None, self.at
+        try:
+            await self._take_spare()
+        except OSError as error:
+            return AceProxyError(Reason.SOURCE_ENDED, f"the next source could not take over: {error.strerror}")
+        self.switches += 1
+        self._note_switch(engine, at)
+        return None
+
+    async def _take_spare(self) -> None:
+        """Put the spare in the place of the present source, from what it kept on."""
+        spare: Spare = self.reserve.take()
+        title = self.source.title if self.source is not None else None
+        self._close_source()
+        if spare.at != self.at:
+            self._at_since = asyncio.get_running_loop().time()
+        self.source, self.at = spare.source, spare.at
+        self.source.title = self.source.title or title
+        self.source.keep()
+        self._intake.begin_source(spare.source)
+        await spare.sink.hand_over(self._intake)
 
     def _look(self, source: Source) -> Look:
         """Look at the present source; something odd makes the engine be asked at once."""
@@ -217,13 +283,8 @@ class Supply:
             engine=source.poll.word if source.poll is not None else EngineWord(),
             repeating_s=intake.repeating_s,
             is_held=ingest.guard.holding,
+            has_spare=self.reserve.is_ready,
         )
-
-    def _heed(self, judgement: Judgement | None) -> None:
-        """Act on what is no loss."""
-        if judgement is not None and judgement.call is Call.INNOCENT:
-            self._timeline.note(EventKind.REPEATED)
-            self._intake.let_repeat()
 
     # --- after a loss ---
 
@@ -235,8 +296,12 @@ class Supply:
         loop = asyncio.get_running_loop()
         lost_engine, lost_link = self.source.engine_url if self.source is not None else None, self.at
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
-        self.close()
+        self._close_source()
         began_at = loop.time()
+        if self.reserve.is_ready and await self._try_spare():
+            self._note_restored(lost_engine, lost_link, began_at)
+            return
+        self.reserve.close()
         wait_s = self._settings.retry_first_s
         if self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S:
             self._lost_at = began_at
@@ -255,17 +320,17 @@ class Supply:
         detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
         raise AceProxyError(error.reason, detail) from failure
 
-    def _ways(self, error: AceProxyError, engine: str | None, at: int) -> Iterator[Try]:
+    def _ways(self, error: AceProxyError, engine: str | None, at: int) -> Iterator[Way]:
         """Yield the ways to try, the nearest first."""
         engines = frozenset(self._upstream.pool.urls)
-        own = [Try(at, engines - {engine})] if engine in engines else []
-        others = [Try(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
+        own = [Way(at, engines - {engine})] if engine in engines else []
+        others = [Way(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
         yield from [*others, *own] if error.reason in DISTRUST else [*own, *others]
-        for other in range(len(self.links)):
-            if other != at:
-                yield Try(other)
+        fallbacks = [link for number, link in enumerate(self.links) if number != at]
+        for link in self._upstream.links.order(fallbacks):
+            yield Way(self.links.index(link))
 
-    async def _try_round(self, ways: Sequence[Try], deadline_at: float) -> AceProxyError | None:
+    async def _try_round(self, ways: Sequence[Way], deadline_at: float) -> AceProxyError | None:
         """Try one way after the other; return None once a source delivers, else the last failure."""
         loop = asyncio.get_running_loop()
         failure = AceProxyError(Reason.SOURCE_ENDED, "no time left")
@@ -278,7 +343,7 @@ class Supply:
                 await self._open(way, until_at)
                 await self._prove()
             except AceProxyError as error:
-                self.close()
+                self._close_source()
                 failure = error
                 self._timeline.note(
                     EventKind.REOPEN_FAILED,
@@ -289,6 +354,18 @@ class Supply:
             else:
                 return None
         return failure
+
+    async def _try_spare(self) -> bool:
+        """Let the spare take over; return whether it delivers."""
+        try:
+            await self._take_spare()
+            await self._prove()
+        except (AceProxyError, OSError) as error:
+            self._close_source()
+            failure = error if isinstance(error, AceProxyError) else AceProxyError(Reason.INTERNAL, str(error))
+            self._timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, detail=failure.detail)
+            return False
+        return True
 
     async def _prove(self) -> None:
         """Wait until something of the new source has gone to the clients. Raises AceProxyError if nothing will."""
@@ -318,10 +395,12 @@ class Supply:
 
     # --- opening ---
 
-    async def _open(self, way: Try, deadline_at: float) -> None:
+    async def _open(self, way: Way, deadline_at: float) -> None:
         """Open a source into the intake. Raises AceProxyError."""
         while True:
-            source = self._new_source(way.at)
+            source = self._new_source(way.at, self._intake)
+            if way.at != self.at:
+                self._at_since = asyncio.get_running_loop().time()
             self.source, self.at = source, way.at
             self._intake.begin_source(source)
             ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
@@ -338,18 +417,13 @@ class Supply:
             self._learn_link(way.at, source.link)
             return
 
-    def _new_source(self, at: int) -> Source:
+    def _new_source(self, at: int, sink: ByteSink, role: str | None = None) -> Source:
         source = Source(
-            self._upstream,
-            self.links[at],
-            self._params,
-            self._intake,
-            self._infohash_sink(at),
-            self._log,
-            self._timeline,
+            self._upstream, self.links[at], self._params, sink, self._infohash_sink(at), self._log, self._timeline, role
         )
         source.title = self.source.title if self.source is not None else None
-        source.on_playback = self._consumer.playback_started
+        if role is None:
+            source.on_playback = self._consumer.playback_started
         return source
 
     def _infohash_sink(self, at: int) -> Callable[[str], None]:

@@ -46,6 +46,9 @@ class EventKind(StrEnum):
     SWITCHED = "switched"
     SPLICED = "spliced"
     LINK_FAILED = "link_failed"
+    TRYING_BESIDE = "trying_beside"
+    STANDBY_READY = "standby_ready"
+    STANDBY_LOST = "standby_lost"
     REPEATED = "repeated"
     DESERTED = "deserted"
     REVISITED = "revisited"
@@ -87,6 +90,9 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.SWITCHED: KindRow(Fault.NONE, "The broadcast comes from another source now."),
     EventKind.SPLICED: KindRow(Fault.NONE, "The new source was joined to what clients had already."),
     EventKind.LINK_FAILED: KindRow(Fault.SWARM, "A link could not be started; the next one is tried."),
+    EventKind.TRYING_BESIDE: KindRow(Fault.NONE, "Another engine or link is tried beside the present one."),
+    EventKind.STANDBY_READY: KindRow(Fault.NONE, "Another source is ready to take over."),
+    EventKind.STANDBY_LOST: KindRow(Fault.NONE, "The source beside the present one was given up."),
     EventKind.REPEATED: KindRow(Fault.NONE, "The broadcast repeats itself; that is no fault of the engine."),
     EventKind.DESERTED: KindRow(Fault.NONE, "The last client left; the stream waits for one to come back."),
     EventKind.REVISITED: KindRow(Fault.NONE, "A client came back.", logging.DEBUG),

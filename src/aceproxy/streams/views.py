@@ -8,7 +8,7 @@ from collections import Counter
 from aceproxy.errors import REASONS
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.record import StreamRecord
-from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StreamSnapshot, Totals, utc_text
+from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StandbySnapshot, StreamSnapshot, Totals, utc_text
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 
@@ -51,6 +51,8 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         recoveries=stream.recoveries,
         links=[link.key for link in stream.supply.links],
         link_at=stream.supply.at,
+        switches=stream.supply.switches,
+        standby=_standby(stream),
         codecs=_codecs(stream),
         engine_stat=source.engine_stat(now) if source is not None else EngineStat(),
         start_detail=source.start_words() if source is not None and stream.state in OPENING else None,
@@ -111,6 +113,21 @@ def totals(hub: Hub) -> Totals:
         skips=counters.skips + sum(client.skips for client in clients),
         closed_by_reason={str(reason): count for reason, count in counters.closed_by_reason.items()},
         clients_closed_by_reason={str(reason): count for reason, count in counters.clients_closed_by_reason.items()},
+    )
+
+
+def _standby(stream: Stream) -> StandbySnapshot | None:
+    """Return what runs beside the present source."""
+    spare = stream.supply.reserve.spare
+    if spare is None:
+        return None
+    return StandbySnapshot(
+        engine=spare.source.engine_url,
+        purpose=spare.purpose.value,
+        link_at=spare.at,
+        ready=spare.is_ready,
+        buffer_bytes=spare.sink.held_bytes,
+        start_detail=spare.source.start_words() if spare.source.last_byte_at is None else None,
     )
 
 

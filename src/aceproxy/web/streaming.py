@@ -101,7 +101,9 @@ class StreamRoutes:
             except NotARecording:
                 log.info("%s is not a recording any more", link.label)
         params = engine_params(list(request.query.items()))
+        wants_standby = _wants_standby(request)
         stream = self._hub.find_or_start(link, params, self._fallbacks(request, link))
+        stream.supply.wants_standby |= wants_standby
         try:
             stream, client = await self._join(stream, visitor_of(request))
         except MetRecording as met:
@@ -208,6 +210,14 @@ class StreamRoutes:
 def _give_up(waiting: asyncio.Task[object]) -> None:
     """End the wait for a start whose session was stopped."""
     waiting.cancel()
+
+
+def _wants_standby(request: web.Request) -> bool:
+    """Whether a second engine is to be kept ready for the stream. Raises AceProxyError for what is neither 0 nor 1."""
+    given = request.query.get("standby", "0")
+    if given not in ("0", "1"):
+        raise AceProxyError(Reason.BAD_PARAMETER, "standby is 0 or 1")
+    return given == "1"
 
 
 async def _flush(request: web.Request) -> None:

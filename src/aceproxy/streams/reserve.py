@@ -1,0 +1,220 @@
+"""The reserve of a stream: decides when a second source runs beside the present one, and when it takes over.
+
+There is at most one. It is opened on another engine, or for another link; a playback of the same broadcast is never
+opened twice on one engine. Reasons to have one, the strongest first: the present engine is to be left or delivers
+poorly; a fallback link plays although the first one could; the stream is to have a standby.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aceproxy.errors import AceProxyError
+from aceproxy.mpegts.splice import Outcome, trial
+from aceproxy.streams.judging import Call, Judgement
+from aceproxy.streams.source import Source
+from aceproxy.streams.spare import Purpose, Spare, TailSink
+from aceproxy.streams.timeline import EventKind, Timeline
+
+FIRST_WAIT_S: Final = 5.0  # after a spare that failed; doubles
+LONGEST_WAIT_S: Final = 300.0
+PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to open a source: link number `at`, on any engine but those excluded."""
+
+    at: int
+    exclude: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A stream's supply as it is now. Times are the event loop's."""
+
+    now: float
+    source: Source
+    at: int
+    engine: str | None
+    engines: frozenset[str]
+    links: int
+    has_clients: bool
+    wants_standby: bool
+    at_since: float
+    judgement: Judgement | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveLimits:
+    """Seconds and bytes; the settings of the same names."""
+
+    start_timeout_s: float
+    return_s: float
+    return_proof_s: float
+    standby_bytes: int
+
+
+class Reserve:
+    """Keeps the spare of one stream. Belongs to the event loop.
+
+    `make` makes an unopened source of a link for a sink; `sent` returns the newest packets of the present source.
+    """
+
+    def __init__(
+        self,
+        limits: ReserveLimits,
+        make: Callable[[int, TailSink, str], Source],
+        sent: Callable[[], bytes],
+        timeline: Timeline,
+    ) -> None:
+        self.spare: Spare | None = None
+        self._limits = limits
+        self._make = make
+        self._sent = sent
+        self._timeline = timeline
+        self._failures = 0
+        self._not_before = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a source could take over now that sends what is being sent: not one that is only tried."""
+        spare = self.spare
+        return spare is not None and spare.purpose is not Purpose.RETURN and spare.is_ready
+
+    def tend(self, situation: Situation) -> Spare | None:
+        """Open, keep or drop the spare; return it if it is to take over now."""
+        purpose = _purpose(situation, self._limits)
+        spare = self.spare
+        if spare is not None:
+            self._look_after(spare, purpose)
+        if self.spare is None:
+            if purpose is not None and situation.now >= self._not_before:
+                self._open(purpose, situation)
+            return None
+        spare = self.spare
+        if not spare.is_ready:
+            return None
+        if not spare.is_told:
+            spare.is_told = True
+            self._timeline.note(EventKind.STANDBY_READY, engine=spare.source.engine_url, purpose=spare.purpose.value)
+        return spare if self._may_take_over(spare, situation) else None
+
+    def _look_after(self, spare: Spare, purpose: Purpose | None) -> None:
+        """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""
+        if spare.failure is not None:
+            self._drop(spare, spare.failure)
+        elif spare.source.leave_requested:
+            self._drop(spare, None, "it gives way")
+        elif purpose is None:
+            self.close()
+        elif spare.purpose is not purpose:
+            if Purpose.RETURN in (spare.purpose, purpose):
+                self.close()
+            else:
+                spare.purpose = purpose
+
+    def _may_take_over(self, spare: Spare, situation: Situation) -> bool:
+        assert spare.ready_at is not None
+        ready_s = situation.now - spare.ready_at
+        if spare.purpose is Purpose.MOVE:
+            return situation.source.leave_requested or ready_s >= PROOF_S
+        if spare.purpose is Purpose.STANDBY or ready_s < self._limits.return_proof_s:
+            return False
+        if not situation.has_clients:
+            return True
+        if spare.is_same is None and not spare.is_compared:
+            spare.is_compared = True
+            self._keep(asyncio.get_running_loop().create_task(self._compare(spare), name="compare sources"))
+        if spare.is_same is False:
+            self._drop(spare, None, "it cannot be joined without a jump")
+        return spare.is_same is True
+
+    async def _compare(self, spare: Spare) -> None:
+        """Find out, in a thread, whether a spare sends the very packets that are being sent."""
+        outcome = await asyncio.to_thread(trial, self._sent(), spare.sink.content())
+        if outcome is Outcome.PENDING:
+            spare.is_compared = False  # it is still behind: once more
+        else:
+            spare.is_same = outcome is not Outcome.OTHER_CLOCK
+
+    def _open(self, purpose: Purpose, situation: Situation) -> None:
+        ways = _ways(purpose, situation)
+        if not ways:
+            return
+        way = ways[self._failures % len(ways)]
+        sink = TailSink(self._limits.standby_bytes)
+        self.spare = Spare(self._make(way.at, sink, purpose.value), sink, way.at, purpose)
+        reason = situation.judgement.error.reason if situation.judgement is not None else None
+        if purpose is not Purpose.STANDBY:
+            self._timeline.note(EventKind.TRYING_BESIDE, reason=reason, purpose=purpose.value)
+        self._keep(self.spare.begin(situation.now + self._limits.start_timeout_s, way.exclude))
+
+    def take(self) -> Spare:
+        """Give the spare away."""
+        spare = self.spare
+        assert spare is not None
+        self.spare = None
+        self._failures = 0
+        spare.take()
+        return spare
+
+    def close(self) -> None:
+        """Drop the spare, without a word. Idempotent; waits for nothing."""
+        if self.spare is not None:
+            self.spare.close()
+            self.spare = None
+
+    async def settle(self) -> None:
+        """Wait for the end of all tasks after `close`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _drop(self, spare: Spare, error: AceProxyError | None, detail: str = "") -> None:
+        wait_s = min(FIRST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
+        self._failures = min(self._failures + 1, 10)
+        self._not_before = asyncio.get_running_loop().time() + wait_s
+        self._timeline.note(
+            EventKind.STANDBY_LOST,
+            reason=error.reason if error is not None else None,
+            engine=spare.source.engine_url,
+            purpose=spare.purpose.value,
+            detail=error.detail if error is not None else detail,
+        )
+        self.close()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _purpose(situation: Situation, limits: ReserveLimits) -> Purpose | None:
+    """Say what a second source would be for."""
+    judgement = situation.judgement
+    if situation.source.leave_requested or (judgement is not None and judgement.call is Call.POOR):
+        return Purpose.MOVE
+    if not situation.source.is_live:
+        return None
+    if situation.at > 0 and limits.return_s and situation.now - situation.at_since >= limits.return_s:
+        return Purpose.RETURN
+    if situation.wants_standby and situation.has_clients:
+        return Purpose.STANDBY
+    return None
+
+
+def _ways(purpose: Purpose, situation: Situation) -> Sequence[Way]:
+    """Return the ways to open a spare, the best first."""
+    here = frozenset({situation.engine} if situation.engine else ())
+    if purpose is Purpose.RETURN:  # both links may name one broadcast
+        return [Way(0, here if situation.engines - here else frozenset())]
+    ways = [Way(situation.at, here)] if situation.engines - here else []
+    if purpose is Purpose.MOVE:
+        shun = here if situation.source.leave_requested else frozenset()
+        if situation.engines - shun:
+            ways += [Way(at, shun) for at in range(situation.links) if at != situation.at]
+    return ways

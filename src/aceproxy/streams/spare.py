@@ -1,0 +1,133 @@
+"""A spare: a source that runs beside the present one of a stream, its newest bytes kept, ready to take over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import StrEnum
+from typing import Final
+
+from aceproxy.engine.media import ByteSink
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.source import Source
+
+ROOM_BYTES: Final = 256 << 10
+FRESH_S: Final = 2.0  # since its newest byte; engines send in bursts
+LEAST_BYTES: Final = 64 << 10  # received before it counts as one that delivers
+
+
+class Purpose(StrEnum):
+    """What a spare is for."""
+
+    STANDBY = "standby"  # to take over when the present source is lost
+    MOVE = "move"  # to take over as soon as it can
+    RETURN = "return"  # to go back to the first link, if nobody notices
+
+
+class TailSink:
+    """Keeps the newest bytes it is given, until `hand_over`; from then on it passes everything on."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        """Keep at most `limit_bytes`."""
+        self.received_bytes = 0
+        self.held_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._parts: deque[bytes] = deque()
+        self._buffer: memoryview | None = None
+        self._target: ByteSink | None = None
+
+    def room(self) -> memoryview:
+        """See ByteSink."""
+        if self._target is not None:
+            return self._target.room()
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(ROOM_BYTES))
+        return self._buffer
+
+    def filled(self, n: int) -> None:
+        """See ByteSink."""
+        self.received_bytes += n
+        if self._target is not None:
+            self._target.filled(n)
+            return
+        assert self._buffer is not None
+        self._parts.append(bytes(self._buffer[:n]))
+        self.held_bytes += n
+        while self.held_bytes > self._limit_bytes:
+            self.held_bytes -= len(self._parts.popleft())
+
+    def content(self) -> bytes:
+        """Return what is kept, oldest first."""
+        return b"".join(self._parts)
+
+    async def hand_over(self, target: ByteSink) -> None:
+        """Give `target` all that is kept and, from then on, all that comes. Raises what `target.filled` raises.
+
+        Other tasks get their turn after every piece. Cancelled, it goes on keeping the rest.
+        """
+        while self._parts:
+            part = memoryview(self._parts.popleft())
+            self.held_bytes -= len(part)
+            while part:
+                room = target.room()
+                n = min(len(room), len(part))
+                room[:n] = part[:n]
+                target.filled(n)
+                part = part[n:]
+            await asyncio.sleep(0)
+        self._buffer = None
+        self._target = target
+
+
+class Spare:
+    """One source beside the present one. Belongs to the event loop; `close` or `take` must be called."""
+
+    def __init__(self, source: Source, sink: TailSink, at: int, purpose: Purpose) -> None:
+        """Prepare; `begin` opens it. `at` is the number of its link."""
+        self.source = source
+        self.sink = sink
+        self.at = at
+        self.purpose = purpose
+        self.failure: AceProxyError | None = None  # why it will not deliver, or not any more
+        self.ready_at: float | None = None  # loop time since when it delivers
+        self.is_told = False  # its readiness is in the time line
+        self.is_compared = False  # or is being compared with what is sent
+        self.is_same: bool | None = None  # whether it sends the very broadcast that is being sent
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it could take over now."""
+        last_byte_at = self.source.last_byte_at
+        now = asyncio.get_running_loop().time()
+        is_fresh = last_byte_at is not None and now - last_byte_at < FRESH_S
+        if self.failure is not None or not is_fresh or self.sink.received_bytes < LEAST_BYTES:
+            self.ready_at = None
+            return False
+        self.ready_at = self.ready_at or now
+        return True
+
+    def begin(self, deadline_at: float, exclude: frozenset[str]) -> asyncio.Task[None]:
+        """Start the task that opens the source and waits for its end; the caller keeps it."""
+        self._task = asyncio.get_running_loop().create_task(self._run(deadline_at, exclude), name="spare source")
+        return self._task
+
+    async def _run(self, deadline_at: float, exclude: frozenset[str]) -> None:
+        try:
+            is_extra = self.purpose is not Purpose.MOVE
+            await self.source.open(deadline_at, exclude=exclude, spare=is_extra)
+            self.failure = await self.source.wait_ended()
+        except AceProxyError as error:
+            self.failure = error
+        except OSError as error:
+            self.failure = AceProxyError(Reason.INTERNAL, error.strerror or "")
+
+    def take(self) -> None:
+        """Give the source away: it is not watched here any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        """Let go of it. Idempotent; waits for nothing."""
+        self.take()
+        self.source.close()

@@ -1,0 +1,75 @@
+"""The tail that a source leaves behind until it takes over."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aceproxy.streams.spare import TailSink
+
+
+class Target:
+    """A sink with little room that keeps everything."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self._buffer = memoryview(bytearray(7))
+
+    def room(self) -> memoryview:
+        """See ByteSink."""
+        return self._buffer
+
+    def filled(self, n: int) -> None:
+        """See ByteSink."""
+        self.data += self._buffer[:n]
+
+
+def give(sink: TailSink, data: bytes) -> None:
+    """Write to a sink as a reader does."""
+    while data:
+        room = sink.room()
+        n = min(len(room), len(data))
+        room[:n] = data[:n]
+        sink.filled(n)
+        data = data[n:]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=30), st.integers(40, 200))
+def test_the_newest_bytes_are_kept_within_the_limit(parts: list[bytes], limit: int) -> None:
+    sink = TailSink(limit)
+    for part in parts:
+        give(sink, part)
+    everything = b"".join(parts)
+    kept = sink.content()
+    assert everything.endswith(kept)
+    assert sink.held_bytes == len(kept) <= limit
+    assert sink.received_bytes == len(everything)
+    assert kept == everything or len(kept) > limit - 40
+
+
+async def test_what_comes_during_the_hand_over_follows_in_order() -> None:
+    sink, target = TailSink(1000), Target()
+    for number in range(5):
+        give(sink, bytes([number]) * 10)
+    handing = asyncio.ensure_future(sink.hand_over(target))
+    for number in range(5, 9):
+        await asyncio.sleep(0)
+        give(sink, bytes([number]) * 10)
+    await handing
+    give(sink, b"end")
+    assert bytes(target.data) == b"".join(bytes([number]) * 10 for number in range(9)) + b"end"
+    assert sink.held_bytes == 0
+
+
+async def test_a_target_without_memory_is_told_of() -> None:
+    class Full(Target):
+        def filled(self, n: int) -> None:
+            raise OSError(28, "No space left on device")
+
+    sink = TailSink(1000)
+    give(sink, b"x" * 10)
+    with pytest.raises(OSError, match="space"):
+        await sink.hand_over(Full())

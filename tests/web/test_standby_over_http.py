@@ -1,0 +1,191 @@
+"""A second source beside the present one: standby, moving away, returning to the first link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from aceproxy.app import App
+from aceproxy.mpegts.continuity import ContinuityChecker
+from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.stream import Stream
+from aceproxy.streams.timeline import EventKind
+from tests.conftest import Answer, MakeApp, ask
+from tests.waiting import until
+from tests.web.test_recovery_over_http import QUICK, channel, events, read_for, url_of
+from tests.web.test_streams_over_http import PACKET, video_dts
+
+Play = Callable[[App, str], Awaitable[Answer]]
+Engines = tuple[Simulator, Simulator]
+
+
+@pytest.fixture
+async def engines() -> AsyncIterator[Engines]:
+    """Two engines of one swarm."""
+    async with (
+        Simulator(SimulatorConfig.fast(in_step=True)) as one,
+        Simulator(SimulatorConfig.fast(in_step=True)) as other,
+    ):
+        yield one, other
+
+
+def used(stream: Stream, engines: Engines) -> Simulator:
+    """Return the engine that the present source reads from."""
+    assert stream.source is not None
+    return next(engine for engine in engines if engine.url == stream.source.engine_url)
+
+
+def unbroken(data: bytes) -> None:
+    """Assert that nothing is repeated, missing or damaged."""
+    data = data[: len(data) // PACKET * PACKET]
+    checker = ContinuityChecker()
+    checker.feed(data)
+    assert not checker.errors
+    assert {later - earlier for earlier, later in pairwise(video_dts(data))} == {3600}
+
+
+def is_ready(stream: Stream) -> bool:
+    """Whether the standby is ready."""
+    return stream.supply.reserve.is_ready
+
+
+async def test_a_standby_takes_over_at_once_and_nothing_is_missing(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], standby=True, **QUICK)
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: is_ready(stream))
+    told = (await ask(app, f"/api/aceproxy/streams/{stream.stream_id}")).json["stream"]["standby"]
+    first = used(stream, engines)
+    assert told["engine"] != first.url
+    assert (told["ready"], told["purpose"]) == (True, "standby")
+    first.set_fault("rst-after", value="0", times=1)
+    loop = asyncio.get_running_loop()
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1)
+    lost, back = events(stream, EventKind.SOURCE_LOST)[0], events(stream, EventKind.RECOVERED)[0]
+    assert back.at - lost.at < 0.5
+    assert used(stream, engines) is not first
+    began_at = loop.time()
+    data += await answer.reader.readexactly(1500 * PACKET)
+    assert loop.time() - began_at < 10
+    unbroken(data)
+    await until(lambda: len(first.active_playbacks) <= 1)
+    data += await read_for(answer, lambda: is_ready(stream))
+    assert stream.supply.reserve.spare is not None
+    assert stream.supply.reserve.spare.source.engine_url == first.url, "the other engine is the standby now"
+
+
+async def test_a_silent_source_is_left_for_its_standby(engines: Engines, make_app: MakeApp, play: Play) -> None:
+    app = await make_app(engines=[one.url for one in engines], **{**QUICK, "stuck_s": 20.0})
+    answer = await play(app, url_of(engines[0], standby="1"))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: is_ready(stream))
+    used(stream, engines).set_fault("stall-after", value="0")
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1, 5)
+    data += await answer.reader.readexactly(1500 * PACKET)
+    unbroken(data)
+
+
+async def test_a_stream_moves_away_from_an_engine_that_is_drained(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], **QUICK)
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(500 * PACKET)
+    first = used(stream, engines)
+    label = next(one.label for one in app.pool.snapshot() if one.url == first.url)
+    app.pool.drain(label)
+    data += await read_for(answer, lambda: stream.supply.switches == 1)
+    assert used(stream, engines) is not first
+    await until(lambda: not first.active_playbacks)
+    data += await answer.reader.readexactly(1500 * PACKET)
+    unbroken(data)
+    assert stream.recoveries == 0
+    assert stream.supply.reserve.spare is None
+
+
+async def test_a_poor_source_is_left_for_a_better_one_and_a_standby_gives_way_to_others(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], **QUICK, slow_s=2.0)
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(500 * PACKET)
+    first = used(stream, engines)
+    first.set_fault("slow-media", value="half")
+    data += await read_for(answer, lambda: stream.supply.switches == 1)
+    assert used(stream, engines) is not first
+    assert [event.reason for event in events(stream, EventKind.TRYING_BESIDE)] == ["source_slow"]
+    data += await answer.reader.readexactly(1500 * PACKET)
+    checker = ContinuityChecker()
+    checker.feed(data[: len(data) // PACKET * PACKET])
+    assert not checker.errors
+
+
+async def test_a_standby_gives_its_slot_to_a_stream_that_needs_it(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], engine_max_streams=1, standby=True, **QUICK)
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    await read_for(answer, lambda: is_ready(stream))
+    other = await play(app, url_of(engines[0], "Light Two"))
+    assert other.status == 200
+    await until(lambda: stream.supply.reserve.spare is None)
+    assert stream.recoveries == 0
+
+
+async def test_a_fallback_is_left_for_the_first_link_only_where_nobody_notices(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    """The fallback is the same broadcast under its infohash."""
+    one, other = engines
+    app = await make_app(
+        engines=[one.url, other.url], **{**QUICK, "reopen_s": 2.0, "return_s": 1.0, "return_proof_s": 0.5}
+    )
+    first = channel(one, "Light One")
+    for engine in engines:
+        engine.set_fault("load-failed", infohash=first.infohash)
+    answer = await play(app, f"/ace/getstream?id={first.content_id}&fallback={channel(one, 'Light Two').content_id}")
+    stream = app.hub.streams[0]
+    assert stream.supply.at == 1
+    for engine in engines:
+        engine.clear_faults()
+    data = await read_for(answer, lambda: events(stream, EventKind.STANDBY_LOST))
+    lost = events(stream, EventKind.STANDBY_LOST)[0]
+    assert "without a jump" in str(lost.details["detail"])
+    assert (stream.supply.at, stream.supply.switches) == (1, 0), "another broadcast is not jumped to"
+    unbroken(data)
+
+
+async def test_the_first_link_is_returned_to_when_it_is_the_same_broadcast(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    one, other = engines
+    app = await make_app(engines=[one.url, other.url], **{**QUICK, "return_s": 1.0, "return_proof_s": 0.5})
+    first = channel(one, "Light One")
+    labels = {engine.url: engine.label for engine in app.pool.snapshot()}
+    app.pool.drain(labels[other.url])
+    one.set_fault("missing-option", times=1)
+    fallback = quote(f"acestream:?infohash={first.infohash}")
+    answer = await play(app, f"/ace/getstream?id={first.content_id}&fallback={fallback}")
+    stream = app.hub.streams[0]
+    assert stream.supply.at == 1
+    app.pool.undrain(labels[other.url])
+    data = await read_for(answer, lambda: stream.supply.at == 0)
+    data += await answer.reader.readexactly(1000 * PACKET)
+    unbroken(data)
+    assert (stream.recoveries, stream.supply.switches) == (0, 1)
+
+
+async def test_standby_is_0_or_1(engines: Engines, make_app: MakeApp) -> None:
+    app = await make_app(engines=[one.url for one in engines])
+    refused: Any = await ask(app, url_of(engines[0], standby="yes"))
+    assert refused.reason == "bad_parameter"
