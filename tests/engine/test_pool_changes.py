@@ -171,3 +171,80 @@ def test_the_preferred_engine_is_taken_unless_something_speaks_against_it(make: 
     other = make(A, B)
     other.choose(LINK, prefer=B).note_failure(AceProxyError(Reason.ENGINE_UNREACHABLE))
     assert other.choose(LINK, prefer=B).url == A
+
+
+# --- settings that are read anew ---
+
+
+def entries(*engines: object) -> list[EngineEntry]:
+    return list(Settings.model_validate({"engines": engines}).engines)
+
+
+def told(pool: EnginePool) -> list[tuple[str, float, int, bool, bool]]:
+    return [(one.label, one.weight, one.capacity, one.draining, one.leaving) for one in pool.snapshot()]
+
+
+def test_settings_read_anew_change_add_and_remove_engines_and_streams_stay(make: Make) -> None:
+    pool = make({"url": A, "label": "attic"}, B)
+    on_a, on_b = pool.choose(LINK), pool.choose(LINK)
+    pool.configure(entries({"url": A, "label": "cellar", "weight": 3, "capacity": 9}, "127.0.0.1:3"))
+    assert told(pool) == [
+        ("cellar", 3.0, 9, False, False), ("127.0.0.1:2", 1.0, 2, False, True), ("127.0.0.1:3", 1.0, 2, False, False)
+    ]  # fmt: skip
+    assert (on_a.label, on_a.leave_requested.is_set(), on_b.leave_requested.is_set()) == ("cellar", False, True)
+    on_b.release()
+    assert pool.urls == (A, "http://127.0.0.1:3")
+    assert pool.snapshot()[0].streams == 1
+
+
+def test_an_engine_that_was_to_go_stays_if_the_settings_name_it_again(make: Make) -> None:
+    pool = make(A, B)
+    handle = pool.choose(LINK)
+    pool.configure(entries(B))
+    assert handle.leave_requested.is_set()
+    pool.configure(entries(A, B))
+    assert not handle.leave_requested.is_set()
+    assert [one.leaving for one in pool.snapshot()] == [False, False]
+
+
+def test_labels_may_change_places_and_be_taken_over_from_an_engine_that_goes(make: Make) -> None:
+    pool = make({"url": A, "label": "a"}, {"url": B, "label": "b"})
+    pool.configure(entries({"url": A, "label": "b"}, {"url": B, "label": "a"}))
+    assert [pool.find(label).url for label in "ab"] == [B, A]
+    handle = pool.choose(LINK, exclude=[A])
+    pool.configure(entries({"url": A, "label": "b"}, {"url": "127.0.0.1:3", "label": "a"}))
+    assert pool.find("a").url == "http://127.0.0.1:3"
+    assert handle.leave_requested.is_set()
+
+
+def test_what_was_changed_at_run_time_goes_on_when_settings_are_read_anew(make: Make) -> None:
+    pool = make(A, B)
+    pool.add(EngineEntry(url="http://127.0.0.1:4", label="new"))
+    pool.drain("127.0.0.1:1")
+    pool.remove("127.0.0.1:2")
+    pool.configure(entries(A, B, "127.0.0.1:3"))
+    assert [(label, draining) for label, _, _, draining, _ in told(pool)] == [
+        ("127.0.0.1:1", True), ("new", False), ("127.0.0.1:3", False)
+    ]  # fmt: skip
+    pool.configure(entries(A, {"url": B, "weight": 2}))  # other words than those that were removed: it is back
+    assert [label for label, *_ in told(pool)] == ["127.0.0.1:1", "new", "127.0.0.1:2"]
+
+
+def test_an_engine_the_settings_enable_or_not_follows_them(make: Make) -> None:
+    pool = make(A, B)
+    handle = pool.choose(LINK)
+    pool.configure(entries({"url": A, "enabled": False}, B))
+    assert handle.leave_requested.is_set()
+    assert pool.choose(LINK).url == B
+    pool.configure(entries(A, B))
+    assert not handle.leave_requested.is_set()
+
+
+async def test_the_probes_of_engines_that_settings_bring_and_take_begin_and_end(
+    make: Make, simulator: Simulator
+) -> None:
+    pool = make(A)
+    pool.start()
+    pool.configure(entries(simulator.url))
+    await until(lambda: [one.state for one in pool.snapshot()] == ["up"])
+    await until(lambda: sum(task.get_name().startswith("probe") for task in asyncio.all_tasks()) == 1)

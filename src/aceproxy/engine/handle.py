@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
+from aceproxy.engine.choice import EngineState
 from aceproxy.engine.pooled import DOUBTFUL, LIKELY_FAILURES, PLAIN_FAILURES, PooledEngine
 from aceproxy.errors import AceProxyError
 
@@ -71,6 +72,11 @@ class EngineHandle:
         return self._engine.api
 
     @property
+    def engine_state(self) -> EngineState:
+        """How the engine is, as last probed or told."""
+        return self._engine.state
+
+    @property
     def delivered(self) -> bool:
         """Whether there were first bytes."""
         return self._timer is not None or self.settled
@@ -119,11 +125,22 @@ class EngineHandle:
         if not self.delivered and self._owner.could_go_elsewhere(self):
             self.gone.set()
 
+    @property
+    def asked_to_leave(self) -> bool:
+        """Whether the pool wants the slot free."""
+        return self.leave_requested.is_set()
+
+    def set_leaving(self, *, leaving: bool) -> None:
+        """Hear that the pool wants the slot free, or does not any more."""
+        if leaving:
+            self.leave_requested.set()
+        else:
+            self.leave_requested.clear()
+
     def keep(self) -> None:
         """Make a spare slot a slot like any other."""
         self.spare = False
-        if self._engine.takes_streams:
-            self.leave_requested.clear()
+        self.set_leaving(leaving=not self._engine.takes_streams)
 
     def release(self) -> None:
         """Give the slot back. May be called again."""

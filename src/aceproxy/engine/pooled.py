@@ -13,6 +13,7 @@ from aceproxy.engine.api import EngineApi
 from aceproxy.engine.breaker import Breaker, BreakerLimits, BreakerState, Permit
 from aceproxy.engine.choice import EngineState, Standing, relative_speed
 from aceproxy.engine.experience import Experience
+from aceproxy.engine.roster import Member
 from aceproxy.entries import EngineEntry
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
@@ -65,7 +66,13 @@ class Slot(Protocol):
     spare: bool
     settled: bool
     permit: Permit
-    leave_requested: asyncio.Event
+
+    @property
+    def asked_to_leave(self) -> bool:
+        """Whether the pool wants the slot free."""
+
+    def set_leaving(self, *, leaving: bool) -> None:
+        """The pool wants the slot free, or does not any more."""
 
     def engine_silent(self) -> None:
         """The engine did not tell its version."""
@@ -74,19 +81,19 @@ class Slot(Protocol):
 class PooledEngine:
     """One engine; only the pool, its probes and its handles touch it."""
 
-    def __init__(self, entry: EngineEntry, api: EngineApi, settings: Settings, *, at_run_time: bool) -> None:
-        """Begin with nothing known."""
-        self.entry = entry
+    def __init__(self, api: EngineApi, settings: Settings) -> None:
+        """Begin with nothing known; `become` says what it is to be."""
+        self.entry = EngineEntry(url=api.url)
         self.api = api
-        self.at_run_time = at_run_time
-        self.capacity = entry.capacity or settings.engine_max_streams
+        self.at_run_time = False
+        self.capacity = settings.engine_max_streams
         self.settle_s = settings.short_play_s
         self.breaker = Breaker(
             BreakerLimits(settings.breaker_failures, settings.breaker_first_s, settings.breaker_max_s)
         )
         self.experience = Experience(settings.experience_half_life_s)
         self.handles: set[Slot] = set()
-        self.draining = not entry.enabled
+        self.draining = False
         self.leaving = False
         self.state: EngineState = "unknown"
         self.version = ""
@@ -152,10 +159,18 @@ class PooledEngine:
             last_error=self.last_error,
         )
 
-    def ask_to_leave(self) -> None:
-        """Ask the streams here to move to another engine; see `handle.EngineHandle.leave_requested`."""
-        for handle in self.handles:
-            handle.leave_requested.set()
+    def become(self, member: Member, usual_capacity: int) -> None:
+        """Take over what it is to be; it stays, also if it was about to go."""
+        self.entry = member.entry
+        self.at_run_time = member.at_run_time
+        self.capacity = member.entry.capacity or usual_capacity
+        self.set_use(draining=member.draining, leaving=False)
+
+    def set_use(self, *, draining: bool, leaving: bool) -> None:
+        """Say whether it gets streams. If not, those here are asked to move; see `handle.EngineHandle`."""
+        self.draining, self.leaving = draining, leaving
+        for slot in self.handles:
+            slot.set_leaving(leaving=not self.takes_streams)
 
     def note_answer(self, version: str) -> None:
         """Take note that it told its version."""

@@ -1,0 +1,87 @@
+"""The engines of the pool, and the tasks that probe them. Belongs to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import aiohttp
+
+from aceproxy.engine.api import EngineApi, EngineLimits
+from aceproxy.engine.pooled import PooledEngine
+from aceproxy.engine.probing import probe
+from aceproxy.engine.roster import Member
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.settings import Settings
+
+
+class Members:
+    """The engines in the order in which they came, each known by its address. They are probed from `start` on."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        """Begin without any."""
+        self._settings = settings
+        self._session = session
+        self._limits = EngineLimits.from_settings(settings)
+        self._engines: dict[str, PooledEngine] = {}
+        self._probes: dict[PooledEngine, asyncio.Task[None]] = {}
+        self._is_started = False
+
+    def __iter__(self) -> Iterator[PooledEngine]:
+        """Go through a copy: engines may come and go meanwhile."""
+        return iter(list(self._engines.values()))
+
+    def __len__(self) -> int:
+        """Count those that are about to go as well."""
+        return len(self._engines)
+
+    def get(self, url: str) -> PooledEngine | None:
+        """Return the engine at an address."""
+        return self._engines.get(url)
+
+    def find(self, label: str) -> PooledEngine:
+        """Return the engine with a label, rather one that stays than one that goes. Raises ENGINE_NOT_FOUND."""
+        found = [engine for engine in self if engine.entry.label == label]
+        if not found:
+            raise AceProxyError(Reason.ENGINE_NOT_FOUND)
+        return min(found, key=lambda engine: engine.leaving)
+
+    def put(self, member: Member) -> PooledEngine:
+        """Take in an engine, or change what is known of the one at this address. A removal is taken back."""
+        engine = self._engines.get(member.entry.url)
+        if engine is None:
+            engine = PooledEngine(EngineApi(member.entry.url, self._session, self._limits), self._settings)
+            self._engines[member.entry.url] = engine
+            if self._is_started:
+                self._begin_probing(engine)
+        engine.become(member, self._settings.engine_max_streams)
+        return engine
+
+    def forget(self, engine: PooledEngine) -> None:
+        """Let an engine go for good."""
+        self._engines.pop(engine.api.url, None)
+        task = self._probes.get(engine)
+        if task is not None:
+            task.cancel()
+
+    def start(self) -> None:
+        """Begin probing. Needs a running event loop."""
+        self._is_started = True
+        for engine in self:
+            self._begin_probing(engine)
+
+    async def close(self) -> None:
+        """Stop probing. Cancel-safe."""
+        self._is_started = False
+        tasks = list(self._probes.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begin_probing(self, engine: PooledEngine) -> None:
+        task = asyncio.get_running_loop().create_task(
+            probe(engine, self._settings.engine_probe_s), name=f"probe {engine.api.url}"
+        )
+        self._probes[engine] = task
+        task.add_done_callback(lambda _: self._probes.pop(engine, None))
