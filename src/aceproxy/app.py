@@ -56,6 +56,8 @@ from aceproxy.web.server import Routes, Server
 from aceproxy.web.signing_in import SessionRoutes
 from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
+from aceproxy.web.still_maker import StillMaker
+from aceproxy.web.stills import StillRoutes
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
 from aceproxy.web.token_routes import TokenRoutes
@@ -153,6 +155,9 @@ class App:
                 *self._players_routes(upstream),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
+                StillRoutes(
+                    self.hub, self._stack.enter_context(contextlib.closing(StillMaker(is_wanted=settings.stills)))
+                ),
                 SessionRoutes(self.credentials),
                 TokenRoutes(self.credentials, self.hub, self.sessions),
                 HistoryRoutes(self.store),

@@ -295,6 +295,9 @@ class Settings(BaseModel):
     max_listeners: int = Field(
         100, ge=1, le=10_000, description="Open event streams (dashboards, live logs); further ones get a 503."
     )
+    stills: bool = Field(
+        True, description="Whether the dashboard shows a still of each stream, made by ffmpeg where that is installed."
+    )
     # the engine's interface
     session_idle_s: float = Field(
         60.0,

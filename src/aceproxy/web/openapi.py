@@ -133,6 +133,8 @@ def _operation(name: str, one: Operation, words: str, schemas: _Schemas) -> dict
         "parameters": [*map(_path_parameter, re.findall(r"\{(\w+)\}", path)), *map(_parameter, one.parameters)],
         "responses": {str(one.status): _success(one, schemas), **_failures(method, one, right, schemas)},
     }
+    if one.may_be_empty:
+        found["responses"]["204"] = {"description": "There is none."}
     if right is not Right.PUBLIC:
         found["security"] = [{"secret": []}] if right is Right.ADMIN else [{}, {"secret": []}]
     if one.body is not None:

@@ -46,6 +46,7 @@ class Operation:
     errors: tuple[Reason, ...] = ()
     events: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    may_be_empty: bool = False  # then with 204
 
 
 PATH_PARAMETERS = {
@@ -93,6 +94,9 @@ OPERATIONS: dict[str, Operation] = {
         models.TimelineAnswer,
         parameters=(Parameter("after", "The number of an event; only later ones are wanted.", WHOLE),),
         errors=(Reason.STREAM_NOT_RUNNING, Reason.BAD_PARAMETER),
+    ),
+    "GET /api/aceproxy/streams/{key}/still.jpg": Operation(
+        "streams", media=("image/jpeg",), errors=(Reason.STREAM_NOT_RUNNING,), may_be_empty=True
     ),
     "GET /ace/status": Operation(
         "streams",

@@ -82,6 +82,7 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/streams": Right.VIEW,
     "GET /api/aceproxy/streams/{key}": Right.VIEW,
     "GET /api/aceproxy/streams/{key}/timeline": Right.VIEW,
+    "GET /api/aceproxy/streams/{key}/still.jpg": Right.VIEW,
     "GET /api/aceproxy/engines": Right.VIEW,
     "GET /api/logs/stream": Right.VIEW,
     "GET /api/logs/download": Right.ADMIN,

@@ -91,6 +91,7 @@ export function signInForm(done) {
   const form = h(
     "form",
     { class: "sign-in", onsubmit: submit },
+    h("input", { type: "text", name: "username", autocomplete: "username", value: "admin", hidden: true }), // for password stores
     h("label", { for: "password", text: t.session.secret }),
     password,
     problem,

@@ -11,7 +11,7 @@ export default {
     engines: "Motori",
     history: "Storia",
     log: "Registro",
-    settings: "Impostazioni",
+    settings: "Opzioni",
     access: "Accesso",
   },
   throughput: "Traffico",
