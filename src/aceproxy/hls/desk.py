@@ -34,6 +34,8 @@ UNFOLLOWED_S: Final = 5.0  # after which a viewer has left that never asked for 
 LEAST_WAIT_S: Final = 5.0  # for the first segment, when the start has used up its time
 TURNED_AWAY_S: Final = 60.0  # for which a viewer that was ended by the operator gets no list under its token
 MANY_TURNED_AWAY: Final = 1000
+MANY_STREAMS: Final = 1000  # that are gone and whose breaks are remembered
+BREAKS_WRAP: Final = 100_000  # minutes
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BY_OPERATOR: Final = (Reason.KICKED, Reason.STOPPED)
 
@@ -80,6 +82,7 @@ class HlsDesk:
         self._generations: dict[str, Shown] = {}
         self._viewers: dict[str, _Viewer] = {}
         self._latest: dict[tuple[str, Visitor], _Viewer] = {}  # who of several alike asked for a list last
+        self._breaks: dict[str, int] = {}  # of streams that are gone: where the next run begins to count
         self._turned_away: dict[str, tuple[float, Reason]] = {}
 
     async def watch(
@@ -196,14 +199,32 @@ class HlsDesk:
         """Return the stream's window, made when it is first asked for."""
         shown = self._shown.get(stream)
         if shown is None:
-            base = int(stream.created_utc.timestamp())
-            window = Window(stream.ring, self._limits, base, time.monotonic, lambda: datetime.now(UTC))
+            window = Window(
+                stream.ring,
+                self._limits,
+                int(stream.created_utc.timestamp()),
+                self._first_break(stream),
+                time.monotonic,
+                lambda: datetime.now(UTC),
+            )
             shown = Shown(stream, window, secrets.token_hex(8))
             if window.is_ready:
                 shown.ready.set()
             stream.ring.on_cut.append(shown.note_cut)
             self._shown[stream] = self._generations[shown.generation] = shown
         return shown
+
+    def _first_break(self, stream: Stream) -> int:
+        """Return a count of breaks that no earlier list of this stream had: a player that goes on with its address must
+        see that what comes is another stretch. Kept small, since hls.js counts up to it.
+        """
+        minute = int(stream.created_utc.timestamp()) // 60 % BREAKS_WRAP
+        earlier = [
+            shown.window.breaks + 1
+            for shown in self._generations.values()
+            if shown.stream.stream_id == stream.stream_id
+        ]
+        return max(minute, self._breaks.pop(stream.stream_id, 0), *earlier)
 
     async def _wait_ready(self, shown: Shown, client: Client, limit_s: float) -> None:
         """Wait for the first segment. Raises START_TIMEOUT, or why the client ended meanwhile."""
@@ -239,10 +260,13 @@ class HlsDesk:
         """Let a window rest that nobody watches; forget one some time after its stream has closed."""
         stream = shown.stream
         if stream.state is State.CLOSED:
-            shown.window.close()
             self._shown.pop(stream, None)
             if shown.closed_at is None:
                 shown.closed_at = now
+                shown.window.close()
+                self._breaks[stream.stream_id] = shown.window.breaks + 1
+                while len(self._breaks) > MANY_STREAMS:
+                    del self._breaks[next(iter(self._breaks))]
             playlist = shown.window.playlist()
             if now - shown.closed_at > sum(segment.duration_s for segment in playlist.segments) + playlist.target_s:
                 del self._generations[shown.generation]

@@ -69,30 +69,30 @@ class _Removed:
 
 
 class Window:
-    """The segments of one ring. Numbers begin at `base`; so do the counts of breaks.
+    """The segments of one ring, numbered from `first_number` on; their breaks are counted from `first_break` on.
 
-    A `base` that grows with the time of day keeps both numbers of a list rising when a stream is started anew under the
-    same address.
+    Numbers that grow with the time keep a list's rising when a stream is started anew under the same address.
     """
 
     def __init__(
         self,
         ring: Ring,
         limits: WindowLimits,
-        base: int,
+        first_number: int,
+        first_break: int,
         now: Callable[[], float],
         utc: Callable[[], datetime],
     ) -> None:
         """Take the complete blocks that the ring holds, and from now on every one that it completes."""
         self._ring = ring
         self._limits = limits
-        self._base = base
+        self._first_number = first_number
         self._now = now
         self._utc = utc
         self._target_s: int | None = None
         self._listed: deque[HeldSegment] = deque()
         self._removed: deque[_Removed] = deque()
-        self._breaks_before = base
+        self._breaks_before = first_break
         self._longest_list_s = 0.0
         self._after_jump = False
         self._anchor: float | None = None  # time of day at media time 0
@@ -140,6 +140,11 @@ class Window:
             return self._listed[at] if at < len(self._listed) else None
         return next((one.held for one in self._removed if one.held.segment.number == number), None)
 
+    @property
+    def breaks(self) -> int:
+        """The count of breaks after the newest segment."""
+        return self._breaks_before + sum(held.segment.is_break for held in self._listed)
+
     def rest(self) -> None:
         """Let go of what the ring has dropped: nobody watches by this list now."""
         self._removed = deque(one for one in self._removed if not one.held.block.dropped)
@@ -168,7 +173,7 @@ class Window:
         if self._anchor is None or is_break:
             self._anchor = self._utc().timestamp() - self._ring.edge_s
         segment = Segment(
-            self._base + block.number,
+            self._first_number + block.number,
             duration_s,
             datetime.fromtimestamp(self._anchor + block.media_s, UTC),
             is_break,

@@ -1,0 +1,200 @@
+"""HLS with real players, all at once and beside the transport stream, from one playback; and through a lost source."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.hls.checking import ListChecker
+from tests.system.calls import Viewer, ask
+from tests.system.oracle import faults_in
+from tests.system.programs import Engine, Program, Proxy, tool, wait_for
+
+Keep = Callable[[Program], Program]
+PICTURES = 100
+PLAYER_LIMIT_S = 60.0
+CHANNEL = "Clock One"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that any user may write to."""
+    with tempfile.TemporaryDirectory(prefix="aceproxy-hls-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def start_vlc(keep: Keep, link: str, folder: Path, shots: Path) -> Program:
+    command = [tool("cvlc"), "--intf", "dummy", "--no-audio", "--vout", "dummy", "--video-filter", "scene"]
+    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(shots), "--no-dbus", link]
+    return keep(Program(command, folder / "vlc", env={"HOME": str(shots)}, nobody=True))
+
+
+def start_mpv(keep: Keep, link: str, folder: Path) -> Program:
+    command = [tool("mpv"), "--no-config", "--vo=null", "--ao=null", f"--frames={PICTURES}", "--hwdec=no"]
+    command += ["--term-status-msg=picture ${estimated-frame-number} at", "--msg-level=statusline=status"]
+    return keep(Program([*command, f"--log-file={folder / 'mpv.log'}", link], folder / "mpv"))
+
+
+def start_ffmpeg(keep: Keep, link: str, folder: Path) -> Program:
+    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", link, "-map", "0:v", "-map", "0:a"]
+    command += ["-frames:v", str(PICTURES), "-progress", "pipe:1", "-f", "null", "-"]
+    return keep(Program(command, folder / "ffmpeg"))
+
+
+def start_gstreamer(keep: Keep, link: str, folder: Path, name: str) -> Program:
+    """Start GStreamer, which tells of every picture; `name` is `playbin`, or the demuxer to use."""
+    sink = ["fakesink", "silent=false", "sync=true"]
+    if name == "playbin":
+        words = ["playbin", f"uri={link}", "flags=1", f"video-sink={' '.join(sink)}"]
+    else:
+        parts = [["souphttpsrc", f"location={link}"], [name], ["tsdemux"], ["h264parse"], ["avdec_h264"], sink]
+        words = [word for part in parts for word in ["!", *part]][1:]
+    return keep(Program([tool("gst-launch-1.0"), "-v", *words], folder / name))
+
+
+def grows(count: Callable[[], int], by: int, what: str) -> None:
+    """Wait until `count()` is larger by so much than now."""
+    least = count() + by
+    wait_for(lambda: count() >= least, what, PLAYER_LIMIT_S)
+
+
+def pictures_of(player: Program) -> int:
+    return player.out.count("chain   **")
+
+
+def whole_pictures(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.png") if path.read_bytes()[-8:-4] == b"IEND"]
+
+
+@pytest.mark.timeout(150)
+def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
+    programs: Keep, engine: Engine, proxy: Proxy, view: Callable[..., Viewer], tmp_path: Path, open_folder: Path
+) -> None:
+    link = f"{proxy.url}/ace/manifest.m3u8?id={engine.id_of(CHANNEL)}"
+    for name in ("ffmpeg", "mpv", "cvlc", "gst-launch-1.0"):
+        tool(name)
+    ts = view(proxy.play(engine, CHANNEL))
+    vlc = start_vlc(programs, link, tmp_path, open_folder)
+    playbin = start_gstreamer(programs, link, tmp_path, "playbin")
+    hlsdemux = start_gstreamer(programs, link, tmp_path, "hlsdemux")
+    mpv = start_mpv(programs, link, tmp_path)
+    ffmpeg = start_ffmpeg(programs, link, tmp_path)
+    key = engine.id_of(CHANNEL)
+
+    def together() -> set[str] | None:
+        clients = proxy.stream(key).get("clients", [])
+        agents = {re.split(r"[/ ]", client["agent"])[0] for client in clients if client["protocol"] == "hls"}
+        return agents if {"VLC", "GStreamer", "libmpv", "Lavf"} <= agents else None
+
+    wait_for(together, "all players at once", PLAYER_LIMIT_S)
+    assert max(client["protocol"] for client in proxy.stream(key)["clients"]) == "mpegts"
+
+    assert ffmpeg.wait(PLAYER_LIMIT_S) == 0, ffmpeg.err
+    assert ffmpeg.err == ""
+    assert int(re.findall(r"^frame=(\d+)$", ffmpeg.out, re.MULTILINE)[-1]) == PICTURES
+    assert mpv.wait(PLAYER_LIMIT_S) == 0, mpv.out + mpv.err
+    assert max(int(number) for number in re.findall(r"picture (\d+) at", mpv.out + mpv.err)) >= PICTURES - 2
+    log = (tmp_path / "mpv.log").read_text()
+    assert not re.search(r"\[(?:e|f)\]\[ffmpeg/|Error while decoding", log), log
+    for player in (playbin, hlsdemux):
+        grows(partial(pictures_of, player), PICTURES - pictures_of(player), f"pictures from {player.process.args!r}")
+        assert "WARNING" not in player.out + player.err
+        assert "ERROR" not in player.out + player.err
+    pictures = wait_for(
+        lambda: found if len(found := whole_pictures(open_folder)) >= 8 else None, "pictures from VLC", PLAYER_LIMIT_S
+    )
+    assert len({picture.read_bytes() for picture in pictures}) >= 6  # they move
+    assert vlc.process.poll() is None
+    assert [one["max_readers"] for one in engine.playbacks()] == [1]
+    ts.wait_more(1 << 20)
+    assert faults_in(ts.body[: len(ts.body) // 188 * 188]) == []
+
+
+class ListReader:
+    """A player that decodes nothing: reads lists as a player does, takes each new segment, and judges both."""
+
+    def __init__(self, base: str, address: str) -> None:
+        master = ask("GET", base + address, limit_s=20)
+        assert master.status == 200, master.body
+        self._base = base
+        self._address = address.rpartition("/")[0] + "/" + master.body.decode().splitlines()[-1]
+        self.checker = ListChecker()
+        self.faults: list[str] = []
+        self.segments: dict[int, bytes] = {}
+        self.ended = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._over.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._over.wait(0.25):
+            answer = ask("GET", self._base + self._address)
+            if answer.status != 200:
+                self.faults.append(f"list: {answer.status} {answer.body[:100]!r}")
+                continue
+            now = time.monotonic()
+            self.faults += self.checker.take(answer.body.decode(), now)
+            for uri in self.checker.owed(now):
+                self._have(uri)
+            if self.checker.last is not None and self.checker.last.ended:
+                self.ended.set()
+
+    def _have(self, uri: str) -> None:
+        """Take a segment that must be there; of one that was taken already, only see that it still is."""
+        number = int(uri.rpartition("/")[2].removesuffix(".ts"))
+        known = number in self.segments
+        folder = self._address.partition("?")[0].rpartition("/")[0].split("/")
+        parts = uri.split("/")
+        while parts[0] == "..":
+            parts.pop(0)
+            folder.pop()
+        got = ask("HEAD" if known else "GET", self._base + "/".join([*folder, *parts]))
+        if got.status != 200:
+            self.faults.append(f"{uri}: {got.status}")
+        elif not known:
+            self.segments[number] = got.body
+
+
+@pytest.mark.timeout(90)
+def test_lists_keep_every_rule_through_losses_of_the_source(
+    programs: Callable[[Proxy], Proxy], engine: Engine, tmp_path: Path
+) -> None:
+    """In real time over HTTP; half an hour of it, simulated, is tests/hls/test_half_hour.py."""
+    proxy = programs(Proxy(tmp_path, engine.url, "retry_first_s=0.2", "block_s=0.5", "hls_segments=4"))
+    content = engine.id_of("Light One")
+    reader = ListReader(proxy.url, f"/hls/{content}/index.m3u8")
+    wait_for(lambda: len(reader.segments) >= 3, "three segments")
+    for _ in range(2):
+        engine.set_fault("rst-after", "0")
+        wait_for(lambda: proxy.stream(content)["state"] == "recovering", "the loss of the source")
+        grows(lambda: reader.checker.lists, 2, "lists meanwhile")
+        engine.clear_faults()
+        wait_for(lambda: proxy.stream(content)["state"] == "live", "the source again")
+        grows(lambda: len(reader.segments), 3, "further segments")
+    reader.stop()
+    assert reader.faults == []
+    numbers = sorted(reader.segments)
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    whole = b"".join(reader.segments[number] for number in numbers)
+    assert len(whole) % 188 == 0
+    assert whole[::188] == b"\x47" * (len(whole) // 188)
+    if reader.checker.breaks == 0:  # joined without a seam
+        (tmp_path / "whole.ts").write_bytes(whole)
+        ffmpeg = Program(
+            [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", tmp_path / "whole.ts", "-f", "null", "-"], tmp_path / "x"
+        )
+        assert (ffmpeg.wait(40), ffmpeg.err) == (0, "")

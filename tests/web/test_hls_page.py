@@ -1,0 +1,128 @@
+"""hls.js in a real browser, on the whole program: pictures that move, and no stall, also while a source is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Browser, Page
+
+from aceproxy.app import App, make_logs
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.conftest import ask
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PLAYED_S = 10.0
+PAGE = """<!doctype html><meta charset="utf-8"><video muted autoplay playsinline></video><script type="module">
+import Hls from "/hls.mjs";
+const video = document.querySelector("video");
+const seen = window.seen = { errors: [], waits: 0, gaps: [], started: false };
+const player = new Hls({ enableWorker: false });
+player.on(Hls.Events.ERROR, (_, { type, details, fatal }) => seen.errors.push([details, fatal]));
+player.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => { seen.target = details.targetduration; });
+video.addEventListener("playing", () => { seen.started = true; });
+video.addEventListener("waiting", () => { if (seen.started) seen.waits += 1; });
+player.loadSource("%s");
+player.attachMedia(video);
+</script>"""
+GRAB = """() => {
+  const video = document.querySelector("video");
+  const canvas = new OffscreenCanvas(64, 36);
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 64, 36);
+  return [video.currentTime, Array.from(context.getImageData(0, 0, 64, 36).data).join(), video.readyState];
+}"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine() -> AsyncIterator[Simulator]:
+    """A simulated engine that starts at once."""
+    async with Simulator(SimulatorConfig.fast()) as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def app(engine: Simulator) -> AsyncIterator[App]:
+    """The program in front of it."""
+    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "retry_first_s": 0.5}
+    settings = Settings.model_validate(values)
+    logs = make_logs(settings)
+    logs.start()
+    async with App(settings, logs) as started:
+        yield started
+    logs.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def show(browser: Browser, app: App) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
+    """Return a function that opens a page of another site (another port), which plays a list of ours."""
+    vendor = resources.files("aceproxy.web") / "static" / "vendor"
+    library = next(entry for entry in vendor.iterdir() if entry.name.startswith("hls-")).read_text()
+    bodies: dict[str, str] = {}
+
+    async def page_body(_request: web.Request) -> web.Response:
+        return web.Response(text=bodies["page"], content_type="text/html")
+
+    async def library_body(_request: web.Request) -> web.Response:
+        return web.Response(text=library, content_type="text/javascript")
+
+    site = web.Application()
+    site.add_routes([web.get("/", page_body), web.get("/hls.mjs", library_body)])
+    runner = web.AppRunner(site)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    context = await browser.new_context()
+    troubles: list[str] = []
+
+    async def open_page(path: str) -> Page:
+        bodies["page"] = PAGE % f"http://127.0.0.1:{app.port}{path}"
+        page = await context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        return page
+
+    yield open_page
+    await context.close()
+    await runner.cleanup()
+    assert troubles == []
+
+
+async def plays(page: Page, beyond_s: float, limit_s: float = 30.0) -> tuple[float, str]:
+    """Wait until the player's time is past `beyond_s`; return the time and the picture then."""
+    async with asyncio.timeout(limit_s):
+        while not await page.evaluate("document.querySelector('video').currentTime") > beyond_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    at, picture, _ = await page.evaluate(GRAB)
+    return at, picture
+
+
+async def test_a_page_of_another_site_plays_without_a_stall_through_a_loss_of_the_source(
+    engine: Simulator, app: App, show: Callable[[str], Awaitable[Page]]
+) -> None:
+    content = engine.contents[0]
+    page = await show(f"/ace/manifest.m3u8?id={content.content_id}")
+    began_s, first = await plays(page, 0.2)
+    ts = await ask(app, f"/ace/getstream?id={content.content_id}", stream=True)
+    stream = app.hub.find_by_id(content.content_id)
+    assert stream is not None
+    engine.set_fault("rst-after", "0", times=1)
+    _, second = await plays(page, began_s + PLAYED_S / 2)
+    at_s, third = await plays(page, began_s + PLAYED_S)
+    seen = await page.evaluate("window.seen")
+    assert seen["errors"] == []
+    assert seen["waits"] == 0
+    assert len({first, second, third}) == 3
+    assert at_s > began_s + PLAYED_S
+    data = await asyncio.wait_for(ts.reader.readexactly(188 * 1000), 10)
+    assert data[::188] == b"\x47" * 1000
+    ts.close()
+    assert stream.recoveries == 1
+    assert sorted(client.delivery for client in stream.clients.values()) == ["hls", "mpegts"]
+    assert [playback.max_readers for playback in engine.playbacks] == [1, 1]
