@@ -30,6 +30,7 @@ class Station:
     def __init__(self, segments: int = 6) -> None:
         self.now = 1000.0
         self.ring = Ring(LIMITS)
+        self.ring.watch_front = False  # it comes in real time
         self.ingest = Ingest(self.ring, lambda: self.now)
         self.window: Window | None = None
         self._limits = WindowLimits(segments, LIMITS.block_s, 2 * LIMITS.ring_bytes)
@@ -254,6 +255,23 @@ def test_memory_is_bounded_whatever_the_bitrate() -> None:
     assert station.window is not None
     assert station.window.held_bytes <= 4 << 20
     assert len(station.list()) > 200
+
+
+def test_what_comes_faster_than_real_time_stays_listed_until_it_was_taken() -> None:
+    station = Station()
+    player = Player(station)
+    station.ring.watch_front = True
+    for second in range(60):
+        station.send(media("light", second, second + 1))
+        station.now += 0.01
+        player.look()
+        if second == 40:
+            assert player.checker.last is not None
+            assert player.checker.last.duration_s > 36
+            station.ring.fetched = station.ring.head
+    assert player.faults == []
+    assert player.checker.last is not None
+    assert player.checker.last.duration_s < 22
 
 
 def test_a_window_that_nobody_watches_holds_no_more_than_the_ring() -> None:

@@ -362,3 +362,11 @@ async def test_other_spellings_of_an_address_lead_to_lists_that_can_be_followed(
     assert (first.status, read(first.body.decode())[1]) == (200, [])
     assert variant.startswith(address)
     assert (await ask(app, join(variant, uris(first)[0]))).status == 200
+
+
+async def test_a_recording_is_no_list(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app()
+    film = next(number for number, content in enumerate(sim.contents) if not content.live)
+    refused = await ask(app, manifest(sim, film))
+    assert refused.reason == "recording"
+    assert app.hub.client_count == 0

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_S: Final = 1.0
 UNFOLLOWED_S: Final = 5.0  # after which a viewer has left that never asked for more than its first list
+BURST_LOOK_S: Final = 0.15  # without a further segment the start burst is over
+BURST_LOOKS: Final = 6
 LEAST_WAIT_S: Final = 5.0  # for the first segment, when the start has used up its time
 TURNED_AWAY_S: Final = 60.0  # for which a viewer that was ended by the operator gets no list under its token
 MANY_TURNED_AWAY: Final = 1000
@@ -53,10 +55,12 @@ class Shown:
     window: Window
     generation: str
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    cuts: int = 0
     closed_at: float | None = None
 
     def note_cut(self, _block: Block) -> None:
         """Hear that the window has been given a block."""
+        self.cuts += 1
         if self.window.is_ready:
             self.ready.set()
 
@@ -126,7 +130,7 @@ class HlsDesk:
         nobody is found for (a cache's requests) is counted for the stream.
         """
         stream = shown.stream
-        stream.ring.front = max(stream.ring.front, held.block.end)  # a source that is held back may go on
+        stream.ring.fetched = max(stream.ring.fetched, held.block.end)  # a source that is held back may go on
         viewer = self._latest.get((stream.stream_id, visitor))
         if viewer is None or viewer.client.ended.done():
             stream.shared_bytes += count
@@ -162,6 +166,7 @@ class HlsDesk:
         try:
             shown = self._show(stream)
             await self._wait_ready(shown, client, max(LEAST_WAIT_S, deadline_at - time.monotonic()))
+            await _let_burst_in(shown)
         except BaseException:
             stream.end_client(client, Reason.CLIENT_LEFT)
             raise
@@ -280,3 +285,16 @@ class HlsDesk:
         reason = viewer.client.ended.result() if viewer.client.ended.done() else None
         if reason in _BY_OPERATOR and len(self._turned_away) < MANY_TURNED_AWAY:
             self._turned_away[viewer.token] = (time.monotonic() + TURNED_AWAY_S, reason)
+
+
+async def _let_burst_in(shown: Shown) -> None:
+    """Wait while segments come in quick succession, as engines send what they have at the start: with the whole of it
+    in its first list a player begins farther from the edge, and does not run dry at once.
+    """
+    for _ in range(BURST_LOOKS):
+        cuts = shown.cuts
+        if shown.window.is_full:
+            return
+        await asyncio.sleep(BURST_LOOK_S)
+        if shown.cuts == cuts:
+            return

@@ -108,6 +108,12 @@ class Window:
         return bool(self._listed)
 
     @property
+    def is_full(self) -> bool:
+        """Whether the list is as long as a live list should be."""
+        target_s = self._target_s or math.ceil(self._limits.block_s) + 2
+        return self._duration_s() >= LEAST_TARGETS * target_s
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that are held, in the list or after it; most of them by the ring as well."""
         return sum(held.block.size for held in self._listed) + sum(one.held.block.size for one in self._removed)
@@ -200,20 +206,28 @@ class Window:
         wanted = min(math.ceil(self._limits.block_s + gap_s), max(LONGEST_TARGET_S, least))
         longest = max(rounded(held.segment.duration_s) for held in self._listed)
         self._target_s = max(least, wanted, longest)
-        while len(self._listed) > self._limits.segments and self._lasts_without_oldest(self._target_s):
+        while self._may_shorten(self._target_s):
             self._count_out(self._listed.popleft())  # it was in no list yet
         self._ring.longest_s = min(self._ring.longest_s, float(self._target_s))
 
     def _shorten(self) -> None:
         if self._target_s is not None and not self._ended:
             self._longest_list_s = max(self._longest_list_s, self._duration_s())
-            while len(self._listed) > self._limits.segments and self._lasts_without_oldest(self._target_s):
+            while self._may_shorten(self._target_s):
                 self._remove_oldest()
         self._forget_old()
 
-    def _lasts_without_oldest(self, target_s: int) -> bool:
-        """Whether the list is long enough without its first segment."""
-        return self._duration_s() - self._listed[0].segment.duration_s >= LEAST_TARGETS * target_s
+    def _may_shorten(self, target_s: int) -> bool:
+        """Whether the list is long enough without its first segment, and nobody is still to take that.
+
+        What comes faster than real time (a recording) is held back for who takes it: it must not run out of the list.
+        """
+        oldest = self._listed[0]
+        if len(self._listed) <= self._limits.segments or (
+            self._ring.watch_front and oldest.block.end > self._ring.fetched
+        ):
+            return False
+        return self._duration_s() - oldest.segment.duration_s >= LEAST_TARGETS * target_s
 
     def _remove_oldest(self) -> None:
         held = self._listed.popleft()

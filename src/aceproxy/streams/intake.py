@@ -200,4 +200,4 @@ class Intake:
 
     def _is_far_ahead(self, share: float) -> bool:
         """Whether the furthest client has more than this share of the ring before it."""
-        return self.ring.head - self.ring.front > share * self.ring.capacity_bytes
+        return self.ring.head - max(self.ring.front, self.ring.fetched) > share * self.ring.capacity_bytes
