@@ -50,7 +50,7 @@ def uris(answer: Answer) -> list[str]:
 
 async def test_the_master_names_the_same_address_with_a_token(sim: Simulator, make_app: MakeApp) -> None:
     app = await make_app(**QUICK)
-    address = manifest(sim) + "&quality=720p&token=a%26b"
+    address = manifest(sim) + "&quality=720p&label=a%26b%0Ac&fallback=" + "b" * 40
     master = await ask(app, address)
     assert master.headers["content-type"] == "application/vnd.apple.mpegurl"
     assert master.headers["cache-control"] == "private, no-store"
@@ -60,7 +60,9 @@ async def test_the_master_names_the_same_address_with_a_token(sim: Simulator, ma
     found = re.fullmatch(r"#EXT-X-STREAM-INF:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)", lines[2])
     assert found is not None
     assert 500_000 < int(found[2]) < int(found[1]) < 3_000_000
-    assert re.fullmatch(r"manifest\.m3u8\?id=[0-9a-f]{40}&quality=720p&token=a%26b&viewer=[\w-]{12}", lines[3])
+    assert re.fullmatch(
+        r"manifest\.m3u8\?id=[0-9a-f]{40}&quality=720p&label=a%26b%0Ac&fallback=b{40}&viewer=[\w-]{12}", lines[3]
+    )
 
 
 async def test_lists_and_segments_are_what_a_player_needs(sim: Simulator, make_app: MakeApp) -> None:
@@ -179,6 +181,8 @@ async def test_head_and_preflight_start_nothing(sim: Simulator, make_app: MakeAp
         ("/ace/manifest.m3u8", 400, "no_link"),
         ("/ace/manifest.m3u8?id=" + "z" * 40, 400, "bad_link"),
         ("/ace/manifest.m3u8?url=http://127.0.0.1:1/x", 403, "url_host_refused"),
+        (f"/ace/manifest.m3u8?id={'a' * 40}&fallback=nonsense", 400, "bad_link"),
+        (f"/hls/{'a' * 40}/index.m3u8?fallback=http://127.0.0.1:1/x", 403, "url_host_refused"),
         ("/ace/manifest.m3u8?viewer=../x&id=" + "a" * 40, 400, "bad_parameter"),
         ("/ace/manifest.m3u8?viewer=" + "a" * 65 + "&id=" + "a" * 40, 400, "bad_parameter"),
         ("/hls/nonsense/index.m3u8", 400, "bad_link"),
@@ -370,3 +374,23 @@ async def test_a_recording_is_no_list(sim: Simulator, make_app: MakeApp) -> None
     refused = await ask(app, manifest(sim, film))
     assert refused.reason == "recording"
     assert app.hub.client_count == 0
+
+
+async def test_a_players_token_stays_in_its_lists_and_segments_need_none(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(**QUICK, trusted_networks=["198.51.100.0/24"])
+    assert (await ask(app, manifest(sim))).status == 401
+    made = await ask(app, "/api/tokens", "POST", body=b'{"name": "tv", "max_clients": 1}')
+    token = made.json["token"]
+    variant, first = await open_list(app, f"{manifest(sim)}&token={token}")
+    assert f"token={token}" in variant
+    assert first.status == 200
+    assert (await ask(app, variant.replace(token, "x" + token[1:]))).status == 401
+    address = join(variant, uris(first)[0])
+    assert token not in address
+    assert (await ask(app, address)).status == 200
+    stream = app.hub.streams[0]
+    assert [client.ticket is not None for client in stream.clients.values()] == [True]
+    revoked = await ask(app, f"/api/tokens/{made.json['details']['token_id']}", "DELETE")
+    assert revoked.status == 200
+    assert (await ask(app, variant)).status == 401
+    assert stream.clients == {}

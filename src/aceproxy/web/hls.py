@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query, parse_link
+from aceproxy.engine.links import Link, check_url_host, engine_params, fallback_links, link_from_query, parse_link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.hls.desk import HlsDesk, Shown, new_token
 from aceproxy.hls.playlist import master_text, media_text
@@ -112,9 +112,7 @@ class HlsRoutes:
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
         """A viewer's list of a link that was read already."""
         try:
-            check_url_host(link, self._settings.url_hosts)
-            params = engine_params(list(request.query.items()))
-            return await self.answer_list(request, lambda: self._hub.find_or_start(link, params))
+            return await self.answer_list(request, self._starter(request, link))
         except AceProxyError as error:
             return _refusal(error)
 
@@ -218,15 +216,20 @@ class HlsRoutes:
         """Return what finds the stream that a request names, and starts it if need be. Raises AceProxyError if it
         names none, or one that is not allowed.
         """
-        query = list(request.query.items())
-        params = engine_params(query)
         stream_id = request.match_info.get("stream_id")
         if stream_id is None:
-            link = link_from_query(query)
-            check_url_host(link, self._settings.url_hosts)
-            return lambda: self._hub.find_or_start(link, params)
-        link_of_id = _link_of(stream_id)
-        return lambda: self._hub.find_by_id(stream_id) or self._hub.find_or_start(link_of_id, params)
+            return self._starter(request, link_from_query(list(request.query.items())))
+        start = self._starter(request, _link_of(stream_id))
+        return lambda: self._hub.find_by_id(stream_id) or start()
+
+    def _starter(self, request: web.Request, link: Link) -> Callable[[], Stream]:
+        """Return what finds a link's stream or starts it, with what else the request says. Raises AceProxyError."""
+        query = list(request.query.items())
+        fallbacks = fallback_links(query, link)
+        for one in (link, *fallbacks):
+            check_url_host(one, self._settings.url_hosts)
+        params = engine_params(query)
+        return lambda: self._hub.find_or_start(link, params, fallbacks)
 
 
 def _link_of(stream_id: str) -> Link:
