@@ -342,7 +342,9 @@ class Settings(BaseModel):
         10.0, gt=0, description="A request's head, and its body, must have come within this time."
     )
     max_waiting: int = Field(
-        2000, ge=10, description="Connections that wait for a request; beyond that the longest waiting one is closed."
+        2000,
+        ge=10,
+        description="Connections that wait for a request; beyond that the address with the most of them loses one.",
     )
     max_waiting_per_address: int = Field(
         200, ge=1, description="The same for one address, of connections that never sent a whole request."

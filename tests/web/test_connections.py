@@ -119,6 +119,20 @@ async def test_an_address_with_too_many_loses_those_that_waited_the_longest(make
         assert not any(reader.at_eof() for reader, _ in (*many[3:], *few))
 
 
+async def test_who_comes_with_one_is_served_while_others_come_with_many(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "GRACE_S", 60.0)
+    app = await make_app(max_waiting=10)
+    async with connect(app, 9, "127.0.0.2") as many, connect(app, 1, "127.0.0.3") as few:
+        for _ in range(3):
+            assert (await ask(app, "/api/health")).status == 200
+        await until(lambda: app.server.connections.turned_away == 3 or app.server.connections.waiting < 10)
+        assert await ended(many[0][0]) == b""
+        assert not few[0][0].at_eof()
+    assert app.server.connections._by_address == {} or app.server.connections.waiting
+
+
 async def test_when_too_many_wait_the_oldest_gives_way_to_the_newcomer(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

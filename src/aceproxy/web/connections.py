@@ -1,15 +1,15 @@
 """Connections, and how long and how many of them may wait for a request.
 
 Whoever opens a connection and sends no request, or one byte of it now and then, costs memory and a descriptor. So a
-request's head has a deadline, and only so many connections may wait: for one address, and in all, where the one that
-has waited the longest gives way to the newcomer. A connection that has its request is none of them: players stay.
+request's head has a deadline, and only so many connections may wait: for one address, and in all. When all places are
+taken, a newcomer gets one of the address that has the most, so that who comes with one is served while others come
+with thousands. A connection that has its request is none of them: players stay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +22,7 @@ from aceproxy.web.answers import SECURITY_HEADERS, error_answer
 from aceproxy.web.forwarded import normal_address
 
 SWEEP_S = 0.5
-GRACE_S = 1.0  # before which a connection is not held against anybody: a burst of real clients is accepted at once
+GRACE_S = 0.25  # in which nobody is turned away for having many: a burst of real clients is accepted at once
 SEND_LIMIT_S = 30.0  # for a whole answer that is no stream; its reader has stopped reading then
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Connections:
         self._most = most
         self._open = 0
         self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
+        self._by_address: dict[str, dict[Connection, None]] = {}  # the same, but for trusted proxies
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -49,7 +50,7 @@ class Connections:
     def opened(self, connection: Connection) -> bool:
         """Take a new connection; False if there is no room for it."""
         self._open += 1
-        if self._open > self._most or not self._make_room():
+        if self._open > self._most or not self._make_room(connection.address):
             self.turned_away += 1
             return False
         self.wait(connection)
@@ -58,22 +59,33 @@ class Connections:
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
         self._open -= 1
-        self._waiting.pop(connection, None)
+        self.asked(connection)
 
     def wait(self, connection: Connection) -> None:
         """A connection waits for its next request."""
-        self._waiting.pop(connection, None)
+        self.asked(connection)
         self._waiting[connection] = None
+        if connection.address not in self._proxies:
+            self._by_address.setdefault(connection.address, {})[connection] = None
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def asked(self, connection: Connection) -> None:
-        """A connection has its request."""
+        """A connection has its request, or waits no more."""
         self._waiting.pop(connection, None)
+        waiting = self._by_address.get(connection.address)
+        if waiting is not None:
+            waiting.pop(connection, None)
+            if not waiting:
+                del self._by_address[connection.address]
 
-    def _make_room(self) -> bool:
-        """See to it that one more may wait; False if all that wait have only just come."""
+    def _make_room(self, address: str) -> bool:
+        """See to it that one more may wait; False if nobody has more than `address`, and all have only just come."""
         if len(self._waiting) < self._settings.max_waiting:
+            return True
+        heaviest = max(self._by_address.values(), key=len, default={})
+        if len(heaviest) > len(self._by_address.get(address, ())) + 1:
+            self._turn_away(next(iter(heaviest)))
             return True
         oldest = next(iter(self._waiting))
         if asyncio.get_running_loop().time() - oldest.waiting_at < GRACE_S:
@@ -85,21 +97,20 @@ class Connections:
         """Turn away who waits for too long, and of an address with too many the longest waiting ones."""
         self._sweeping = None
         now = asyncio.get_running_loop().time()
-        by_address: Counter[str] = Counter()
-        for connection in reversed(list(self._waiting)):
+        for connection in list(self._waiting):
             if connection.deadline_at(self._settings.head_timeout_s) <= now:
                 self._turn_away(connection)
-            elif connection.owes_a_head and now - connection.waiting_at >= GRACE_S:
-                by_address[connection.address] += 1
-                many = by_address[connection.address] > self._settings.max_waiting_per_address
-                if many and connection.address not in self._proxies:
+        for many in list(self._by_address.values()):
+            if len(many) > self._settings.max_waiting_per_address:
+                owing = [one for one in many if one.owes_a_head and now - one.waiting_at >= GRACE_S]
+                for connection in owing[: max(0, len(owing) - self._settings.max_waiting_per_address)]:
                     self._turn_away(connection)
         if self._waiting:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _turn_away(self, connection: Connection) -> None:
         self.turned_away += 1
-        self._waiting.pop(connection, None)
+        self.asked(connection)
         connection.turn_away()
 
 
