@@ -125,6 +125,7 @@ class App:
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
+        self.pool.suiting = self.links.suits
         upstream = Upstream(settings, self.pool, self.stopper, self.links)
         self.hub = Hub(upstream, self.pump)
         self.pump.start()

@@ -40,6 +40,8 @@ def b(**changes: object) -> Standing:
         (b(failure_rate=0.5), 20),
         (b(failure_rate=1.0), 3),  # still some: so it is found out when it is well again
         (b(speed=0.5), 20),
+        (b(suits=0.5), 20),
+        (b(suits=0.0), 12),  # a link that plays badly there is tried there all the same, now and then
         (b(back_s=0.0), 12),
         (b(back_s=300.0), 30),
     ],

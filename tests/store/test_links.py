@@ -66,6 +66,15 @@ def test_a_link_is_known_on_each_engine_and_on_all(book: LinkBook) -> None:
     assert {page.title for page in book.pages(A.key)} == {"Channel"}
 
 
+def test_an_engine_suits_a_link_unless_it_played_badly_there(book: LinkBook) -> None:
+    assert book.suits(A, ONE) == 1.0
+    book.add(good(A, ONE))
+    book.add(bad(A, TWO))
+    assert book.suits(A, ONE) == 1.0
+    assert 0 < book.suits(A, TWO) < 0.8
+    assert book.suits(B, TWO) == 1.0
+
+
 def test_what_is_known_fades_with_time(book: LinkBook, wall: Wall) -> None:
     for _ in range(5):
         book.add(bad(A))

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from aceproxy.app import App
-from aceproxy.simulator import Simulator
+from aceproxy.errors import Reason
+from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.quality import Viewing
 from tests.conftest import MakeApp, ask
 from tests.waiting import until
 
@@ -67,6 +69,21 @@ async def test_an_engine_that_cannot_be_reached_is_not_held_against_the_link(mak
     app = await make_app(engines=["http://127.0.0.1:9"])
     assert (await ask(app, f"/ace/getstream?id={'a' * 40}")).status == 503
     assert (await links(app)) == {"total": 0, "links": []}
+
+
+async def test_a_link_goes_rather_to_the_engine_on_which_it_has_not_failed(
+    sim: Simulator, make_app: MakeApp, tmp_path: Path
+) -> None:
+    async with Simulator(SimulatorConfig.fast()) as other:
+        content = sim.contents[0]
+        app = await make_app(engines=[sim.url, other.url])
+        await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+        for _ in range(3):
+            app.links.add(Viewing(f"content_id:{content.content_id}", sim.url, reason=Reason.NO_PEERS))
+        answer = await ask(app, f"/ace/getstream?id={content.content_id}", stream=True)
+        assert answer.status == 200
+        assert (len(sim.playbacks), len(other.playbacks)) == (0, 1)
+        answer.close()
 
 
 @pytest.mark.parametrize("limit", ["x", "-1", "1.5"])

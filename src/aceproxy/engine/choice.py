@@ -17,6 +17,7 @@ EngineState = Literal["unknown", "up", "down", "hung"]
 LEAST_RELIABILITY = 0.05  # an engine that always fails still counts for a twentieth of a good one
 LEAST_SPEED = 0.5  # broadcasts differ more in their start times than engines do, so slowness halves at most
 START_TOLERANCE_S = 1.0  # differences far below this are noise
+LEAST_SUITING = 0.25  # of an engine on which this link has only ever failed or stuttered
 LEAST_WARMTH = 0.25  # of an engine that has just come back
 WARM_UP_S = 30.0  # until it has its whole share again
 
@@ -29,7 +30,7 @@ class Standing:
 
     `starting` of its `streams` have not shown yet that they last; `spares` of them give way to others. `doubted`: this
     very link failed there a moment ago. `speed`: see `relative_speed`. `back_s`: how long ago it came back,
-    None if it was never gone.
+    None if it was never gone. `suits`: how well this very link has played there, 1 where nothing speaks against it.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Standing:
     speed: float
     back_s: float | None
     doubted: bool
+    suits: float = 1.0
 
     @property
     def is_reachable(self) -> bool:
@@ -58,10 +60,12 @@ class Standing:
 
     @property
     def quality(self) -> float:
-        """What its capacity is worth: its weight, less for failures, slow starts, and for having just come back."""
+        """What its capacity is worth for this link: its weight, less for failures, slow starts, for having just come
+        back, and where this link has played badly.
+        """
         reliability = max(LEAST_RELIABILITY, 1.0 - self.failure_rate)
         warmth = 1.0 if self.back_s is None else min(1.0, max(LEAST_WARMTH, self.back_s / WARM_UP_S))
-        return self.weight * reliability * self.speed * warmth
+        return self.weight * reliability * self.speed * warmth * max(LEAST_SUITING, self.suits)
 
     @property
     def load(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import aiohttp
 
@@ -32,6 +32,9 @@ DOUBTS_LIMIT = 1000  # links of which that is remembered
 
 log = logging.getLogger(__name__)
 
+Suiting = Callable[[Link, str], float]
+"""How well a link has played on an engine (by URL): 1 where nothing speaks against it, less where it went badly."""
+
 
 class EnginePool:
     """The engines. All methods belong to the event loop, and none but `restore` and `close` waits."""
@@ -45,6 +48,7 @@ class EnginePool:
         self._configured = tuple(settings.engines)
         self._members = Members(settings, session)
         self._doubts: OrderedDict[tuple[str, str], float] = OrderedDict()  # (link key, engine's address) -> since when
+        self.suiting: Suiting = _suits_anywhere
         self._take_over(apply(self._configured, Changes()))
 
     @property
@@ -100,7 +104,12 @@ class EnginePool:
         fastest_s = min(
             (start_s for one in engines if (start_s := one.experience.start_s(now)) is not None), default=None
         )
-        standings = [one.standing(now, fastest_s, doubted=self._is_doubted(link, one, now)) for one in engines]
+        standings = [
+            one.standing(
+                now, fastest_s, doubted=self._is_doubted(link, one, now), suits=self.suiting(link, one.api.url)
+            )
+            for one in engines
+        ]
         chosen = _preferred(standings, engines, prefer) or choice.choose(standings)
         if chosen is None or (spare and not _is_fit_for_spare(chosen)):
             raise AceProxyError(Reason.AT_CAPACITY)
@@ -268,3 +277,8 @@ def _take_back_a_spare(engine: PooledEngine) -> None:
         if handle.spare and not handle.asked_to_leave:
             handle.set_leaving(leaving=True)
             return
+
+
+def _suits_anywhere(_link: Link, _url: str) -> float:
+    """Know nothing of links."""
+    return 1.0

@@ -113,7 +113,7 @@ class PooledEngine:
         """How many of its slots give way to others."""
         return sum(handle.spare for handle in self.handles)
 
-    def standing(self, now: float, fastest_s: float | None, *, doubted: bool) -> Standing:
+    def standing(self, now: float, fastest_s: float | None, *, doubted: bool, suits: float = 1.0) -> Standing:
         """Return what counts of it for a choice; `fastest_s` is the usual start time of the fastest engine."""
         speed = 1.0
         if fastest_s is not None:
@@ -132,6 +132,7 @@ class PooledEngine:
             speed=speed,
             back_s=None if self.back_at is None else now - self.back_at,
             doubted=doubted,
+            suits=suits,
         )
 
     def snapshot(self, now: float) -> EngineSnapshot:

@@ -86,6 +86,12 @@ class LinkBook:
         """Say how promising a link is, on one engine or on any."""
         return self.quality(key, engine).score
 
+    def suits(self, link: Link, engine: str) -> float:
+        """Say whether an engine (by URL) is one for this link: 1 unless it has played worse there than is expected of a
+        link of which nothing is known.
+        """
+        return min(1.0, self.score(link.key, engine) / UNKNOWN.score)
+
     # --- own ---
 
     def quality(self, key: str, engine: str | None = None) -> Quality:
