@@ -10,6 +10,7 @@ import pytest
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.simulator import Simulator
+from aceproxy.streams.timeline import CLIENT_EVENTS
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -93,6 +94,23 @@ async def test_a_strange_number_of_an_event_is_refused(
     await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
     answer = await ask(app, f"/api/aceproxy/streams/{sim.contents[0].content_id}/timeline?after={after}")
     assert (answer.status, answer.reason) == (400, "bad_parameter")
+
+
+async def test_players_that_come_and_go_do_not_push_the_story_of_the_broadcast_out(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    target = f"/ace/getstream?id={sim.contents[0].content_id}"
+    await play(app, target)
+    for _ in range(CLIENT_EVENTS):
+        passing = await ask(app, target, stream=True)
+        passing.close()
+    await until(lambda: len(app.hub.streams[0].clients) == 1)
+    told = await timeline(app, sim.contents[0].content_id)
+    assert kinds(told)[0] == "start_asked"
+    assert "live" in kinds(told)
+    assert len([kind for kind in kinds(told) if kind.startswith("client_")]) == CLIENT_EVENTS
+    assert told["forgotten"] == told["last_seq"] - len(told["events"]) > 0
 
 
 async def test_a_stream_that_never_was_has_no_time_line(make_app: MakeApp) -> None:
