@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from aceproxy.engine.pool import EnginePool, EngineSnapshot
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.views import stream_snapshot, totals
 from aceproxy.web.models import EngineExperience, EngineModel, Overview, Stats
+
+SUMS_MAX_AGE_S = 0.2  # of the byte counters
 
 
 class Figures:
@@ -21,6 +24,9 @@ class Figures:
         self.pool = pool
         self._started_at = time.monotonic()
         self._started_utc = datetime.now(UTC)
+        self._sums: dict[str, Any] | None = None
+        self._sums_at = 0.0
+        self._sums_version = -1
 
     @property
     def uptime_s(self) -> float:
@@ -33,8 +39,12 @@ class Figures:
         return utc_text(self._started_utc)
 
     def stats(self) -> Stats:
-        """Return the sums over everything."""
-        return Stats(**asdict(totals(self.hub)), started_at=self.started_text, uptime_s=self.uptime_s)
+        """Return the sums over everything: byte counters up to `SUMS_MAX_AGE_S` old, what is there up to date."""
+        now = time.monotonic()
+        if self._sums is None or now - self._sums_at > SUMS_MAX_AGE_S or self._sums_version != self.hub.version:
+            self._sums_at, self._sums_version = now, self.hub.version
+            self._sums = asdict(totals(self.hub))  # goes through all clients
+        return Stats(**self._sums, started_at=self.started_text, uptime_s=self.uptime_s)
 
     def engines(self) -> list[EngineModel]:
         """Return the engines as last probed."""
