@@ -266,7 +266,7 @@ class Settings(BaseModel):
         15.0, gt=0, description="Age after which an engine's last stat is not shown any more."
     )
     batch_s: float = Field(
-        0.115,
+        0.11,
         ge=0,
         le=1,
         description="Longest time that bytes which arrived at our socket wait to be read and sent on.",
