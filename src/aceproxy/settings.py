@@ -167,7 +167,11 @@ class Settings(BaseModel):
         60.0, gt=0, description="One deadline over all tries of a start, from the request to the first data."
     )
     start_poll_s: float = Field(0.25, gt=0, description="Time between stat polls while a stream starts.")
-    stat_poll_s: float = Field(2.0, gt=0, description="Time between stat polls while a stream runs.")
+    stat_poll_s: float = Field(
+        2.0,
+        gt=0,
+        description="Time between stat polls while a stream runs; longer, up to 10 s, where more than 20 run.",
+    )
     retry_first_s: float = Field(
         1.0,
         gt=0,

@@ -15,12 +15,27 @@ from aceproxy.settings import Settings
 from aceproxy.streams.judging import EngineWord
 
 HURRY_S = 1.0  # between polls while something seems wrong
+POLLS_AT_EASE = 20  # playbacks that are polled at the pace of the settings; of more each is asked less often
+SLOWEST_S = 10.0  # between two polls of one playback, however many there are
+
+
+class PollPace:
+    """How often each of all playbacks is asked: a hundred of them do not cost five times as much as twenty."""
+
+    def __init__(self) -> None:
+        self.polls = 0
+
+    def pause_s(self, ordinary_s: float) -> float:
+        """Return the time between two polls, `ordinary_s` where there are few."""
+        return max(ordinary_s, min(SLOWEST_S, ordinary_s * self.polls / POLLS_AT_EASE))
 
 
 class StatPoll:
     """Polls one playback. `hurry` asks at once, and more often until `calm`. Belongs to the event loop."""
 
-    def __init__(self, api: EngineApi, playback: Playback, link: Link, settings: Settings, log: StreamLog) -> None:
+    def __init__(
+        self, api: EngineApi, playback: Playback, link: Link, settings: Settings, pace: PollPace, log: StreamLog
+    ) -> None:
         self.stat: Stat | None = None
         self.stat_at = 0.0  # loop time of the newest good answer
         self.word = EngineWord()
@@ -29,6 +44,7 @@ class StatPoll:
         self._playback = playback
         self._link = link
         self._settings = settings
+        self._pace = pace
         self._log = log
         self._edge_utc: int | None = None
         self._hurried = asyncio.Event()
@@ -45,11 +61,13 @@ class StatPoll:
         """Poll for ever; a failing poll is no failure of the stream. Cancel-safe. `title`: what is known already."""
         self.title = title
         naming = asyncio.ensure_future(self._learn_title())
+        self._pace.polls += 1
         try:
             while True:
                 await self._ask()
                 await self._pause()
         finally:
+            self._pace.polls -= 1
             naming.cancel()
             await asyncio.gather(naming, return_exceptions=True)
 
@@ -58,7 +76,7 @@ class StatPoll:
             await asyncio.sleep(HURRY_S)
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.stat_poll_s):
+            async with asyncio.timeout(self._pace.pause_s(self._settings.stat_poll_s)):
                 await self._hurried.wait()
 
     async def _ask(self) -> None:

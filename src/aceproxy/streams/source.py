@@ -20,7 +20,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.meter import Meter
-from aceproxy.streams.polling import StatPoll
+from aceproxy.streams.polling import PollPace, StatPoll
 from aceproxy.streams.quality import LinkExperience, NoExperience
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import Detail, EventKind, Timeline
@@ -38,6 +38,7 @@ class Upstream:
     pool: EnginePool
     stopper: PlaybackStopper
     links: LinkExperience = field(default_factory=NoExperience)
+    pace: PollPace = field(default_factory=PollPace)
 
 
 class Source:
@@ -165,7 +166,7 @@ class Source:
         self.playback = opened.playback
         self._reader = opened.reader
         settings = self._upstream.settings
-        self.poll = StatPoll(handle.api, opened.playback, opened.link_used, settings, self._log)
+        self.poll = StatPoll(handle.api, opened.playback, opened.link_used, settings, self._upstream.pace, self._log)
         self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
         handle.note_delivered()
         if self.paused:  # by its first bytes, before there was a reader
