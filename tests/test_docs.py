@@ -18,6 +18,7 @@ from aceproxy import __version__, cli
 from aceproxy.engine import links
 from aceproxy.engine.breaker import BreakerState
 from aceproxy.errors import REASONS, Reason
+from aceproxy.live import EFFECTS, Effect
 from aceproxy.settings import ENV_PREFIX, Settings
 from aceproxy.store.history import PastEvent, PastStream, PastViewer
 from aceproxy.streams.snapshot import (
@@ -143,6 +144,14 @@ def test_every_setting_is_documented_as_it_is() -> None:
         assert row[4] == bounds or not bounds, row
 
 
+def test_the_effect_of_every_change_is_documented() -> None:
+    text = section(page("settings.md"), "## Changing them while the program runs")
+    now, _, later = text.partition("for what begins from now on")
+    told = dict.fromkeys(re.findall(r"`(\w+)`", now.partition("**now**")[2]), Effect.NOW)
+    told |= dict.fromkeys(re.findall(r"`(\w+)`", later.partition("at the next start")[0]), Effect.NEXT_START)
+    assert told == EFFECTS
+
+
 # --- reasons ---
 
 
@@ -226,7 +235,9 @@ async def test_every_route_is_documented_and_no_other(make_app: MakeApp) -> None
         and route.method != "OPTIONS"
         and not (route.method == "HEAD" and "getstream" not in route.resource.canonical)
     }
-    assert set(re.findall(r"^### `((?:GET|HEAD|POST|PUT|DELETE) [^`]+)`$", page("api.md"), re.MULTILINE)) == served
+    assert (
+        set(re.findall(r"^### `((?:GET|HEAD|POST|PUT|PATCH|DELETE) [^`]+)`$", page("api.md"), re.MULTILINE)) == served
+    )
 
 
 async def test_every_route_of_the_api_is_in_the_table_of_operations_and_no_other(make_app: MakeApp) -> None:
@@ -310,6 +321,7 @@ def test_names_in_the_prose_are_names_of_the_program() -> None:
     known |= set(METRICS)
     known |= {name for model in MODELS for name, _ in fields_of(model)}
     known |= {
+        "next_start",
         "content_id",
         "playback_url",
         "stat_url",

@@ -21,7 +21,9 @@ from aceproxy.engine.lookups import Lookups
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.roster import Roster
 from aceproxy.engine.stopper import PlaybackStopper
+from aceproxy.errors import AceProxyError
 from aceproxy.hls.desk import HlsDesk
+from aceproxy.live import LiveSettings, Load
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
 from aceproxy.store.links import LinkBook
@@ -53,6 +55,7 @@ from aceproxy.web.pages import PageRoutes
 from aceproxy.web.playback_sessions import PlaybackSessions
 from aceproxy.web.recordings import RecordingRoutes, RecordingServer
 from aceproxy.web.server import Routes, Server
+from aceproxy.web.settings_routes import SettingsRoutes
 from aceproxy.web.signing_in import SessionRoutes
 from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
@@ -74,8 +77,10 @@ log = logging.getLogger(__name__)
 class App:
     """The whole program, but for the process around it. `async with App(settings, logs) as app` starts and ends it."""
 
-    def __init__(self, settings: Settings, logs: Logs) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, logs: Logs, load: Load | None = None) -> None:
+        """Take settings and log; `load` reads the settings anew (without it a reload finds what is given here)."""
+        self.settings = settings.model_copy()
+        self.live = LiveSettings(self.settings, load, settings.state_dir)
         self.logs = logs
         self.addresses: list[tuple[str, int]] = []
         self._stack = contextlib.AsyncExitStack()
@@ -119,6 +124,7 @@ class App:
         limits = EngineLimits.from_settings(settings)
         session = await self._stack.enter_async_context(engine_session(limits))
         folder = _state_dir(settings.state_dir) if settings.state_dir is not None else None
+        await self._restore_settings()
         self.pool = EnginePool(settings, session, Roster(folder / "engines.json") if folder is not None else None)
         await self.pool.restore()
         journal = Journal(folder / "playbacks.json") if folder is not None else None
@@ -145,6 +151,7 @@ class App:
         self._stack.callback(sweeping.cancel)
         figures = Figures(self.hub, self.pool)
         self.listeners = Seats(settings.max_listeners)
+        self.live.subscribe(("max_listeners",), lambda now: self.listeners.resize(now.max_listeners))
         self._remember()
         delay = LoopDelay()
         watching = asyncio.create_task(delay.watch(), name="loop delay")
@@ -164,6 +171,7 @@ class App:
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
                 MetricRoutes(figures, self.logs, self.listeners, delay, settings),
+                SettingsRoutes(self.live),
                 OpenApiRoutes(),
                 LinkRoutes(self.links),
                 PageRoutes(),
@@ -219,6 +227,19 @@ class App:
         self.recorder.start()
         recording = asyncio.create_task(self.recorder.run(), name="history")
         self._stack.callback(recording.cancel)
+
+    async def _restore_settings(self) -> None:
+        """Take over what was changed at run time before this start, and let the log follow what changes."""
+        self.live.subscribe(("log_level",), lambda now: self.logs.set_level(now.log_level))
+        self.live.subscribe(("log_lines",), lambda now: self.logs.ring.resize(now.log_lines))
+        await self.live.restore()
+
+    async def reload(self) -> None:
+        """Read the settings anew and take over what can be changed; what is wrong with them is told in the log."""
+        try:
+            await self.live.reload()
+        except AceProxyError as error:
+            log.warning("the settings were not reloaded: %s", error.message)
 
     async def close(self) -> None:
         """End everything in order, within `shutdown_s`; what is not over by then is left to the process's end."""

@@ -17,7 +17,7 @@ import typer
 from aceproxy import __version__
 from aceproxy.app import App, make_logs
 from aceproxy.logs import Logs, redact
-from aceproxy.settings import Settings, SettingsError, load_settings
+from aceproxy.settings import Settings, SettingsError, load_settings, read_settings
 
 USAGE_STATUS = 2
 FORCED_STATUS = 130
@@ -50,20 +50,24 @@ def _fail(message: str) -> None:
     raise typer.Exit(USAGE_STATUS)
 
 
-def _settings(config: Path | None, sets: list[str] | None, **flags: Any) -> Settings:
-    """Read the settings from everywhere, or leave with a sentence about what is wrong with them."""
+def _given(sets: list[str] | None, **flags: Any) -> dict[str, Any]:
+    """Return what the command line says about settings, by name."""
     given = {name: value for name, value in flags.items() if value is not None and value != []}
     for pair in sets or []:
         name, equals, value = pair.partition("=")
         if not equals:
             _fail(f"--set {pair!r} is not NAME=VALUE")
         given[name.strip()] = value.strip()
+    return given
+
+
+def _settings(config: Path | None, sets: list[str] | None, **flags: Any) -> Settings:
+    """Read the settings from everywhere, or leave with a sentence about what is wrong with them."""
     try:
-        settings, _ = load_settings(given, os.environ, config)
+        return load_settings(_given(sets, **flags), os.environ, config)[0]
     except SettingsError as error:
         _fail(str(error))
         raise AssertionError from None
-    return settings
 
 
 def _logs(settings: Settings) -> Logs:
@@ -88,6 +92,20 @@ async def _until_signal(serve: Callable[[asyncio.Event], Awaitable[None]]) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     await serve(asked)
+
+
+async def _reload_on_hangup(app: App, asked: asyncio.Event) -> None:
+    """Wait until `asked` is set; each SIGHUP meanwhile reads the settings anew."""
+    hung_up = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    leaving = asyncio.create_task(asked.wait())
+    while not leaving.done():
+        hanging_up = asyncio.create_task(hung_up.wait())
+        await asyncio.wait({leaving, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
+        hanging_up.cancel()
+        if hung_up.is_set():
+            hung_up.clear()
+            await app.reload()
 
 
 def _calm_collector() -> None:
@@ -128,16 +146,18 @@ def serve(
     """Serve the broadcasts of one or more AceStream engines.
 
     Starts and stays up with no engine reachable; /api/health and the dashboard at / tell. SIGTERM and SIGINT end the
-    clients, stop every playback on its engine and leave; a second signal forces it.
+    clients, stop every playback on its engine and leave; a second signal forces it. SIGHUP reads the file of settings
+    anew.
     """
-    settings = _settings(config, sets, listen=listen, engines=engine, log_level=log_level)
+    given = _given(sets, listen=listen, engines=engine, log_level=log_level)
+    settings = _settings(config, None, **given)
     logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
-        async with App(settings, logs) as app:
+        async with App(settings, logs, lambda: read_settings(given, os.environ, config)) as app:
             if app.sign_in_link is not None:
                 typer.echo(f"Sign in as admin: {app.sign_in_link}")  # not by the log, which others may read
-            await asked.wait()
+            await _reload_on_hangup(app, asked)
 
     _run(settings, until, logs)
 

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     ENGINE_EXISTS = "engine_exists"
     SEGMENT_GONE = "segment_gone"
     REQUEST_REFUSED = "request_refused"
+    BAD_SETTINGS = "bad_settings"
     REQUEST_TIMEOUT = "request_timeout"
     # who may do what
     SIGN_IN_NEEDED = "sign_in_needed"
@@ -133,6 +134,7 @@ REASONS: dict[Reason, ReasonRow] = {
         404, Fault.CLIENT, "There is no such HLS segment: it is too old, not there yet, or of an earlier run."
     ),
     Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
+    Reason.BAD_SETTINGS: ReasonRow(409, Fault.PROXY, "The settings cannot be used as they stand; nothing was changed."),
     Reason.REQUEST_TIMEOUT: ReasonRow(408, Fault.CLIENT, "The request did not come in time (head_timeout_s)."),
     Reason.SIGN_IN_NEEDED: ReasonRow(
         401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."

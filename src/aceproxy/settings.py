@@ -99,7 +99,7 @@ HOME_NETWORKS = (  # loopback, private and link-local
 class Settings(BaseModel):
     """The settings, frozen once read. Seconds end in `_s`, bytes in `_bytes`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     # where
     listen: Annotated[str, AfterValidator(_address)] = Field(
@@ -371,6 +371,14 @@ class Settings(BaseModel):
     # leaving
     shutdown_s: float = Field(10.0, gt=0, description="Limit for the whole shutdown.")
 
+    def take_over(self, values: Mapping[str, Any]) -> None:
+        """Let everyone who holds this object read other values from now on; for `live` alone, with checked values.
+
+        Frozen stays what it is for everyone else: nobody can set a field. On the event loop; other threads see each
+        value either as it was or as it is.
+        """
+        self.__dict__.update(values)
+
 
 def nearest(name: str, prefix: str = "") -> str:
     """Say which setting was probably meant, spelt as in the place where `prefix` is put before it; or nothing."""
@@ -420,13 +428,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def load_settings(
+def read_settings(
     flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | None = None
-) -> tuple[Settings, dict[str, str]]:
-    """Read the settings from all places.
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read what all places give, unchecked, and where each value comes from. Raises SettingsError.
 
     `flags` holds what the command line gave, by setting name; `config` is the file it named (else `ACEPROXY_CONFIG`).
-    Returns the settings and, for each one that is not a default, where it came from. Raises SettingsError.
     """
     if config is None and environ.get(CONFIG_VARIABLE):
         config = Path(environ[CONFIG_VARIABLE])
@@ -441,8 +448,24 @@ def load_settings(
     for place, given in places:
         values.update(given)
         origin.update(dict.fromkeys(given, place))
+    return values, origin
+
+
+def load_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str], config: Path | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Read the settings from all places and check them; see `read_settings`.
+
+    Returns the settings and, for each one that is not a default, where it came from. Raises SettingsError.
+    """
+    values, origin = read_settings(flags, environ, config)
+    return checked_settings(values, origin), origin
+
+
+def checked_settings(values: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
+    """Return the settings with these values. Raises SettingsError, which names the place of the value that is wrong."""
     try:
-        return Settings.model_validate(values), origin
+        return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])

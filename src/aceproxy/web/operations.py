@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from aceproxy.entries import EngineEntry
 from aceproxy.errors import Reason
 from aceproxy.logs import LEVELS, LogLine
-from aceproxy.web import models, signing_in, token_routes
+from aceproxy.web import models, settings_routes, signing_in, token_routes
 
 Schema = Mapping[str, Any]
 JSON = "application/json"
@@ -235,6 +235,14 @@ OPERATIONS: dict[str, Operation] = {
     "GET /metrics": Operation("state", media=("text/plain", "application/openmetrics-text")),
     "GET /livez": Operation("state", models.Ready),
     "GET /readyz": Operation("state", models.Ready, errors=(Reason.ENGINE_UNREACHABLE,)),
+    "GET /api/settings": Operation("settings", models.SettingsAnswer),
+    "PATCH /api/settings": Operation(
+        "settings",
+        models.SettingsChanged,
+        body=settings_routes.change_model(),
+        errors=(Reason.BAD_PARAMETER, Reason.INTERNAL),
+    ),
+    "POST /api/reload": Operation("settings", models.SettingsChanged, errors=(Reason.BAD_SETTINGS, Reason.INTERNAL)),
     "GET /api/openapi.json": Operation("about the API"),
     "GET /api/docs": Operation("about the API", media=("text/html",)),
 }

@@ -89,7 +89,10 @@ RIGHTS: dict[str, Right] = {
     "GET /api/aceproxy/history": Right.VIEW,
     "GET /api/aceproxy/history/{id}": Right.VIEW,
     "GET /api/aceproxy/links": Right.VIEW,
+    "GET /api/settings": Right.ADMIN,  # they tell addresses, files and networks
     # changes
+    "PATCH /api/settings": Right.ADMIN,
+    "POST /api/reload": Right.ADMIN,
     "DELETE /api/aceproxy/history/{id}": Right.ADMIN,
     "DELETE /api/aceproxy/streams/{key}": Right.ADMIN,
     "POST /api/aceproxy/engines": Right.ADMIN,

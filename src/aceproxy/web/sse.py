@@ -110,6 +110,10 @@ class Seats:
         finally:
             self._boxes.discard(box)
 
+    def resize(self, limit: int) -> None:
+        """Allow another number from now on; who sits stays."""
+        self.limit = limit
+
     def close(self) -> None:
         """End all listeners, and take no more."""
         self._closed = True
