@@ -134,7 +134,9 @@ REASONS: dict[Reason, ReasonRow] = {
         404, Fault.CLIENT, "There is no such HLS segment: it is too old, not there yet, or of an earlier run."
     ),
     Reason.REQUEST_REFUSED: ReasonRow(400, Fault.CLIENT, "The request is malformed or larger than allowed."),
-    Reason.BAD_SETTINGS: ReasonRow(409, Fault.PROXY, "The settings cannot be used as they stand; nothing was changed."),
+    Reason.BAD_SETTINGS: ReasonRow(
+        409, Fault.CLIENT, "The settings cannot be used as they stand; nothing was changed."
+    ),
     Reason.REQUEST_TIMEOUT: ReasonRow(408, Fault.CLIENT, "The request did not come in time (head_timeout_s)."),
     Reason.SIGN_IN_NEEDED: ReasonRow(
         401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."

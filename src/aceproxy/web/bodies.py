@@ -32,7 +32,7 @@ async def read_json(request: web.Request, model: type[M]) -> M:
     if request.content_type != "application/json":
         raise AceProxyError(Reason.BAD_PARAMETER, "the body is JSON: Content-Type: application/json")
     try:
-        return model.model_validate_json(await request.read())
+        return model.model_validate_json(await request.read(), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
