@@ -71,6 +71,7 @@ ENGINE_NAMES = {  # parameters, calls and events of the engine's interface
     *engine_services._PUBLIC,
     *engine_services._SEARCH_PARAMETERS,
     *("use_api_events", "client_session_id", "skip_player_activity", "playback_session_id", "event_url"),
+    "is_encrypted",
     *("set_stream", "set_player_activity_timeout", "live_changed", "download_stopped"),
     *("get_media_files", "get_content_id", "analyze_content"),
 }

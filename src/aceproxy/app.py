@@ -16,6 +16,7 @@ from aceproxy import __version__
 from aceproxy.access.credentials import Credentials
 from aceproxy.access.secret import AdminSecret
 from aceproxy.engine.api import EngineLimits, engine_session
+from aceproxy.engine.fetching import Origins
 from aceproxy.engine.journal import Journal
 from aceproxy.engine.lookups import Lookups
 from aceproxy.engine.pool import EnginePool
@@ -132,7 +133,9 @@ class App:
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
         self.pool.suiting = self.links.suits
-        upstream = Upstream(settings, self.pool, self.stopper, self.links)
+        origins = Origins(settings.origin_hosts)
+        self._stack.push_async_callback(origins.close)
+        upstream = Upstream(settings, self.pool, self.stopper, self.links, origins=origins)
         self.hub = Hub(upstream, self.pump)
         self.pump.start()
         self._stack.callback(self.pump.close)

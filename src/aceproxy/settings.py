@@ -116,6 +116,11 @@ class Settings(BaseModel):
         description="Hosts to which url= links may point; none by default, since the engine fetches what they name. "
         "'*' allows every public host; a private address must be named itself.",
     )
+    origin_hosts: Annotated[tuple[str, ...], Words] = Field(
+        (),
+        description="Hosts from which broadcasts may be read that an engine redirects to; none by default. '*' allows "
+        "every public host; a private address must be named itself.",
+    )
     state_dir: Annotated[Path | None, BeforeValidator(_nothing)] = Field(
         None, description="Folder for what must survive a crash (open playbacks); none: nothing is kept."
     )

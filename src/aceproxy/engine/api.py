@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
+from aceproxy.engine.fetching import Fetcher, engine_address
 from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.messages import (
     ANSWER_LIMIT_BYTES,
@@ -65,7 +66,8 @@ class Playback:
     """The engine's handle of what it plays for us.
 
     All URLs lead to the configured engine whatever host it wrote into them. `key` is the stream key of the link it
-    was started for. `stat_url` and `command_url` are None for direct files (§3.2).
+    was started for. `is_list`: `playback_url` is an HLS list, of the engine or of the origin it redirects to.
+    `stat_url` and `command_url` are None for direct files (§3.2) and origins.
     """
 
     engine_url: str
@@ -78,6 +80,15 @@ class Playback:
     is_live: bool | None
     is_encrypted: bool
     key: str = ""
+    is_list: bool = False
+
+
+class RedirectedError(AceProxyError):
+    """The engine sends players of this broadcast to `target`, which is not its own."""
+
+    def __init__(self, host: str, target: str) -> None:
+        super().__init__(Reason.ENGINE_REDIRECTED, host)
+        self.target = target
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +130,12 @@ class EngineApi:
         answer = await self._get(f"/webui/api/service?{urlencode(query)}", self.limits.stat_timeout_s)
         return parse_version(_succeeded(answer).text)
 
-    async def start(self, link: Link, params: Mapping[str, str], pid: str) -> Playback:
-        """Start a playback with one JSON start call (§3.1, §3.2). Limit: answer_timeout_s.
+    async def start(self, link: Link, params: Mapping[str, str], pid: str, *, as_list: bool = False) -> Playback:
+        """Start a playback with one JSON start call (§3.1, §3.2), `as_list` one that is delivered as HLS.
+        Limit: answer_timeout_s.
 
         `params` come from `engine_params`; `pid` must be new. Redirects are not followed: an engine that answers with
-        another server's address raises ENGINE_REDIRECTED. An encrypted broadcast is told by `is_encrypted`; whether
+        another server's address raises RedirectedError. An encrypted broadcast is told by `is_encrypted`; whether
         that matters is the caller's affair.
 
         Raises AceProxyError: ENGINE_TIMEOUT, ENGINE_UNREACHABLE, ENGINE_REFUSED, ENGINE_REDIRECTED, or what the
@@ -132,7 +144,8 @@ class EngineApi:
         query = {**params, "format": "json", "pid": pid, link.kind.value: link.value}
         if link.index:
             query["_idx"] = str(link.index)
-        answer = await self._get(f"/ace/getstream?{urlencode(query)}", self.limits.answer_timeout_s)
+        way = "/ace/manifest.m3u8" if as_list else "/ace/getstream"
+        answer = await self._get(f"{way}?{urlencode(query)}", self.limits.answer_timeout_s)
         if 300 <= answer.status < 400:
             raise self._redirected(answer.location)
         told = parse_start(_succeeded(answer).text)
@@ -147,6 +160,7 @@ class EngineApi:
             is_live=told.is_live,
             is_encrypted=told.is_encrypted,
             key=link.key,
+            is_list=as_list,
         )
 
     async def stat(self, playback: Playback) -> Stat:
@@ -217,6 +231,10 @@ class EngineApi:
         answer = await self._get(f"{path}?{urlencode(params)}", self.limits.stat_timeout_s)
         return parse_result(_succeeded(answer).text)
 
+    def list_fetcher(self) -> Fetcher:
+        """Return what fetches this engine's lists and segments, and nothing else."""
+        return Fetcher(self._session, engine_address(self.url), self.limits.connect_timeout_s)
+
     def _path(self, url: str) -> str:
         """Return path and query of a URL the engine gave; the host is always ours."""
         parts = urlsplit(rewrite_url(url, self.url))
@@ -230,7 +248,7 @@ class EngineApi:
             target = host = ""
         if is_media_url(target):
             return AceProxyError(Reason.ENGINE_ERROR, "the engine redirected instead of answering in JSON")
-        return AceProxyError(Reason.ENGINE_REDIRECTED, host)
+        return RedirectedError(host, target)
 
     async def _get(self, path_and_query: str, timeout_s: float) -> _Answer:
         """Make one GET request to the engine and read at most ANSWER_LIMIT_BYTES."""

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aceproxy.engine.api import EngineApi, Playback
-from aceproxy.engine.media import ByteSink, MediaReader, NotYet, open_media
+from aceproxy.engine.fetching import Fetcher
+from aceproxy.engine.list_reader import open_list
+from aceproxy.engine.media import ByteSink, NotYet, SourceReader, open_media
 from aceproxy.engine.messages import Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
@@ -52,11 +54,13 @@ class Attempt:
         deadline_at: float,
         on_learnt: Callable[[Stat | None, str], None],
         byte_range: str = "",
+        fetcher: Fetcher | None = None,
     ) -> None:
         """Prepare; nothing is sent yet. `on_learnt` gets the newest stat and what went wrong last, in words.
 
-        `byte_range` is what is wanted of a file, see `open_media`.
+        `byte_range` is what is wanted of a file, see `open_media`. `fetcher` fetches lists that are not the engine's.
         """
+        self._fetcher = fetcher
         self._byte_range = byte_range
         self._api = api
         self._playback = playback
@@ -69,7 +73,7 @@ class Attempt:
         self._stat_failure: AceProxyError | None = None
         self._media_failure: AceProxyError | None = None
 
-    async def carry(self) -> MediaReader:
+    async def carry(self) -> SourceReader:
         """Poll and, when it is time, ask for media: both at once, for either may hang. Returns the open reader.
 
         Raises AceProxyError for what cannot come right, PlaybackLostError for what another playback may cure.
@@ -112,21 +116,14 @@ class Attempt:
             return AceProxyError(failure.reason, f"stat: {failure.detail}")
         return None
 
-    async def _read(self) -> MediaReader:
+    async def _read(self) -> SourceReader:
         """Ask for media until there is some, from when on that makes sense."""
         await self._ready.wait()
         backoff = Backoff(self._api.limits.retry_first_s)
         tries = 0
         while True:
             try:
-                return await open_media(
-                    self._playback.playback_url,
-                    self._playback.engine_url,
-                    self._sink,
-                    connect_timeout_s=self._api.limits.connect_timeout_s,
-                    deadline_at=self._deadline_at + _SAFETY_S,
-                    byte_range=self._byte_range,
-                )
+                return await self._open()
             except NotYet as error:
                 self._media_failure = error
                 self._on_learnt(self._stat, error.detail)
@@ -140,6 +137,20 @@ class Attempt:
                     raise PlaybackLostError(error, known=error.reason is Reason.ENGINE_UNREACHABLE) from error
                 raise
             await backoff.wait()
+
+    async def _open(self) -> SourceReader:
+        deadline_at = self._deadline_at + _SAFETY_S
+        if self._playback.is_list:
+            fetcher = self._fetcher or self._api.list_fetcher()
+            return await open_list(fetcher, self._playback.playback_url, self._sink, deadline_at=deadline_at)
+        return await open_media(
+            self._playback.playback_url,
+            self._playback.engine_url,
+            self._sink,
+            connect_timeout_s=self._api.limits.connect_timeout_s,
+            deadline_at=deadline_at,
+            byte_range=self._byte_range,
+        )
 
     async def _watch(self) -> NoReturn:
         """Poll stat for ever, which also keeps the playback alive; raises what stat says is wrong."""
@@ -165,7 +176,7 @@ class Attempt:
 
     def _learn(self, stat: Stat) -> None:
         self._stat, self._stat_failures = stat, 0
-        if stat.is_encrypted:
+        if stat.is_encrypted and not self._playback.is_list:
             raise AceProxyError(Reason.ENCRYPTED)
         if stat.status in ("err", "error"):
             words = stat.error_message or "the engine reports an error for this broadcast"
@@ -183,7 +194,7 @@ def in_words(stat: Stat) -> str:
     return f"{word}{progress}{peers}"
 
 
-def _close_unwanted(task: asyncio.Task[MediaReader]) -> None:
+def _close_unwanted(task: asyncio.Task[SourceReader]) -> None:
     """Close what a task opened after all, and take note of what it raised."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

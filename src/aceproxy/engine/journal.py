@@ -140,7 +140,10 @@ def _records(raw: bytes) -> list[object] | None:
 
 def _playback(record: object) -> Playback | None:
     """Read one record; None for anything that this program cannot have written."""
-    if not isinstance(record, dict) or set(record) != {field.name for field in dataclasses.fields(Playback)}:
+    if not isinstance(record, dict):
+        return None
+    record = {"is_list": False, **record}  # earlier versions had none
+    if set(record) != {field.name for field in dataclasses.fields(Playback)} or not isinstance(record["is_list"], bool):
         return None
     texts = ("engine_url", "pid", "playback_url", "session_id", "key")
     maybe = ("stat_url", "command_url", "infohash")

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import NewType
 from urllib.parse import quote, unquote, urlsplit
 
-from aceproxy.engine.urls import is_public_name, normal_host, normal_url
+from aceproxy.engine.urls import host_is_allowed, normal_url
 from aceproxy.errors import AceProxyError, Reason
 
 StreamKey = NewType("StreamKey", str)
@@ -178,21 +178,9 @@ def check_url_host(link: Link, allowed: Sequence[str]) -> None:
     if link.kind is not LinkKind.URL:
         return
     host = urlsplit(link.value).hostname or ""
-    if any(host == _allowed_host(entry) for entry in allowed):
+    if host_is_allowed(host, allowed):
         return
-    if is_public_name(host):
-        for entry in allowed:
-            word = entry.strip().lower()
-            if word == "*" or (word.startswith("*.") and len(word) > 2 and host.endswith(word[1:].removesuffix("."))):
-                return
     raise AceProxyError(Reason.URL_HOST_REFUSED, host[:100])
-
-
-def _allowed_host(entry: str) -> str | None:
-    try:
-        return normal_host(entry.strip().removeprefix("[").removesuffix("]"))
-    except AceProxyError:
-        return None
 
 
 def _trimmed(text: str) -> str:

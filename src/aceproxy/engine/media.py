@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
@@ -17,7 +18,7 @@ from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
-__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "RangeRefusedError", "open_media"]
+__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "RangeRefusedError", "SourceReader", "open_media"]
 
 REDIRECT_LIMIT = 3
 RANGE_REFUSED = 416
@@ -31,6 +32,37 @@ class RangeRefusedError(AceProxyError):
     def __init__(self, total: int | None) -> None:
         super().__init__(Reason.RANGE_NOT_SATISFIABLE)
         self.total = total
+
+
+class SourceReader(Protocol):
+    """Media that is being received into its sink, as a body or by a list. The owner must `close` it."""
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of media given to the sink so far."""
+
+    @property
+    def detail(self) -> str:
+        """How it ended, in words; empty while it has not."""
+
+    @property
+    def last_byte_at(self) -> float:
+        """The event loop's time when the last bytes arrived."""
+
+    async def wait_ended(self) -> MediaEnd:
+        """Wait until nothing more will come. Cancel-safe."""
+
+    def pause(self) -> None:
+        """Receive nothing until `resume`."""
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+
+    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later."""
+
+    def close(self) -> None:
+        """Stop receiving at once; the sink is not called any more."""
 
 
 class MediaReader:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from aceproxy.engine.api import EngineApi, Playback
+from aceproxy.engine.api import EngineApi, Playback, RedirectedError
 from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
+from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link, LinkKind
-from aceproxy.engine.media import ByteSink, MediaReader
+from aceproxy.engine.media import ByteSink, SourceReader
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
@@ -34,6 +35,7 @@ _FINAL = (
     Reason.ENGINE_UNREACHABLE,
     Reason.ENCRYPTED,
     Reason.RANGE_NOT_SATISFIABLE,
+    Reason.NOT_MPEGTS,
 )
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Opened:
     """
 
     playback: Playback
-    reader: MediaReader
+    reader: SourceReader
     link_used: Link
 
 
@@ -85,6 +87,7 @@ async def open_playback(
     stopper: PlaybackStopper,
     watch: EngineWatch | None = None,
     byte_range: str = "",
+    origins: Origins | None = None,
 ) -> Opened:
     """Open a playback of `link` on one engine and return it once its first media is in `sink`.
 
@@ -111,6 +114,7 @@ async def open_playback(
         on_playback=on_playback,
         watch=watch,
         byte_range=byte_range,
+        origins=origins,
     )
     return await opening.run()
 
@@ -131,7 +135,10 @@ class _Opening:
         on_playback: Callable[[Playback], None],
         watch: EngineWatch | None,
         byte_range: str,
+        origins: Origins | None,
     ) -> None:
+        self._origins = origins
+        self._as_list = False  # the engine gives this broadcast as HLS only
         self._watch = watch
         self._byte_range = byte_range
         self._api = api
@@ -192,7 +199,13 @@ class _Opening:
                 lost += 1
                 if lost == 1:
                     continue
+            except RedirectedError as away:
+                return await self._open_origin(away)
             except AceProxyError as error:
+                if error.reason is Reason.ENCRYPTED and not self._as_list:
+                    self._as_list, self._attempt = True, None
+                    log.info("%s is encrypted: reading it as HLS", self._link.label)
+                    continue
                 if self._unknown_id is not None:
                     raise self._unknown_id from error
                 if error.reason is Reason.CONTENT_NOT_FOUND and self._link.kind is LinkKind.CONTENT_ID:
@@ -229,7 +242,7 @@ class _Opening:
         playback = await self._start()
         try:
             self._on_playback(playback)
-            if playback.is_encrypted:
+            if playback.is_encrypted and not self._as_list:
                 raise AceProxyError(Reason.ENCRYPTED)  # noqa: TRY301 - stopped below like any other
             self._attempt = Attempt(
                 self._api,
@@ -251,10 +264,41 @@ class _Opening:
             raise
         return Opened(playback, reader, self._link)
 
+    async def _open_origin(self, away: RedirectedError) -> Opened:
+        """Read the origin that the engine sends players to, if the operator allows it; there is no playback then."""
+        if self._origins is None:
+            raise away
+        playback = Playback(
+            engine_url=self._api.url,
+            pid=str(uuid.uuid4()),
+            playback_url=self._origins.admit(away.target),
+            stat_url=None,
+            command_url=None,
+            infohash=self._link.value if self._link.kind is LinkKind.INFOHASH else None,
+            session_id="",
+            is_live=True,
+            is_encrypted=False,
+            key=self._link.key,
+            is_list=True,
+        )
+        self._on_playback(playback)
+        self._attempt = Attempt(
+            self._api,
+            playback,
+            self._sink,
+            deadline_at=self._deadline_at,
+            on_learnt=self._learn,
+            fetcher=self._origins.fetcher(self._api.limits.connect_timeout_s),
+        )
+        try:
+            return Opened(playback, await self._attempt.carry(), self._link)
+        except PlaybackLostError as lost:
+            raise lost.error from lost
+
     async def _start(self) -> Playback:
         self._tries += 1
         self._tell(None, "asking the engine")
-        call = self._stopper.launch(self._api, self._link, self._params, str(uuid.uuid4()))
+        call = self._stopper.launch(self._api, self._link, self._params, str(uuid.uuid4()), as_list=self._as_list)
         slow = self._loop.call_later(SLOW_ANSWER_S, self._watch.note_slow) if self._watch is not None else None
         try:
             return await asyncio.shield(call)

@@ -45,12 +45,16 @@ class PlaybackStopper:
         """The playbacks that were opened and not handed in for stopping yet."""
         return tuple(self._open.values())
 
-    def launch(self, api: EngineApi, link: Link, params: Mapping[str, str], pid: str) -> asyncio.Task[Playback]:
+    def launch(
+        self, api: EngineApi, link: Link, params: Mapping[str, str], pid: str, *, as_list: bool = False
+    ) -> asyncio.Task[Playback]:
         """Make a start call in a task of its own; the playback counts as open once the engine has answered.
 
         Wait for the task with `asyncio.shield` (or `asyncio.wait`) and hand it to `abandon` if you give up.
         """
-        task = asyncio.get_running_loop().create_task(self._start(api, link, params, pid), name=f"start {link.label}")
+        task = asyncio.get_running_loop().create_task(
+            self._start(api, link, params, pid, as_list=as_list), name=f"start {link.label}"
+        )
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
         return task
@@ -140,8 +144,10 @@ class PlaybackStopper:
     def _tasks(self) -> set[asyncio.Task[bool] | asyncio.Task[Playback]]:
         return {*(task for _, task in self._stops.values()), *self._starts, *self._abandoned}
 
-    async def _start(self, api: EngineApi, link: Link, params: Mapping[str, str], pid: str) -> Playback:
-        playback = await api.start(link, params, pid)
+    async def _start(
+        self, api: EngineApi, link: Link, params: Mapping[str, str], pid: str, *, as_list: bool
+    ) -> Playback:
+        playback = await api.start(link, params, pid, as_list=as_list)
         self._open[playback.pid] = playback
         if self._journal is not None:
             self._journal.opened(playback)
@@ -158,6 +164,9 @@ class PlaybackStopper:
             log.error("a start call failed", exc_info=error)
 
     async def _stop(self, playback: Playback) -> bool:
+        if playback.command_url is None:  # an origin, or a direct file: there is nothing to be told
+            self.forget(playback)
+            return True
         others = (one for one in self._open.values() if one.engine_url == playback.engine_url)
         if playback.infohash is not None and any(one.infohash == playback.infohash for one in others):
             log.debug("not stopped, the broadcast is open in another playback: %s", playback.infohash)

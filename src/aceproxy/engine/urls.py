@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from urllib.parse import SplitResult, quote, urlsplit
 
 from aceproxy.errors import AceProxyError, Reason
@@ -104,6 +105,32 @@ def is_public_name(host: str) -> bool:
     if address is not None:
         return _is_public(address)
     return "." in host and not any(host == suffix or host.endswith("." + suffix) for suffix in _LOCAL_SUFFIXES)
+
+
+def named_itself(host: str, allowed: Sequence[str]) -> bool:
+    """Say whether a list of hosts has this one itself, so that also an address that is not public may be behind it."""
+    for entry in allowed:
+        try:
+            if normal_host(entry.strip().removeprefix("[").removesuffix("]")) == host:
+                return True
+        except AceProxyError:
+            continue  # a pattern
+    return False
+
+
+def host_is_allowed(host: str, allowed: Sequence[str]) -> bool:
+    """Say whether a host in normal form is in a list of names, addresses, `*.example.org` and `*` (every public one).
+
+    Addresses that are not public and names that only mean something locally must be listed themselves.
+    """
+    if named_itself(host, allowed):
+        return True
+    if is_public_name(host):
+        for entry in allowed:
+            word = entry.strip().lower()
+            if word == "*" or (word.startswith("*.") and len(word) > 2 and host.endswith(word[1:].removesuffix("."))):
+                return True
+    return False
 
 
 def _is_public(address: Address) -> bool:

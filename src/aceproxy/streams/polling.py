@@ -60,6 +60,8 @@ class StatPoll:
     async def run(self, title: str | None) -> None:
         """Poll for ever; a failing poll is no failure of the stream. Cancel-safe. `title`: what is known already."""
         self.title = title
+        if self._playback.stat_url is None:  # an origin, of which the engine knows nothing
+            await asyncio.Event().wait()
         naming = asyncio.ensure_future(self._learn_title())
         self._pace.polls += 1
         try:

@@ -162,12 +162,14 @@ class Recording:
         )
         try:
             async with asyncio.timeout_at(deadline_at):
-                return await attempt.carry()
+                reader = await attempt.carry()
         except PlaybackLostError as lost:
             self._drop(known=lost.known)
             return None
         except TimeoutError:
             raise attempt.verdict() or AceProxyError(Reason.START_TIMEOUT) from None
+        assert isinstance(reader, MediaReader)  # the playback is no list, see _check_recording
+        return reader
 
     async def _from_new_playback(self, span: Span, relay: Relay, deadline_at: float) -> MediaReader:
         """Start a playback on an engine that can, and read from it."""
@@ -203,6 +205,7 @@ class Recording:
             except BaseException:
                 handle.release()
                 raise
+            assert isinstance(opened.reader, MediaReader)
             handle.note_delivered()
             self._handle, self._playback = handle, opened.playback
             if self.closed:  # meanwhile
@@ -291,6 +294,8 @@ class Reading:
 
 
 def _check_recording(playback: Playback) -> None:
+    if playback.is_encrypted or playback.is_list:
+        raise AceProxyError(Reason.NOT_MPEGTS, "a recording that is given as HLS only")
     if playback.is_live is not False:
         raise NotARecording
 

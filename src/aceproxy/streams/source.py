@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from aceproxy.engine.api import Playback
+from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link
-from aceproxy.engine.media import ByteSink, MediaEnd, MediaReader
+from aceproxy.engine.media import ByteSink, MediaEnd, SourceReader
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.opening import StartProgress, open_playback
 from aceproxy.engine.pool import EngineHandle, EnginePool
@@ -32,13 +33,16 @@ PROGRESS_EVENTS = 12  # of one source; an engine that talks nonsense must not pu
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What a source needs of the world: the engines, who stops playbacks in the background, and who knows links."""
+    """What a source needs of the world: the engines, who stops playbacks in the background, who knows links, and
+    which origins may be read.
+    """
 
     settings: Settings
     pool: EnginePool
     stopper: PlaybackStopper
     links: LinkExperience = field(default_factory=NoExperience)
     pace: PollPace = field(default_factory=PollPace)
+    origins: Origins | None = None
 
 
 class Source:
@@ -63,7 +67,7 @@ class Source:
         self.playback: Playback | None = None
         self.poll: StatPoll | None = None  # None until it is open
         self.paused = False
-        self.came_to_its_end = False  # a recording was received to its end
+        self.came_to_its_end = False  # a list was read to its declared end
         self.progress: StartProgress | None = None
         self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
         self._upstream = upstream
@@ -77,7 +81,7 @@ class Source:
         self._title: str | None = None
         self._told_steps: set[tuple[str, int, bool]] = set()  # steps of prebuffering that are in the time line
         self._handle: EngineHandle | None = None
-        self._reader: MediaReader | None = None
+        self._reader: SourceReader | None = None
         self._closed = False
 
     @property
@@ -159,6 +163,7 @@ class Source:
             on_playback=self._note_playback,
             stopper=self._upstream.stopper,
             watch=handle,
+            origins=self._upstream.origins,
         )
         self._note(EventKind.FIRST_BYTE, engine=handle.url)
         self.meter.begin(opened.link_used.key, handle.url, time.monotonic() - asked_at)
@@ -176,8 +181,7 @@ class Source:
         """Wait until the engine ends the body, and say how. Cancel-safe."""
         assert self._reader is not None
         end = await self._reader.wait_ended()
-        is_recording = self.playback is not None and self.playback.is_live is False
-        self.came_to_its_end = is_recording and end is MediaEnd.EOF
+        self.came_to_its_end = self.playback is not None and self.playback.is_list and end is MediaEnd.EOF
         return self.lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
 
     def pause(self) -> None:
@@ -243,7 +247,7 @@ class Source:
         return ", ".join(part for part in [*parts, progress.detail] if part)
 
     def lost(self, error: AceProxyError) -> AceProxyError:
-        """Tell the pool why it was lost; a recording that came to its end was not. Returns `error`."""
+        """Tell the pool why it was lost; a list that came to its end was not. Returns `error`."""
         if self._handle is not None and not self.came_to_its_end:
             self._handle.note_lost(error)
         return error
