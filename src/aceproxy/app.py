@@ -170,7 +170,7 @@ class App:
                     self.hub, self._stack.enter_context(contextlib.closing(StillMaker(is_wanted=settings.stills)))
                 ),
                 SessionRoutes(self.credentials),
-                TokenRoutes(self.credentials, self.hub, self.sessions),
+                TokenRoutes(self.credentials, self.hub, self.recordings, self.sessions),
                 HistoryRoutes(self.store),
                 EngineRoutes(figures),
                 MetricRoutes(figures, self.logs, self.listeners, delay, settings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from aceproxy.app import App
-from aceproxy.simulator import Simulator
+from aceproxy.simulator import Content, Simulator, SimulatorConfig
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -210,3 +211,22 @@ async def test_no_token_reaches_the_log_or_another_viewer(make_app: MakeApp, sim
         for admin in (False, True):
             assert token.encode() not in (await ask(app, target, admin=admin)).body
     player.close()
+
+
+async def test_limits_and_taking_back_hold_for_recordings_too(make_app: MakeApp) -> None:
+    contents = (Content("Long", "clock", live=False, duration_s=400), Content("Other", "light", live=False))
+    async with Simulator(SimulatorConfig.fast(contents=contents)) as films:
+        app = await make_app(engines=[films.url], max_streams_per_token=1)
+        token_id, token = await make(app)
+        watching = await ask(app, link(films, 0, token), stream=True)
+        await plays(watching)
+        assert (await ask(app, link(films, 1, token))).reason == "too_many_for_token"
+        sought = await ask(app, link(films, 0, token), stream=True, headers="Range: bytes=1000-2000\r\n")
+        assert sought.status == 206, sought.body
+        sought.close()
+        revoked = (await ask(app, f"/api/tokens/{token_id}", "DELETE")).json
+        assert revoked["clients_ended"] >= 1
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(watching.reader.read(), 10)
+        watching.close()
+        assert len(app.hub.places) == 0

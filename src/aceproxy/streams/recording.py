@@ -24,7 +24,7 @@ from aceproxy.engine.media import MediaEnd, MediaReader, RangeRefusedError
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.opening import open_playback
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.streams.client import Visitor
+from aceproxy.streams.client import Place, Visitor
 from aceproxy.streams.relay import Relay
 from aceproxy.streams.source import ENGINE_FAULTS, Upstream
 
@@ -92,6 +92,7 @@ class Recording:
         self.recording_id = secrets.token_hex(6)
         self.link = link
         self.visitor = visitor
+        self.place: Place | None = None
         self.facts = Facts()
         self.stat: Stat | None = None
         self.reading: Reading | None = None

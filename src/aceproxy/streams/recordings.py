@@ -110,6 +110,16 @@ class Recordings:
         for recording in self.of_viewer(viewer_name, link):
             self._end(viewer_name, recording)
 
+    def end_ticket(self, ticket_id: str) -> int:
+        """End what plays with a player's token; returns how many playbacks that were."""
+        ended = 0
+        for (name, _), recordings in list(self._of_viewer.items()):
+            for recording in list(recordings):
+                if recording.visitor.ticket is not None and recording.visitor.ticket.ticket_id == ticket_id:
+                    self._end(name, recording)
+                    ended += 1
+        return ended
+
     def make_way(self) -> bool:
         """End the playback that has been without a reader for longest; False if all are being read."""
         idle = [
@@ -149,7 +159,9 @@ class Recordings:
             await asyncio.sleep(HANDOVER_POLL_S)  # a player that seeks closes its last request about now
         if len(own) >= PER_VIEWER:
             raise AceProxyError(Reason.TOO_MANY_CLIENTS, f"{PER_VIEWER} requests of one player for one recording")
+        taken = self._hub.places.take(viewer.visitor, link.stream_id)
         recording = Recording(self._upstream, link, params, viewer.visitor, self._make_way_for_recording)
+        recording.place = taken
         recording.is_opening = True
         self._of_viewer.setdefault(place, []).append(recording)
         return recording
@@ -159,6 +171,8 @@ class Recordings:
 
     def _end(self, name: str, recording: Recording) -> None:
         recording.close()
+        if recording.place is not None:
+            recording.place.leave()
         own = self._of_viewer.get((name, recording.link.key), [])
         if recording in own:
             own.remove(recording)

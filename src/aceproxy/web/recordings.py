@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 import time
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -14,6 +15,7 @@ from aceproxy.engine.links import Link, engine_params
 from aceproxy.engine.media import RangeRefusedError
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
+from aceproxy.streams.client import Ticket
 from aceproxy.streams.recording import Facts, Reading, Recording, Span
 from aceproxy.streams.recordings import Recordings, Viewer
 from aceproxy.web.answers import error_answer, json_answer
@@ -64,9 +66,13 @@ class RecordingServer:
         headers["Content-Length"] = str(facts.size_bytes or 0)
         return web.Response(headers={**headers, "Content-Type": facts.content_type})
 
-    async def play(self, request: web.Request, link: Link, viewer_name: str = "") -> web.StreamResponse:
+    async def play(
+        self, request: web.Request, link: Link, viewer_name: str = "", ticket: Ticket | None = None
+    ) -> web.StreamResponse:
         """Send what is wanted of a recording. Raises AceProxyError, and NotARecording if it turns out to be live."""
         visitor = visitor_of(request)
+        if ticket is not None:
+            visitor = replace(visitor, ticket=ticket)
         viewer = Viewer(viewer_name or _name_of(request, visitor.address, visitor.agent), visitor)
         params = engine_params(list(request.query.items()))
         span = self._span(request, link)

@@ -143,7 +143,7 @@ class StreamRoutes:
         reader = object()
         sessions.add_reader(session, reader, lambda _: self._vod.recordings.end_viewer(session.key, session.link))
         try:
-            return await self._vod.play(request, session.link, session.key)
+            return await self._vod.play(request, session.link, session.key, session.ticket)
         except NotARecording:
             raise AceProxyError(Reason.SESSION_UNKNOWN) from None
         finally:

@@ -10,6 +10,7 @@ from aceproxy.access.roles import Role
 from aceproxy.access.tokens import NAME_LIMIT, Token
 from aceproxy.errors import Reason
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.recordings import Recordings
 from aceproxy.web.answers import json_answer
 from aceproxy.web.bodies import read_json
 from aceproxy.web.models import NewToken, TokenModel, TokenRevoked, Tokens
@@ -32,9 +33,12 @@ class TokenWanted(BaseModel):
 class TokenRoutes:
     """The routes of tokens, for admins."""
 
-    def __init__(self, credentials: Credentials, hub: Hub, playback_sessions: PlaybackSessions) -> None:
+    def __init__(
+        self, credentials: Credentials, hub: Hub, recordings: Recordings, playback_sessions: PlaybackSessions
+    ) -> None:
         self._credentials = credentials
         self._hub = hub
+        self._recordings = recordings
         self._playback_sessions = playback_sessions
 
     def add_to(self, app: web.Application) -> None:
@@ -58,6 +62,7 @@ class TokenRoutes:
         token = self._credentials.revoke_token(request.match_info["token_id"])
         self._playback_sessions.end_ticket(token.token_id)
         ended = self._hub.end_ticket(token.token_id, Reason.TOKEN_REVOKED)
+        ended += self._recordings.end_ticket(token.token_id)
         return json_answer(TokenRevoked(revoked=True, token_id=token.token_id, clients_ended=ended))
 
     def _model(self, token: Token) -> TokenModel:
