@@ -47,9 +47,12 @@ def watch(seconds: float, pace: float = 1.0, judge: SourceJudge | None = None, *
     return None
 
 
-def silent(silent_s: float, engine: EngineWord, *, has_spare: bool = False) -> Judgement | None:
+def silent(
+    silent_s: float, engine: EngineWord, *, has_spare: bool = False, better_left: bool = False
+) -> Judgement | None:
     """Judge a source that has been silent for so long."""
-    return SourceJudge(LIMITS).look(replace(WELL, silent_s=silent_s, engine=engine, has_spare=has_spare))
+    look = replace(WELL, silent_s=silent_s, engine=engine, has_spare=has_spare, better_left=better_left)
+    return SourceJudge(LIMITS).look(look)
 
 
 def lost(judgement: Judgement | None) -> Reason:
@@ -82,6 +85,13 @@ def test_an_engine_that_does_not_answer_twice_hangs() -> None:
     assert lost(silent(7.5, EngineWord(asked_at=99.0, refusal=Reason.ENGINE_TIMEOUT, refusals=2))) is (
         Reason.ENGINE_TIMEOUT
     )
+
+
+def test_a_silent_engine_that_does_not_tell_its_version_is_left_where_another_could_do() -> None:
+    waits = EngineWord(asked_at=90.0, status="buf", speed_down_bps=0, peers=3)
+    assert lost(silent(2.5, waits, better_left=True)) is Reason.ENGINE_TIMEOUT
+    assert silent(1.0, waits, better_left=True) is None, "while bytes come it may answer what it likes"
+    assert silent(2.5, waits) is None
 
 
 def test_an_engine_that_claims_to_deliver_gets_less_patience_than_one_that_waits_for_the_swarm() -> None:

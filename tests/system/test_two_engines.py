@@ -64,6 +64,22 @@ def test_a_start_leaves_an_engine_that_hangs_before_its_time_is_over(
     wait_for(lambda: not engine.running(), "the playback that nobody wanted any more to be stopped")
 
 
+def test_streams_that_play_leave_an_engine_that_hangs_as_soon_as_it_is_known(
+    programs: Keep, engine: Engine, second: Engine, view: View, tmp_path: Path
+) -> None:
+    proxy = proxy_for(programs, tmp_path, engine, second, "engine_probe_s=600", "stat_timeout_s=1", "quiet_s=1")
+    viewers = [view(proxy.play(engine, name)) for name in ("Light One", "Clock One")]
+    for viewer in viewers:
+        viewer.wait_bytes(300_000)
+    engine.signal(signal.SIGSTOP)
+    wait_for(lambda: len(second.running()) == 2, "both streams on the other engine", 8)
+    for viewer in viewers:
+        viewer.wait_more(300_000)
+        assert not viewer.ended.is_set()
+        assert faults_in(viewer.body) == []
+    engine.signal(signal.SIGCONT)
+
+
 def test_viewers_go_on_when_one_engine_dies_and_starts_need_no_time_to_find_out(
     programs: Keep, engine: Engine, second: Engine, view: View, tmp_path: Path
 ) -> None:

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
-from aceproxy.engine.choice import EngineState
 from aceproxy.engine.pooled import DOUBTFUL, LIKELY_FAILURES, PLAIN_FAILURES, PooledEngine
 from aceproxy.errors import AceProxyError
 
@@ -72,9 +71,9 @@ class EngineHandle:
         return self._engine.api
 
     @property
-    def engine_state(self) -> EngineState:
-        """How the engine is, as last probed or told."""
-        return self._engine.state
+    def better_left(self) -> bool:
+        """Whether the engine does not answer, as last probed or told, and another one is up and has room."""
+        return self._engine.state in ("down", "hung") and self._owner.could_go_elsewhere(self)
 
     @property
     def delivered(self) -> bool:
@@ -117,7 +116,7 @@ class EngineHandle:
         self._engine.note_failure(self, error)
 
     def note_slow(self) -> None:
-        """Tell that an answer takes long: the engine is probed at once."""
+        """Tell that an answer, or data, takes long: the engine is probed at once."""
         self._engine.probe_now.set()
 
     def engine_silent(self) -> None:

@@ -53,6 +53,11 @@ class StatPoll:
         """Something seems wrong: ask now, and again every second."""
         self._hurried.set()
 
+    @property
+    def is_hurried(self) -> bool:
+        """Whether something seems wrong."""
+        return self._hurried.is_set()
+
     def calm(self) -> None:
         """All is well: back to the ordinary pace."""
         self._hurried.clear()

@@ -116,7 +116,17 @@ class Source:
     def keep(self) -> None:
         """Be a spare no longer: the slot is not given back for others any more."""
         if self._handle is not None:
-            self._handle.spare = False
+            self._handle.keep()
+
+    @property
+    def better_left(self) -> bool:
+        """Whether the engine answers nothing, and another one could do."""
+        return self._handle is not None and self._handle.better_left
+
+    def see_engine(self) -> None:
+        """Have the engine probed at once: something seems wrong."""
+        if self._handle is not None:
+            self._handle.note_slow()
 
     async def open(
         self, deadline_at: float, *, ask_first: bool = False, exclude: Collection[str] = (), spare: bool = False

@@ -267,12 +267,15 @@ class Supply:
         silent_s = 0.0 if source.last_byte_at is None else max(0.0, now - source.last_byte_at)
         if source.poll is not None:
             if silent_s >= self._settings.quiet_s or intake.repeating_s is not None:
+                if not source.poll.is_hurried:
+                    source.see_engine()
                 source.poll.hurry()
             else:
                 source.poll.calm()
         return Look(
             now=now,
             silent_s=silent_s,
+            better_left=source.better_left,
             received_bytes=ingest.received_bytes,
             packet_bytes=ingest.packet_bytes,
             media_s=intake.media_s,
