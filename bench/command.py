@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.building import ROOT, BuildError, build
 from bench.figures import figures_of, summarize
 from bench.measuring import Run, run_once
-from bench.reporting import draw, page, write
+from bench.reporting import draw, page, write, write_docs
 from bench.scenarios import ALL, Scenario, chosen
 from bench.self_check import self_check
 from bench.targets import DEFAULT_COMMAND, NGINX, PROXY, Setup
@@ -36,6 +36,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--no-references", action="store_true", help="only the proxy")
     parser.add_argument("--bitrate", type=float, default=8e6, help="bit/s of each stream (8e6)")
     parser.add_argument("--output", type=Path, default=ROOT / "artifacts" / "bench", help="folder for the results")
+    parser.add_argument("--docs", action="store_true", help="write docs/performance.md and its plots as well")
     parser.add_argument("--self-check", action="store_true", help="see that the load finds damage, and leave")
     parser.add_argument("--list", action="store_true", help="list the scenarios and leave")
     return parser
@@ -62,7 +63,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aceproxy-bench-") as folder:
         setup = Setup(programs, options.command, Path(folder), options.bitrate)
         runs = _run_all(setup, scenarios, repeats, references=not options.no_references)
-    return _conclude(runs, options.bitrate, options.command, repeats, options.output)
+    return _conclude(runs, options.bitrate, options.command, repeats, options.output, docs=options.docs)
 
 
 def _run_all(setup: Setup, scenarios: list[Scenario], repeats: int, *, references: bool) -> list[Run]:
@@ -101,12 +102,14 @@ def _tell(run: Run, repeat: int, took_s: float) -> None:
     print(f"{run.scenario:14} {run.target:11} #{repeat + 1} {took_s:5.1f} s  {run.error or words}", flush=True)
 
 
-def _conclude(runs: list[Run], bitrate_bps: float, command: str, repeats: int, output: Path) -> int:
+def _conclude(runs: list[Run], bitrate_bps: float, command: str, repeats: int, output: Path, *, docs: bool) -> int:
     summaries = summarize(runs)
     judged = verdicts(summaries, bitrate_bps)
     plots = draw(runs, summaries)
     text = page(summaries, judged, list(plots), command, repeats)
     write(output, runs, summaries, text, plots)
+    if docs:
+        write_docs(text, plots)
     for verdict in judged:
         value = "-" if verdict.value is None else f"{verdict.value:.3g}"
         limit = "" if verdict.limit is None else f"({'>=' if verdict.least else '<='} {verdict.limit:.3g})"

@@ -30,15 +30,14 @@ class Child:
         command: Sequence[str | Path],
         log: Path,
         *,
-        append: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start `command`; `append` keeps what the log file holds. Raises ProcessError if there is no such program."""
+        """Start `command`. Raises ProcessError if there is no such program."""
         self.name = name
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._log = log
-        with log.open("ab" if append else "wb") as errors:
+        with log.open("wb") as errors:
             try:
                 self._process = subprocess.Popen(
                     [str(part) for part in command],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.building import ROOT
 from bench.figures import Summary
 from bench.measuring import Run
 from bench.plotting import Points, bars, lines
@@ -18,6 +20,7 @@ from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
 from bench.verdicts import Verdict
 
 NAMES = {PROXY: "AceProxy", COALESCE: "C, coalescing", CHUNK: "C, chunk by chunk", NGINX: "nginx, static file"}
+FIGURES_MARK = "<!-- figures -->\n"
 COLUMNS = (
     ("CPU s/GB", "cpu_s_per_gb", ".3f"),
     ("CPU %", "cpu_percent", ".1f"),
@@ -52,8 +55,25 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "commit": _commit(),
         "date_utc": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
     }
+
+
+def _commit() -> str:
+    """Return the commit that is measured, with a mark where the tree differs from it."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return said.stdout.strip()
 
 
 def page(
@@ -64,7 +84,8 @@ def page(
     about = {one.name: one.about for one in ALL}
     intro = (
         f"Measured {on['date_utc']} UTC on {on['cores']} cores ({on['cpu']}), Linux {on['kernel']}, "
-        f"Python {on['python']}; medians of {repeats}. Start command: `{command}`. CPU is user and system time of the "
+        f"Python {on['python']}, commit {on['commit']}; medians of {repeats}. Start command: `{command}`. CPU is user "
+        "and system time of the "
         "whole process tree within the measured window, per 10^9 bytes that clients received. Ages are those of "
         "packets as they reach a client. Others' CPU is what else the machine did meanwhile: the more, the less the "
         "figures mean."
@@ -129,6 +150,18 @@ def write(folder: Path, runs: Sequence[Run], summaries: Sequence[Summary], text:
         "runs": [run.as_document() for run in runs],
     }
     (folder / "results.json").write_text(json.dumps(document, indent=1))
+
+
+def write_docs(text: str, plots: dict[str, str]) -> None:
+    """Write the page of the documentation: what was measured, between what people wrote about it."""
+    folder = ROOT / "docs" / "performance"
+    folder.mkdir(exist_ok=True)
+    for name, svg in plots.items():
+        (folder / name).write_text(svg)
+    told = (ROOT / "bench" / "notes.md").read_text()
+    before, _, after = told.partition(FIGURES_MARK)
+    figures = text.replace("](", "](performance/") if plots else text
+    (ROOT / "docs" / "performance.md").write_text(before + figures.rstrip() + "\n" + after)
 
 
 def draw(runs: Sequence[Run], summaries: Sequence[Summary]) -> dict[str, str]:

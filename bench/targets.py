@@ -20,6 +20,11 @@ START_S = 30.0
 PROXY, COALESCE, CHUNK, NGINX, DIRECT = "proxy", "c-coalesce", "c-chunk", "nginx", "direct"
 STREAM_PATH = "/ace/getstream?id={}"
 BIG_LOG_BYTES = 1 << 30
+BIG_LOG_LINE = (
+    b'{"time":"2026-01-01T00:00:00.000Z","level":"info","logger":"aceproxy.streams.stream",'
+    b'"message":"an old line among millions","stream":"00000000","id":%d}\n'
+)
+TICK_MS = 110  # of the C fan-out with coalescing: the proxy's own batch_s
 
 NGINX_CONF = """
 daemon off; master_process off; worker_rlimit_nofile 16384; pid {folder}/nginx.pid; error_log stderr warn;
@@ -84,15 +89,25 @@ def _proxy(setup: Setup, engine_port: int, *, big_log: bool) -> Iterator[Target]
     words[0] = shutil.which(words[0], path=search["PATH"]) or words[0]
     log = setup.folder / "proxy.log"
     if big_log:
-        with log.open("wb") as file:
-            file.truncate(BIG_LOG_BYTES)
-    with Child("the proxy", words, log, append=big_log, environment=search) as child:
+        old = setup.folder / "proxy-old.log"
+        _write_big_log(old)
+        search |= {"ACEPROXY_LOG_FILE": str(old), "ACEPROXY_LOG_FILE_BYTES": str(2 * BIG_LOG_BYTES)}
+    with Child("the proxy", words, log, environment=search) as child:
         wait_port(child, port, START_S)
         yield Target(PROXY, port, child.pid)
 
 
+def _write_big_log(path: Path) -> None:
+    """Write a log of 1 GB of lines; on a disk, as the proxy's own would be."""
+    lines = b"".join(BIG_LOG_LINE % number for number in range(1 << 14))
+    with path.open("wb") as file:
+        for _ in range(BIG_LOG_BYTES // len(lines)):
+            file.write(lines)
+
+
 def _fanout(setup: Setup, mode: str, engine_port: int) -> Iterator[Target]:
     command: list[str | Path] = [setup.programs.fanout, "--engine-port", str(engine_port), "--mode", mode]
+    command += ["--tick-ms", str(TICK_MS)]
     with Child(f"fanout {mode}", command, setup.folder / f"fanout-{mode}.log") as child:
         port = int(child.wait_line("listening ", START_S).split()[1])
         yield Target(f"c-{mode}", port, child.pid)

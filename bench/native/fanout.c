@@ -2,8 +2,8 @@
  *
  *   fanout --engine-port P [--port 0] [--mode coalesce|chunk] [--batch-bytes 131072] [--tick-ms 100] [--ring-mb 8]
  *
- * coalesce: a stream's clients get their turn when --batch-bytes have come, or --tick-ms after the first unsent byte, as
- * AceProxy's pump does it. chunk: with every piece that arrives. A client starts at the newest packet, there are no
+ * coalesce: a stream's clients get their turn when --batch-bytes have come, or at the next multiple of --tick-ms, which
+ * is when AceProxy's pump sends. chunk: with every piece that arrives. A client starts at the newest packet, there are no
  * tables sent first, and skips of clients that fall off the ring are not made clean.
  */
 #include "bench.h"
@@ -173,8 +173,11 @@ int main(int argc, char **argv) {
         for (int i = 0; i < stream_count; i++) {
             stream_t *s = streams[i];
             if (s->head == s->delivered) continue;
-            if (!coalesce || s->head - s->delivered >= batch || now - s->first_unsent_at >= tick_ns) give_all(s);
-            else if (s->first_unsent_at + tick_ns < next) next = s->first_unsent_at + tick_ns;
+            /* in beats, as the proxy does: a rest counted from the first unsent byte would grow by the time that
+               sending takes, and fewer but larger pieces would be compared with more but smaller ones */
+            uint64_t due = (s->first_unsent_at / tick_ns + 1) * tick_ns;
+            if (!coalesce || s->head - s->delivered >= batch || now >= due) give_all(s);
+            else if (due < next) next = due;
         }
         wait_ms = next > now ? (int)((next - now) / 1000000) + 1 : 0;
     }
