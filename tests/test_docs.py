@@ -277,6 +277,30 @@ def test_every_metric_is_documented_as_it_is() -> None:
     }
 
 
+# --- security ---
+
+
+def test_every_promise_of_security_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page("security.md"))
+    assert len(named) >= 40
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^(?:async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["## Who may do what", "## Signing in", "## Streams", "## Pages of other sites", "## Too much and too slow"],
+)
+def test_every_promise_about_access_names_a_test(heading: str) -> None:
+    promises = re.findall(r"^- (?:.+\n)(?:  .+\n)*", section(page("security.md"), heading), re.MULTILINE)
+    assert promises
+    assert [promise for promise in promises if "Test: `tests/" not in promise] == []
+
+
 # --- the rest ---
 
 
