@@ -95,9 +95,7 @@ OPERATIONS: dict[str, Operation] = {
         parameters=(Parameter("after", "The number of an event; only later ones are wanted.", WHOLE),),
         errors=(Reason.STREAM_NOT_RUNNING, Reason.BAD_PARAMETER),
     ),
-    "GET /api/aceproxy/streams/{key}/still.jpg": Operation(
-        "streams", media=("image/jpeg",), errors=(Reason.STREAM_NOT_RUNNING,), may_be_empty=True
-    ),
+    "GET /api/aceproxy/streams/{key}/still.jpg": Operation("streams", media=("image/jpeg",), may_be_empty=True),
     "GET /ace/status": Operation(
         "streams",
         models.StatusAll | models.StatusOne,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.hub import Hub
 from aceproxy.web.still_maker import FRESH_S, StillMaker
 
@@ -23,9 +22,8 @@ class StillRoutes:
     async def still(self, request: web.Request) -> web.Response:
         """A small picture of what the stream shows now, as JPEG; 204 where none is to be had."""
         stream = self._hub.find_by_id(request.match_info["key"])
-        if stream is None:
-            raise AceProxyError(Reason.STREAM_NOT_RUNNING)
-        picture = await self._maker.still(stream)
+        # A stream that has just gone is no error: whoever shows it may not know yet.
+        picture = None if stream is None else await self._maker.still(stream)
         headers = {"Cache-Control": f"private, max-age={FRESH_S:.0f}"}
         if picture is None:
             return web.Response(status=204, headers=headers)

@@ -1,0 +1,126 @@
+"""The dashboard on the whole program with simulated engines: what is clicked really happens, and nothing is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from aceproxy.app import App
+from aceproxy.logs import Logs
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.conftest import Answer, ask
+from tests.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+VIEWS = {"": "article.card", "engines": ".engine-card", "history": "h1", "log": ".log-line", "access": ".who"}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def engine() -> AsyncIterator[Simulator]:
+    """A simulated engine that starts at once."""
+    async with Simulator(SimulatorConfig.fast()) as simulator:
+        yield simulator
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def app(engine: Simulator, tmp_path: Path) -> AsyncIterator[App]:
+    """The program in front of it, with a state folder."""
+    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "state_dir": tmp_path / "state"}
+    settings = Settings.model_validate(values)
+    logs = Logs(settings.log_level, settings.log_lines)
+    logs.start()
+    async with App(settings, logs) as started:
+        yield started
+    logs.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stream(app: App, engine: Simulator) -> AsyncIterator[Answer]:
+    """A client that plays."""
+    answer = await ask(app, f"/ace/getstream?id={engine.contents[0].content_id}", stream=True)
+    assert answer.status == 200
+    yield answer
+    answer.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, app: App) -> AsyncIterator[Page]:
+    """A page of a fresh profile. Fails the test on whatever the console tells as an error."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    opened = await context.new_page()
+    opened.set_default_timeout(10_000)
+    troubles: list[str] = []
+    opened.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    opened.on("response", lambda got: troubles.append(f"{got.status} {got.url}") if got.status >= 400 else None)
+    opened.on("console", lambda line: troubles.append(line.text) if line.type == "error" else None)
+    yield opened
+    await context.close()
+    assert troubles == []
+
+
+async def sign_in(page: Page, app: App) -> None:
+    """Sign in as the link does that the first start prints."""
+    await page.goto(f"http://127.0.0.1:{app.port}/sign-in#{app.credentials.secret.value}")
+    await expect(page.locator("#account")).to_have_text("admin")
+
+
+async def test_a_viewer_sees_every_page_without_an_error(page: Page, app: App, stream: Answer) -> None:
+    for view, place in VIEWS.items():
+        await page.goto(f"http://127.0.0.1:{app.port}/#/{view}")
+        await expect(page.locator(place).first).to_be_visible()
+    await page.goto(f"http://127.0.0.1:{app.port}/")
+    await page.locator(".card-name a").click()
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator(".event").first).to_be_visible()
+    await expect(page.locator(".graph canvas")).to_have_count(4)
+    await expect(page.locator(".hero .still-picture")).to_be_visible()
+
+
+async def test_an_admin_disconnects_stops_and_finds_it_in_the_history(
+    page: Page, app: App, engine: Simulator, stream: Answer
+) -> None:
+    await sign_in(page, app)
+    await page.locator(".card-name a").click()
+    await page.locator("tbody .kick").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Disconnect").click()
+    await expect(page.get_by_text("No client is connected.")).to_be_visible()
+    await expect(page.locator(".gone")).to_contain_text("disconnected by the operator")
+    await asyncio.wait_for(stream.reader.read(), 10)  # the player was really ended
+    await page.get_by_role("button", name="Stop").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Stop stream").click()
+    await expect(page.get_by_text("Nothing is playing yet")).to_be_visible()
+    await until(lambda: all(playback.stopped_at is not None for playback in engine.playbacks))
+    await expect(page.locator("#ended")).to_contain_text("stopped by the operator")
+    await page.get_by_role("link", name="History").click()
+    past = page.locator(".past").first
+    await expect(past).to_contain_text(engine.contents[0].name)
+    await expect(past).to_contain_text("stopped by the operator")
+    await past.locator(".card-name a").click()
+    await expect(page.locator(".event").first).to_contain_text("The stream ended")
+
+
+async def test_an_admin_drains_adds_and_removes_engines(page: Page, app: App) -> None:
+    await sign_in(page, app)
+    await page.get_by_role("link", name="Engines", exact=True).first.click()
+    await page.get_by_role("button", name="Take out of service").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Take out of service").click()
+    await expect(page.locator(".engine-card .chip")).to_have_text("draining")
+    assert app.pool.snapshot()[0].draining
+    async with Simulator(SimulatorConfig.fast()) as second:
+        await page.get_by_label("Address").fill(second.url)
+        await page.get_by_role("textbox", name="Name").fill("attic")
+        await page.get_by_role("button", name="Add engine").click()
+        attic = page.locator(".engine-card", has_text="attic")
+        await expect(attic.locator(".chip")).to_have_text("up")
+        await attic.get_by_role("button", name="Remove").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        await expect(attic).to_have_count(0)
+    assert [engine.label for engine in app.pool.snapshot()] == [app.pool.snapshot()[0].label]
