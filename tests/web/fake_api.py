@@ -30,6 +30,7 @@ from aceproxy.web.models import (
     HistoryAnswer,
     Kicked,
     LogTail,
+    NewToken,
     Overview,
     Stats,
     Stopped,
@@ -39,6 +40,9 @@ from aceproxy.web.models import (
     Streams,
     TimelineAnswer,
     TimelineEvent,
+    TokenModel,
+    TokenRevoked,
+    Tokens,
 )
 
 NOON = "2026-01-01T12:00:00.000Z"
@@ -172,6 +176,31 @@ def make_past(number: int, **changes: Any) -> PastStream:
     return PastStream(**{**values, **changes})
 
 
+def make_token(name: str = "TV", role: str = "player", **changes: Any) -> TokenModel:
+    """Return a token that nobody has used."""
+    values: dict[str, Any] = {"max_clients": None, "max_streams": None, "last_used_at": None, "clients": 0}
+    return TokenModel(**{"token_id": "t1", "name": name, "role": role, "created_at": NOON, **values, **changes})
+
+
+def make_setting(name: str, value: Any, **changes: Any) -> dict[str, Any]:
+    """Return a setting that may be changed."""
+    kinds = {bool: "boolean", int: "integer", float: "number", list: "list"}
+    values: dict[str, Any] = {
+        "name": name,
+        "value": value,
+        "default": value,
+        "origin": "the default",
+        "unit": "",
+        "kind": kinds.get(type(value), "text"),
+        "minimum": None,
+        "maximum": None,
+        "description": f"What {name} is.",
+        "changeable": True,
+        "effect": "now",
+    }
+    return {**values, **changes}
+
+
 def make_line(message: str, level: str = "info", stream: str | None = None, number: int = 0) -> LogLine:
     """Return a line of the log."""
     return LogLine(time=NOON, level=level, logger="a", message=message, stream=stream, id=number)
@@ -188,7 +217,7 @@ class FakeApi:
     engines: list[EngineModel] = field(default_factory=lambda: [make_engine()])
     events: list[TimelineEvent] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
-    tokens: list[dict[str, Any]] = field(default_factory=list)
+    tokens: list[TokenModel] = field(default_factory=list)
     role: str | None = "admin"
     signed_in: bool = True
     refuses: bool = False  # this test makes it refuse something
@@ -232,9 +261,9 @@ class FakeApi:
             case ["session"]:
                 return web.json_response(self.session())
             case ["settings"]:
-                return web.json_response({"settings": self.settings})
+                return web.json_response({"settings": self.settings, "kept": True})
             case ["tokens"]:
-                return web.json_response({"tokens": self.tokens})
+                return as_json(Tokens(tokens=self.tokens))
             case ["logs", "tail"]:
                 return as_json(self.tail(request))
             case ["logs", "download"]:
@@ -293,11 +322,12 @@ class FakeApi:
             case ["POST", "reload"]:
                 return web.json_response({"changed": []})
             case ["POST", "tokens"]:
-                self.tokens = [*self.tokens, {"id": "t1", "name": body["name"], "created_at": NOON, "used_at": None}]
-                return web.json_response({"id": "t1", "name": body["name"], "token": "secret-token"})
+                made = make_token(body["name"], body["role"])
+                self.tokens = [*self.tokens, made]
+                return as_json(NewToken(token="secret-token", details=made))
             case ["DELETE", "tokens", name]:
-                self.tokens = [one for one in self.tokens if one["id"] != name]
-                return web.json_response({"revoked": True})
+                self.tokens = [one for one in self.tokens if one.token_id != name]
+                return as_json(TokenRevoked(revoked=True, token_id=name, clients_ended=0))
         raise AceProxyError(Reason.NOT_FOUND)
 
     def change_session(self, method: str, body: dict[str, Any]) -> web.Response:
@@ -314,8 +344,9 @@ class FakeApi:
                 raise AceProxyError(Reason.BAD_PARAMETER, f"{name} must be above 0")
             for one in self.settings:
                 if one["name"] == name:
-                    one.update(value=one["default"] if value is None else value, origin="runtime")
-        return web.json_response({"changed": list(body)})
+                    one.update(value=one["default"] if value is None else value)
+                    one.update(origin="the default" if value is None else "a change at run time")
+        return web.json_response({"changed": [], "needs_restart": [], "overridden": [], "kept": True})
 
     def session(self) -> dict[str, Any]:
         """Return who asks."""

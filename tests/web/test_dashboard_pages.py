@@ -19,7 +19,9 @@ from tests.web.fake_api import (
     make_engine,
     make_line,
     make_past,
+    make_setting,
     make_stream,
+    make_token,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,14 +95,18 @@ async def test_hostile_text_stays_text_on_every_page(page: Page, api: FakeApi) -
     api.past = [make_past(1, title=HOSTILE, reason=HOSTILE, fault=HOSTILE, message=HOSTILE)]
     api.engines = [make_engine(label=HOSTILE, url=HOSTILE, version=HOSTILE, last_error=HOSTILE, state="down")]
     api.log = [make_line(HOSTILE, stream=HOSTILE)]
-    api.tokens = [{"id": "t", "name": HOSTILE, "created_at": HOSTILE, "used_at": HOSTILE}]
-    api.settings = [setting("max_clients", HOSTILE, description=HOSTILE, unit=HOSTILE, origin=HOSTILE)]
+    api.tokens = [make_token(HOSTILE, HOSTILE, created_at=HOSTILE, last_used_at=HOSTILE)]
+    api.settings = [
+        make_setting(
+            "max_clients", HOSTILE, description=HOSTILE, unit=HOSTILE, origin=HOSTILE, kind=HOSTILE, effect=HOSTILE
+        )
+    ]
     for name, place in (
         (f"stream/{STREAM_ID}", ".stream-title"),
         ("engines", ".engine-host"),
         ("history", ".past .card-name"),
         ("log", ".log-message"),
-        ("settings", ".setting .badge"),
+        ("settings", ".setting-words > p:nth-child(2)"),
         ("access", ".token .agent"),
     ):
         await page.goto(f"{api.url}#/{name}")
@@ -204,17 +210,12 @@ async def test_the_log_is_filtered_followed_and_paused(page: Page, api: FakeApi)
     assert (await (await download.value).path()).read_text() == "the log\n"
 
 
-def setting(name: str, value: object, **changes: object) -> dict[str, object]:
-    usual = {"name": name, "value": value, "default": value, "origin": "default", "unit": "", "changeable": True}
-    return {**usual, "description": f"What {name} is.", **changes}
-
-
 async def test_settings_are_changed_where_they_can_be(page: Page, api: FakeApi) -> None:
     api.settings = [
-        setting("max_clients", 100),
-        setting("stills", True),
-        setting("listen", ":6880", changeable=False, origin="file"),
-        setting("url_hosts", ["a.example"]),
+        make_setting("max_clients", 100),
+        make_setting("stills", True),
+        make_setting("listen", ":6880", changeable=False, origin="/etc/aceproxy.toml"),
+        make_setting("url_hosts", ["a.example"]),
     ]
     await page.goto(f"{api.url}#/settings")
     rows = page.locator(".setting")
@@ -248,6 +249,18 @@ async def test_settings_are_changed_where_they_can_be(page: Page, api: FakeApi) 
     await expect(rows).to_have_count(1)
     await page.get_by_role("button", name="Read the file again").click()
     await expect(page.locator(".toast").last).to_contain_text("read again")
+
+
+async def test_settings_are_for_admins(page: Page, api: FakeApi) -> None:
+    api.role, api.signed_in = "viewer", False
+    api.settings = [make_setting("max_clients", 100)]
+    await page.goto(f"{api.url}#/settings")
+    await expect(page.get_by_text("is for admins")).to_be_visible()
+    assert "GET /api/settings" not in api.asked
+    await page.locator("main").get_by_role("button", name="Sign in").click()
+    await page.get_by_label("Password").fill("right")
+    await page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    await expect(page.locator(".setting")).to_have_count(1)
 
 
 async def test_who_may_only_look_is_asked_to_sign_in_when_changing_something(page: Page, api: FakeApi) -> None:
@@ -286,6 +299,7 @@ async def test_tokens_are_made_shown_once_and_revoked(page: Page, api: FakeApi) 
     await page.goto(f"{api.url}#/access")
     await expect(page.get_by_text("There is no token.")).to_be_visible()
     await page.get_by_label("Name, such as").fill("TV")
+    await page.get_by_label("Right").select_option("viewer")
     await page.get_by_role("button", name="Create token").click()
     await expect(page.get_by_label("The new token")).to_have_text("secret-token")
     await expect(page.locator(".token")).to_contain_text("not used yet")
@@ -297,4 +311,4 @@ async def test_tokens_are_made_shown_once_and_revoked(page: Page, api: FakeApi) 
     await expect(page.locator(".token")).to_have_count(0)
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_text("you may look and watch")).to_be_visible()
-    assert api.bodies[0] == {"name": "TV"}
+    assert api.bodies[0] == {"name": "TV", "role": "viewer"}

@@ -21,7 +21,9 @@ from tests.web.fake_api import (
     make_engine,
     make_line,
     make_past,
+    make_setting,
     make_stream,
+    make_token,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,7 +71,7 @@ UNMARKED = """() => {
   for (const node of document.body.querySelectorAll("[aria-label], [title], [placeholder]:not([name=url]), [alt]")) {
     for (const name of ["aria-label", "title", "placeholder", "alt"]) {
       const text = node.getAttribute(name) ?? "";
-      if (node.matches(".gone-why, .ended-reason, .event-reason")) continue; // the stable name of a reason
+      if (node.matches(".gone-why, .ended-reason, .event-reason, .badge")) continue; // names as the API has them
       if (/\\p{L}{2}/u.test(text) && !text.includes("⟦") && node.tagName !== "TIME") found.push(`${name}: ${text}`);
     }
   }
@@ -111,18 +113,28 @@ def fill(api: FakeApi) -> None:
         )
         for n, (kind, fault, reason) in enumerate(kinds, 1)
     ]
-    usual: dict[str, Any] = {"default": 100, "unit": "s", "description": "How long it takes.", "changeable": True}
     api.settings = [
-        {"name": "linger_s", "value": 15.0, "origin": "default", **usual},
-        {"name": "listen", "value": ":6880", "origin": "file", **usual, "unit": "", "changeable": False},
+        make_setting("linger_s", 15.0, unit="s", minimum=0.0, effect="next_start"),
+        make_setting("max_clients", 200, origin="a change at run time", default=5000, minimum=1),
+        make_setting("stills", True),
+        make_setting("listen", ":6880", origin="/etc/aceproxy.toml", changeable=False, effect="restart"),
     ]
-    api.tokens = [{"id": "t", "name": "TV", "created_at": NOON, "used_at": None}]
+    api.tokens = [make_token(clients=2), make_token("Kitchen", "admin", token_id="t2", last_used_at=NOON)]
 
 
 async def visit(page: Page, api: FakeApi, view: str) -> None:
     """Open a page of the dashboard and wait until it shows something."""
     await page.goto(f"{api.url}#/{view}")
     await expect(page.locator(VIEWS[view]).first).to_be_visible()
+
+
+async def read_by_axe(page: Page, view: str) -> None:
+    """Fail if axe finds something that keeps people from using the page."""
+    report = (await Axe().run(page)).response
+    assert len(report["passes"]) > 15, view
+    serious = [one for one in report["violations"] if one["impact"] in ("serious", "critical")]
+    told = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in serious]
+    assert told == [], (view, json.dumps(told, indent=1))
 
 
 @pytest.mark.parametrize(
@@ -145,11 +157,8 @@ async def test_every_page_is_sound(browser: Browser, api: FakeApi, language: str
             await page.screenshot(path=SHOTS / name, full_page=True)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, view
             assert await page.evaluate("document.documentElement.lang") == language[:2]
-            report = (await Axe().run(page)).response
-            assert len(report["passes"]) > 15, view
-            serious = [one for one in report["violations"] if one["impact"] in ("serious", "critical")]
-            told = [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in serious]
-            assert told == [], (view, json.dumps(told, indent=1))
+            if language == "en-GB":  # the other language has the same elements
+                await read_by_axe(page, view)
     assert troubles == []
 
 
@@ -160,7 +169,7 @@ async def test_long_texts_fit(browser: Browser, api: FakeApi) -> None:
     api.engines = [make_engine(label=long, url=f"http://{long}", version=long, state="down", last_error=long)]
     api.past = [make_past(1, title=long, message=long)]
     api.log = [make_line(long, stream=long)]
-    api.tokens[0]["name"] = long
+    api.tokens = [make_token(long)]
     async with await browser.new_context(viewport={"width": 360, "height": 800}) as context:
         page = await context.new_page()
         for view in VIEWS:

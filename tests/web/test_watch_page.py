@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from aceproxy.access.roles import Role
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.logs import Logs
@@ -131,12 +132,13 @@ async def test_a_lost_stream_is_tried_again_until_it_is_back(page: Page, app: Ap
 
 async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App, engine: Simulator) -> None:
     link = engine.contents[0].content_id
-    await page.goto(f"{address(app)}watch?id={link}&token=abc")
+    _, token = app.credentials.tokens.create("TV", Role.PLAYER, None, None)
+    await page.goto(f"{address(app)}watch?id={link}&token={token}")
     box = page.locator("#elsewhere")
-    await expect(box.locator(".play-address")).to_have_text(f"{address(app)}watch?id={link}&token=abc")
+    await expect(box.locator(".play-address")).to_have_text(f"{address(app)}watch?id={link}&token={token}")
     for words, path in (("Stream", "ace/getstream"), ("HLS", "ace/manifest.m3u8")):
         await box.get_by_label(words, exact=True).check()
-        await expect(box.locator(".play-address")).to_have_text(f"{address(app)}{path}?id={link}&token=abc")
+        await expect(box.locator(".play-address")).to_have_text(f"{address(app)}{path}?id={link}&token={token}")
         await page.wait_for_function(
             "document.querySelector('.qr').complete && document.querySelector('.qr').naturalWidth"
         )
@@ -144,7 +146,7 @@ async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App
     async with page.expect_download() as download:
         await box.get_by_role("link", name="Open in a player").click()
     saved = await (await download.value).path()
-    assert f"{address(app)}ace/getstream?id={link}&token=abc" in saved.read_text()
+    assert f"{address(app)}ace/getstream?id={link}&token={token}" in saved.read_text()
 
 
 async def test_without_a_link_the_page_asks_for_one(page: Page, app: App, engine: Simulator) -> None:
@@ -178,7 +180,7 @@ async def test_what_the_browser_cannot_play_is_said(
         await route.fulfill(json={"streams": [stream], "recent": [], "total_streams": 1, "total_clients": 0})
 
     await page.route("**/api/events*", lambda route: route.fulfill(status=404))
-    await page.route("**/api/aceproxy/streams", pretend)
+    await page.route("**/api/aceproxy/streams?clients=0", pretend)
     await page.route("**/ace/getstream*", lambda route: route.fulfill(status=503, body="{}"))
     await page.goto(f"{address(app)}watch?id={link}")
     for one in words:

@@ -4,28 +4,32 @@ import { get, remove, send } from "../api.js";
 import { attempt } from "../actions.js";
 import { h, KeyedList, outside, setText, show } from "../dom.js";
 import { ask, copyButton, note } from "../feedback.js";
-import { dateTime } from "../format.js";
+import { count, dateTime } from "../format.js";
 import { icon } from "../icons.js";
 import { session, signInForm } from "../session.js";
 import { t } from "../texts.js";
-
-const idOf = (token) => token.id ?? token.token_id ?? token.name;
 
 class TokenRow {
   constructor(token, revoke) {
     const made = token.created_at ? t.tokenMade(dateTime(token.created_at)) : "";
     this.used = h("span");
+    this.playing = h("span");
     this.root = h(
       "li",
       { class: "token" },
-      h("div", {}, h("p", {}, outside("agent", token.name)), h("p", { class: "quiet small" }, h("span", { text: made }), " ", this.used)),
+      h(
+        "div",
+        {},
+        h("p", {}, outside("agent", token.name)),
+        h("p", { class: "quiet small" }, h("span", { text: [t.tokenRoles[token.role] ?? token.role, made].filter(Boolean).join(" · ") }), " ", this.used, " ", this.playing),
+      ),
       h("button", { type: "button", class: "button stop", onclick: () => revoke(token) }, icon("cross"), h("span", { text: t.tokenRevoke })),
     );
   }
 
   update(token) {
-    const used = token.used_at ?? token.last_used_at;
-    setText(this.used, used ? t.tokenUsed(dateTime(used)) : t.tokenUnused);
+    setText(this.used, token.last_used_at ? t.tokenUsed(dateTime(token.last_used_at)) : t.tokenUnused);
+    setText(this.playing, token.clients ? t.tokenPlaying(count(token.clients)) : "");
   }
 }
 
@@ -52,9 +56,14 @@ export class AccessView {
 
   buildTokens() {
     const list = h("ul", { class: "tokens" });
-    this.list = new KeyedList(list, idOf, (token) => new TokenRow(token, (one) => this.revoke(one)));
+    this.list = new KeyedList(list, (token) => token.token_id, (token) => new TokenRow(token, (one) => this.revoke(one)));
     this.none = h("p", { class: "quiet", text: t.tokensNone });
     this.name = h("input", { type: "text", id: "token-name", maxlength: 60, required: true, autocomplete: "off" });
+    this.role = h(
+      "select",
+      { "aria-label": t.tokenRole },
+      ...Object.entries(t.tokenRoles).map(([role, words]) => h("option", { value: role, text: words })),
+    );
     this.fresh = h("output", { class: "play-address", tabindex: "0", "aria-label": t.tokenNew });
     this.freshBox = h(
       "div",
@@ -67,6 +76,7 @@ export class AccessView {
       { class: "play-row", onsubmit: (event) => this.create(event) },
       h("label", { class: "off-screen", for: "token-name", text: t.tokenName }),
       this.name,
+      this.role,
       h("button", { type: "submit", class: "button primary", text: t.tokenCreate }),
     );
     this.name.placeholder = t.tokenName;
@@ -121,9 +131,9 @@ export class AccessView {
 
   async create(event) {
     event.preventDefault();
-    const made = await attempt(() => send("POST", "api/tokens", { name: this.name.value.trim() }));
+    const made = await attempt(() => send("POST", "api/tokens", { name: this.name.value.trim(), role: this.role.value }));
     if (made === null) return;
-    setText(this.fresh, made.token ?? made.secret ?? "");
+    setText(this.fresh, made.token);
     show(this.freshBox, true);
     this.name.value = "";
     await this.enter();
@@ -132,6 +142,6 @@ export class AccessView {
   async revoke(token) {
     const question = { title: t.revokeTitle, subject: token.name, body: t.revokeBody, confirm: t.tokenRevoke };
     if (!(await ask(question))) return;
-    if (await attempt(() => remove(`api/tokens/${encodeURIComponent(idOf(token))}`), () => t.revokeDone(token.name))) await this.enter();
+    if (await attempt(() => remove(`api/tokens/${encodeURIComponent(token.token_id)}`), () => t.revokeDone(token.name))) await this.enter();
   }
 }

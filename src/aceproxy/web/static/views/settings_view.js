@@ -3,7 +3,15 @@
 import { get, send } from "../api.js";
 import { attempt } from "../actions.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "../dom.js";
+import { session } from "../session.js";
 import { t } from "../texts.js";
+
+const PLACES = {
+  "the default": "default",
+  "the environment": "environment",
+  "the command line": "flags",
+  "a change at run time": "runtime",
+};
 
 const plain = (value) => {
   if (value === null || value === undefined) return t.settingNone;
@@ -11,13 +19,29 @@ const plain = (value) => {
   return Array.isArray(value) ? value.map(String).join(", ") || t.settingNone : typeof value === "object" ? JSON.stringify(value) : String(value);
 };
 
-/** What a text in a field means as a value of the same kind as the present one. */
+/** What a text in a field means as a value of the setting's kind; what is no number is sent as it is, and refused. */
 function typed(text, setting) {
-  const like = setting.value ?? setting.default;
-  if (Array.isArray(like)) return text.split(",").map((part) => part.trim()).filter(Boolean);
-  if (text.trim() === "" && setting.default === null) return null;
-  if (typeof like === "number") return Number(text.replace(",", "."));
-  return text.trim();
+  const words = text.trim();
+  if (setting.kind === "list") return words.split(",").map((part) => part.trim()).filter(Boolean);
+  if (words === "" && setting.default === null) return null;
+  const number = Number(words.replace(",", "."));
+  const isNumber = ["integer", "number"].includes(setting.kind) || typeof (setting.value ?? setting.default) === "number";
+  return isNumber && words !== "" && Number.isFinite(number) ? number : words;
+}
+
+/** The name of the place that a value comes from, as the catalogues have it. */
+function placeOf(origin) {
+  return PLACES[origin] ?? "file"; // a file is told by its path
+}
+
+function limitWords(setting) {
+  return [`${plain(setting.default)} ${setting.unit ?? ""}`.trim(), boundsOf(setting)].filter(Boolean).join("; ");
+}
+
+function boundsOf({ minimum, maximum }) {
+  if (Number.isFinite(minimum) && Number.isFinite(maximum)) return `${minimum} – ${maximum}`;
+  if (Number.isFinite(minimum)) return `≥ ${minimum}`;
+  return Number.isFinite(maximum) ? `≤ ${maximum}` : "";
 }
 
 class SettingRow {
@@ -40,7 +64,8 @@ class SettingRow {
         { class: "setting-words" },
         h("p", {}, h("code", { id, class: "setting-name", text: setting.name }), " ", this.origin),
         h("p", { class: "quiet" }, h("bdi", { text: setting.description ?? "" })),
-        h("p", { class: "quiet small" }, `${t.settingDefault} `, h("bdi", { text: plain(setting.default) }), setting.unit ? h("bdi", { text: ` ${setting.unit}` }) : null),
+        h("p", { class: "quiet small" }, h("span", { text: `${t.settingDefault} ` }), h("bdi", { text: limitWords(setting) })),
+        setting.effect === "next_start" && h("p", { class: "quiet small", text: t.settingNext }),
       ),
       h("div", { class: "setting-field" }, setting.changeable ? this.field : this.value, setting.unit ? h("bdi", { class: "quiet", text: setting.unit }) : null, this.button, this.reset),
       this.problem,
@@ -48,18 +73,13 @@ class SettingRow {
   }
 
   buildField(setting) {
-    const like = setting.value ?? setting.default;
     const changed = () => show(this.button, true);
-    if (typeof like === "boolean") {
+    if (setting.kind === "boolean") {
       return h("input", { type: "checkbox", class: "switch", onchange: () => this.commit() });
-    }
-    const choices = setting.choices ?? setting.enum;
-    if (Array.isArray(choices)) {
-      return h("select", { onchange: () => this.commit() }, ...choices.map((one) => h("option", { value: one, text: one })));
     }
     return h("input", {
       type: "text",
-      inputmode: typeof like === "number" ? "decimal" : "text",
+      inputmode: ["integer", "number"].includes(setting.kind) ? "decimal" : "text",
       autocomplete: "off",
       spellcheck: "false",
       oninput: changed,
@@ -70,12 +90,13 @@ class SettingRow {
   update(setting) {
     this.setting = setting;
     setText(this.value, plain(setting.value));
-    setText(this.origin, t.origins[setting.origin] ?? setting.origin ?? "");
-    setAttribute(this.origin, "data-origin", setting.origin);
-    show(this.reset, Boolean(setting.changeable) && ["runtime", "overlay", "api", "changed"].includes(setting.origin));
+    const place = placeOf(setting.origin ?? "");
+    setText(this.origin, t.origins[place]);
+    setAttribute(this.origin, "data-origin", place);
+    setAttribute(this.origin, "title", setting.origin);
+    show(this.reset, Boolean(setting.changeable) && place === "runtime");
     if (document.activeElement === this.field && !this.button.hidden) return; // somebody is typing
     if (this.field.type === "checkbox") this.field.checked = Boolean(setting.value);
-    else if (this.field.tagName === "SELECT") this.field.value = setting.value;
     else this.field.value = setting.value === null || setting.value === undefined ? "" : plain(setting.value);
   }
 
@@ -108,21 +129,37 @@ export class SettingsView {
       this.reload,
     );
     this.message = h("p", { class: "loading", text: t.page.loading });
-    this.root = h("div", { class: "view settings-view" }, h("h1", { text: t.views.settings }), h("p", { class: "quiet lead", text: t.settingsLead }), this.controls, this.message, list);
+    this.enterButton = h("button", { type: "button", class: "button primary", text: t.session.signIn, onclick: () => session.ensureAdmin() });
+    this.stranger = h("div", { class: "empty panel", hidden: true }, h("p", { text: t.settingsAdmin }), this.enterButton);
+    this.place = h("p", { class: "quiet lead" });
+    this.shown = false;
+    session.listen(() => this.shown && this.load());
+    this.root = h("div", { class: "view settings-view" }, h("h1", { text: t.views.settings }), h("p", { class: "quiet lead", text: t.settingsLead }), this.place, this.controls, this.message, this.stranger, list);
   }
 
   enter() {
+    this.shown = true;
     this.load();
   }
 
-  leave() {}
+  leave() {
+    this.shown = false;
+  }
 
   update() {}
 
   async load() {
+    show(this.stranger, !session.isAdmin);
+    if (!session.isAdmin) {
+      show(this.message, false);
+      show(this.controls, false);
+      show(this.box, false);
+      return;
+    }
     try {
-      const answer = await get("api/settings");
-      this.settings = listed(answer.settings ?? answer);
+      const { settings, kept } = await get("api/settings");
+      this.settings = settings;
+      setText(this.place, kept ? t.settingsKept : t.settingsForNow);
       show(this.message, false);
       show(this.controls, true);
       show(this.box, true);
@@ -160,10 +197,4 @@ export class SettingsView {
   async readAgain() {
     if (await attempt(() => send("POST", "api/reload"), () => t.reloadDone)) await this.load();
   }
-}
-
-/** The server may give the settings as a list or by name. */
-function listed(settings) {
-  if (Array.isArray(settings)) return settings;
-  return Object.entries(settings).map(([name, one]) => ({ name, ...one }));
 }

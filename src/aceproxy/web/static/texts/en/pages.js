@@ -86,6 +86,10 @@ export default {
 
   // settings
   settingsLead: "What holds now and where it comes from. What has a field can change while AceProxy runs.",
+  settingsAdmin: "What is set, and changing it, is for admins.",
+  settingsKept: "What you change here is kept over restarts.",
+  settingsForNow: "What you change here holds until the next start: there is no state_dir to keep it in.",
+  settingNext: "Counts for streams that begin from now on.",
   settingsNone: "This server does not show its settings.",
   settingSearch: "Find a setting",
   settingOnly: "Only what can change now",
@@ -98,19 +102,7 @@ export default {
   settingNo: "no",
   settingDone: (name) => `${name} is changed.`,
   reloadDone: "The settings were read again.",
-  origins: {
-    default: "default",
-    file: "file",
-    environment: "environment",
-    env: "environment",
-    flag: "command line",
-    command_line: "command line",
-    cli: "command line",
-    runtime: "changed here",
-    overlay: "changed here",
-    api: "changed here",
-    changed: "changed here",
-  },
+  origins: { default: "default", file: "file", environment: "environment", flags: "command line", runtime: "changed here" },
 
   // access
   tokens: "Players’ tokens",
@@ -124,6 +116,9 @@ export default {
   tokenMade: (when) => `created ${when}`,
   tokenUsed: (when) => `· last used ${when}`,
   tokenUnused: "· not used yet",
+  tokenPlaying: (n) => `· ${n} ${plural(n, "player plays", "players play")} with it`,
+  tokenRole: "Right",
+  tokenRoles: { player: "plays streams", viewer: "may look as well", admin: "may change everything" },
   tokenRevoke: "Revoke",
   revokeTitle: "Revoke this token?",
   revokeBody: "The player that uses it is refused from now on.",

@@ -86,6 +86,10 @@ export default {
 
   // settings
   settingsLead: "Che cosa vale ora e da dove viene. Ciò che ha un campo si può cambiare mentre AceProxy gira.",
+  settingsAdmin: "Vedere e cambiare le impostazioni spetta agli amministratori.",
+  settingsKept: "Ciò che cambi qui resta anche dopo un riavvio.",
+  settingsForNow: "Ciò che cambi qui vale fino al prossimo avvio: non c’è una state_dir dove conservarlo.",
+  settingNext: "Vale per gli stream che cominciano da ora.",
   settingsNone: "Questo server non mostra le sue impostazioni.",
   settingSearch: "Cerca un’impostazione",
   settingOnly: "Solo quelle modificabili ora",
@@ -98,19 +102,7 @@ export default {
   settingNo: "no",
   settingDone: (name) => `${name} è cambiata.`,
   reloadDone: "Le impostazioni sono state rilette.",
-  origins: {
-    default: "predefinito",
-    file: "file",
-    environment: "ambiente",
-    env: "ambiente",
-    flag: "riga di comando",
-    command_line: "riga di comando",
-    cli: "riga di comando",
-    runtime: "cambiato qui",
-    overlay: "cambiato qui",
-    api: "cambiato qui",
-    changed: "cambiato qui",
-  },
+  origins: { default: "predefinito", file: "file", environment: "ambiente", flags: "riga di comando", runtime: "cambiato qui" },
 
   // access
   tokens: "Token dei player",
@@ -124,6 +116,9 @@ export default {
   tokenMade: (when) => `creato ${when}`,
   tokenUsed: (when) => `· usato l’ultima volta ${when}`,
   tokenUnused: "· mai usato",
+  tokenPlaying: (n) => `· ${n} player ${plural(n, "lo usa", "lo usano")} ora`,
+  tokenRole: "Diritto",
+  tokenRoles: { player: "riproduce stream", viewer: "può anche vedere", admin: "può cambiare tutto" },
   tokenRevoke: "Revoca",
   revokeTitle: "Revocare questo token?",
   revokeBody: "Il player che lo usa viene rifiutato da ora in poi.",
