@@ -280,6 +280,26 @@ def password(
     typer.echo(f"The password is set, in {path}.")
 
 
+@cli.command()
+def doctor(
+    engine: Engines = None,
+    listen: Listen = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: Config = None,
+    sets: Sets = None,
+) -> None:
+    """Look at everything that the program needs here, and say what to do about what is wrong.
+
+    Engines, port, descriptors, memory, folders, clock, ffmpeg, IPv6, access. Changes nothing, and may be asked beside a
+    running program. Exit status: 0 all is well (there may be warnings), 1 something does not work, 2 a setting cannot
+    be used.
+    """
+    from aceproxy.doctor import run_doctor  # noqa: PLC0415 - only this command needs what it brings along
+
+    settings = _settings(config, sets, engines=engine, listen=listen)
+    sys.exit(asyncio.run(run_doctor(settings, as_json=as_json)))
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"aceproxy {__version__}")

@@ -1,0 +1,198 @@
+"""The doctor: what it finds, what it advises, and that it tells the truth about ports, limits, folders and engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from aceproxy import doctor
+from aceproxy.cli import cli
+from aceproxy.doctor import Finding, Status
+from aceproxy.settings import Settings
+from aceproxy.simulator import Simulator
+from tests.conftest import MakeApp
+
+
+def make(**values: Any) -> Settings:
+    return Settings.model_validate(values)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which something listens that is not ours."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings from outside, no colours."""
+    for name in list(os.environ):
+        if name.startswith("ACEPROXY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+# --- this machine ---
+
+
+def test_a_free_port_is_free_and_nothing_is_left_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    settings = make(listen=f"127.0.0.1:{port}")
+    for _ in range(2):
+        assert doctor.look_at_port(settings).status is Status.OK
+
+
+def test_a_port_that_is_taken_is_told_with_a_way_to_find_who_has_it(taken: int) -> None:
+    found = doctor.look_at_port(make(listen=f"127.0.0.1:{taken}"))
+    assert found.status is Status.FAILURE
+    assert f"sport = :{taken}" in found.advice
+
+
+async def test_a_port_that_we_serve_ourselves_is_well(make_app: MakeApp) -> None:
+    app = await make_app()
+    found = await asyncio.to_thread(doctor.look_at_port, make(listen=f"127.0.0.1:{app.port}"))
+    assert (found.status, "AceProxy" in found.message) == (Status.OK, True)
+
+
+def test_an_address_that_is_not_ours_is_told() -> None:
+    found = doctor.look_at_port(make(listen="192.0.2.1:6880"))
+    assert found.status is Status.FAILURE
+    assert "ip address" in found.advice
+
+
+def test_descriptors_are_counted_for_the_clients_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    found = doctor.look_at_descriptors(make(max_clients=5000))
+    assert found.status is Status.WARNING
+    assert "about 1898 clients" in found.message
+    assert "10300" in found.advice
+    assert doctor.look_at_descriptors(make(max_clients=1000)).status is Status.OK
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert doctor.look_at_descriptors(make()).status is Status.FAILURE
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    assert doctor.look_at_descriptors(make()).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "status"), [(100, Status.FAILURE), (300, Status.WARNING), (4000, Status.OK), (None, Status.NOTE)]
+)
+def test_memory_is_counted_in_streams(monkeypatch: pytest.MonkeyPatch, free_mib: int | None, status: Status) -> None:
+    monkeypatch.setattr(doctor, "available_bytes", lambda: None if free_mib is None else free_mib << 20)
+    assert doctor.look_at_memory(make()).status is status
+
+
+def test_the_memory_of_a_container_counts_where_it_is_less(tmp_path: Path) -> None:
+    proc = tmp_path / "meminfo"
+    proc.write_text("MemTotal: 9000000 kB\nMemAvailable: 4000000 kB\n")
+    assert doctor.available_bytes(proc, tmp_path) == 4_000_000 << 10
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("400000\n")
+    assert doctor.available_bytes(proc, tmp_path) == 600_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert doctor.available_bytes(proc, tmp_path) == 4_000_000 << 10
+    assert doctor.available_bytes(tmp_path / "nothing", tmp_path / "nothing") is None
+
+
+def test_the_state_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    assert doctor.look_at_state(make(state_dir=tmp_path)).status is Status.OK
+    assert list(tmp_path.iterdir()) == []
+    tmp_path.chmod(0o755)
+    found = doctor.look_at_state(make(state_dir=tmp_path))
+    assert (found.status, f"chmod 700 {tmp_path}" in found.advice) == (Status.WARNING, True)
+    assert "will be made" in doctor.look_at_state(make(state_dir=tmp_path / "new" / "er")).message
+    assert doctor.look_at_state(make()).status is Status.NOTE
+    assert doctor.look_at_state(make(state_dir="/proc/nothing")).status is Status.FAILURE
+
+
+def test_the_log_file_needs_a_folder_and_room(tmp_path: Path) -> None:
+    assert doctor.look_at_log(make(log_file=tmp_path / "log")).status is Status.OK
+    assert doctor.look_at_log(make(log_file=tmp_path / "gone" / "log")).status is Status.FAILURE
+    assert doctor.look_at_log(make(log_file=tmp_path / "log", log_file_bytes=1 << 50)).status is Status.WARNING
+
+
+def test_a_clock_from_before_the_installation_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.look_at_clock(make()).status in (Status.OK, Status.NOTE)
+    assert doctor.is_clock_kept() in (True, False, None)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert doctor.look_at_clock(make()).status is Status.FAILURE
+
+
+def test_without_ffmpeg_there_are_no_pictures_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert doctor.look_at_ffmpeg(make()).status is Status.NOTE
+
+
+def test_trust_in_everybody_is_told() -> None:
+    assert doctor.look_at_trust(make(trusted_networks="0.0.0.0/0")).status is Status.WARNING
+    assert doctor.look_at_trust(make()).status is Status.OK
+
+
+# --- engines ---
+
+
+async def look(url: str, **values: Any) -> Finding:
+    return (await doctor.look_at_engines(make(engines=[url], **values)))[0]
+
+
+async def test_an_engine_that_answers_is_told_with_its_version(sim: Simulator) -> None:
+    found = await look(sim.url)
+    assert found.status is Status.OK
+    assert "version 3.2.3" in found.message
+
+
+async def test_an_engine_that_is_not_there_is_told_with_how_to_start_one() -> None:
+    found = await look("http://127.0.0.1:9")
+    assert found.status is Status.FAILURE
+    assert "docker run" in found.advice
+
+
+async def test_an_engine_that_hangs_is_told_apart(taken: int) -> None:
+    found = await look(f"http://127.0.0.1:{taken}", stat_timeout_s=0.2)
+    assert (found.status, "restart" in found.advice) == (Status.FAILURE, True)
+
+
+async def test_what_is_no_engine_is_told_apart(make_app: MakeApp) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        found = await look(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert (found.status, "AceStream engine?" in found.advice) == (Status.FAILURE, True)
+
+
+# --- the command ---
+
+
+def test_the_command_says_what_is_wrong_and_leaves_with_one(taken: int) -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--engine", "http://127.0.0.1:9", "--listen", f"127.0.0.1:{taken}"])
+    assert result.exit_code == 1
+    assert "failure port: " in result.output
+    assert "Not well: port, engine http://127.0.0.1:9." in result.output
+
+
+def test_the_command_tells_json_to_programs() -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--engine", "http://127.0.0.1:9", "--json"])
+    told = json.loads(result.output)
+    assert told["ok"] is False
+    names = [check["name"] for check in told["checks"]]
+    assert names[:3] == ["system", "port", "descriptors"]
+    assert all(check["status"] in list(Status) for check in told["checks"])
+    assert [check for check in told["checks"] if check["status"] == "failure" and not check["advice"]] == []
+
+
+def test_a_setting_that_cannot_be_used_is_two() -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--set", "linger_s=-1"])
+    assert result.exit_code == 2
