@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aceproxy.app import App
+from aceproxy.app import STORE_CLOSE_S, App
 from aceproxy.simulator import Simulator
 from aceproxy.store.recorder import MEMORY_ROWS
 from tests.conftest import Answer, MakeApp, ask
@@ -23,15 +26,15 @@ async def history(app: App, query: str = "", path: str = "") -> Any:
     return answer.json
 
 
-async def watch_once(app: App, sim: Simulator, number: int = 0, agent: str = "VLC/3.0") -> None:
-    """Watch a channel for a moment and leave; returns when its stream is over."""
+async def watch_once(app: App, sim: Simulator, number: int = 0, agent: str = "VLC/3.0", keep: int = 0) -> None:
+    """Watch a channel for a moment and leave; returns when its stream is over and only `keep` others run."""
     answer = await ask(
         app, f"/ace/getstream?id={sim.contents[number].content_id}", headers=f"User-Agent: {agent}\r\n", stream=True
     )
     assert answer.status == 200
     await answer.reader.readexactly(188 * 500)
     answer.close()
-    await until(lambda: not app.hub.streams)
+    await until(lambda: len(app.hub.streams) == keep)
 
 
 async def test_a_stream_that_is_over_is_in_the_history_with_those_who_watched(
@@ -176,6 +179,36 @@ async def test_who_is_no_admin_sees_that_others_watched_but_not_from_where(sim: 
     assert b"192.168.7.7" not in seen
     assert b"hidden-" in seen
     assert b"192.168.7.7" in (await ask(app, "/api/aceproxy/history", admin=True)).body
+
+
+async def test_a_disk_that_hangs_is_felt_by_nobody_but_who_asks_for_the_history(
+    sim: Simulator, make_app: MakeApp, play: Play, tmp_path: Path
+) -> None:
+    app = await make_app(state_dir=tmp_path, linger_s=0.1)
+    hanging = threading.Event()
+    try:
+        app.store.write_nowait(lambda _: hanging.wait(30))
+        asked = asyncio.ensure_future(ask(app, "/api/aceproxy/history"))
+        answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")  # starts as ever
+        slowest_s = 0.0
+        while not asked.done():
+            await answer.reader.readexactly(188 * 100)  # plays as ever
+            began_at = time.monotonic()
+            assert (await ask(app, "/api/aceproxy/streams")).json["total_clients"] == 1
+            assert (await ask(app, "/api/aceproxy/links")).status == 200
+            slowest_s = max(slowest_s, time.monotonic() - began_at)
+        refused = await asked
+        assert (refused.status, refused.reason) == (503, "store_unavailable")
+        assert slowest_s < 1
+        await watch_once(app, sim, 1, keep=1)  # ends as ever
+        began_at = time.monotonic()
+        await app.close()
+        assert STORE_CLOSE_S - 0.5 < time.monotonic() - began_at < STORE_CLOSE_S + 2
+    finally:
+        hanging.set()
+    await until(lambda: not app.store._thread.is_alive())
+    entries = (await history(await make_app(state_dir=tmp_path)))["streams"]  # nothing was lost, the disk came back
+    assert {entry["reason"] for entry in entries} == {"shutdown", "linger_over"}
 
 
 async def test_one_entry_can_be_forgotten(make_app: MakeApp) -> None:
