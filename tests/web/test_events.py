@@ -66,6 +66,34 @@ async def test_a_stream_that_is_asked_for_comes_with_its_clients_and_is_null_bef
     reader.answer.close()
 
 
+async def test_what_happens_to_a_stream_is_told_as_it_happens_and_its_clients_only_to_who_looks_at_it(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(linger_s=0.1)
+    content = sim.contents[0]
+    target = f"/ace/getstream?id={content.content_id}"
+    everything = await listen(app)
+    one = await listen(app, f"/api/events?stream={content.content_id}")
+    answer = await play(app, target)
+    await answer.reader.readexactly(188)
+    answer.close()
+    await until(lambda: not app.hub.streams)
+    seen: dict[str, list[str]] = {}
+    for name, reader in (("everything", everything), ("one", one)):
+        kinds = seen[name] = []
+        while not kinds or kinds[-1] != "ended":
+            news = (await reader.next("timeline")).body
+            assert news["stream_id"] == content.content_id
+            assert news["event"]["message"]
+            kinds.append(news["event"]["kind"])
+        reader.answer.close()
+    assert seen["everything"][0] == seen["one"][0] == "start_asked"
+    assert {"client_joined", "client_left"} <= set(seen["one"])
+    assert [kind for kind in seen["one"] if not kind.startswith("client_")] == seen["everything"]
+    await until(lambda: not len(app.listeners))
+    assert app.hub.timelines.listener_count == 0
+
+
 async def test_the_list_of_streams_without_clients_is_light(sim: Simulator, make_app: MakeApp, play: Play) -> None:
     app = await make_app()
     answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")

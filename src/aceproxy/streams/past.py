@@ -36,6 +36,11 @@ class PastTimelines:
         self._kept: deque[TimelineOf] = deque(maxlen=PAST_TIMELINES)
         self._listeners: list[Callable[[str, Event], None]] = []
 
+    @property
+    def listener_count(self) -> int:
+        """How many listen to all time lines."""
+        return len(self._listeners)
+
     def keep(self, past: TimelineOf) -> None:
         """Keep the time line of a stream that is over; the oldest is forgotten."""
         self._kept.appendleft(past)

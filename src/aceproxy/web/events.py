@@ -1,4 +1,4 @@
-"""`GET /api/events`: the state of the program once a second, made once for all who listen.
+"""`GET /api/events`: the state of the program once a second, and what happens to streams, made once for all who listen.
 
 While nobody listens nothing is made.
 """
@@ -9,14 +9,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
+from aceproxy.streams.timeline import KINDS, Event
 from aceproxy.streams.views import stream_snapshot
 from aceproxy.web.figures import Figures
-from aceproxy.web.models import StreamEvent
+from aceproxy.web.models import StreamEvent, TimelineNews
 from aceproxy.web.sse import Box, Seats, deliver, event
+from aceproxy.web.timelines import event_model
 
 PERIOD_S = 1.0
 KEY_LIMIT = 300  # characters of a stream's name that are looked at
@@ -32,6 +34,7 @@ class EventRoutes:
         self._seats = seats
         self._listeners: dict[Box, str | None] = {}  # with the stream each of them looks at
         self._ticking: asyncio.Task[None] | None = None
+        self._stop_hearing: Callable[[], None] | None = None
         self._overview = b""  # the newest one, for who comes between two
         self._overview_at = 0.0
 
@@ -40,7 +43,7 @@ class EventRoutes:
         app.router.add_get("/api/events", self.events, allow_head=False)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: `overview` once a second, and `stream` for the stream that the query names."""
+        """Server-sent events: `overview` once a second, `stream` for the stream that the query names, `timeline`."""
         key = request.query.get("stream")
         with self._seats.sit() as box, self._listen(box, key[:KEY_LIMIT] if key else None):
             return await deliver(request, box)
@@ -54,6 +57,7 @@ class EventRoutes:
             box.replace("stream", self._stream_event(key))
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(), name="events")
+            self._stop_hearing = self._figures.hub.timelines.listen(self._send_news)
         try:
             yield
         finally:
@@ -61,6 +65,9 @@ class EventRoutes:
             if not self._listeners and self._ticking is not None:
                 self._ticking.cancel()
                 self._ticking = None
+            if not self._listeners and self._stop_hearing is not None:
+                self._stop_hearing()
+                self._stop_hearing = None
 
     async def _tick(self) -> None:
         """Make the events once a second; one that cannot be made is our mistake, and the next one is tried."""
@@ -80,6 +87,19 @@ class EventRoutes:
                 if key not in details:
                     details[key] = self._stream_event(key)
                 box.replace("stream", details[key])
+
+    def _send_news(self, stream_id: str, news: Event) -> None:
+        """Tell what has just happened to a stream. What its clients do goes only to who looks at that stream."""
+        message = b""
+        looked_at = self._figures.hub.find_by_id(stream_id)
+        for box, key in self._listeners.items():
+            looks = key is not None and looked_at is not None and self._figures.hub.find_by_id(key) is looked_at
+            if KINDS[news.kind].of_client and not looks:
+                continue
+            message = message or event(
+                "timeline", TimelineNews(stream_id=stream_id, event=event_model(news)).model_dump_json()
+            )
+            box.add(message)
 
     def _newest_overview(self, max_age_s: float = PERIOD_S) -> bytes:
         now = time.monotonic()

@@ -168,6 +168,13 @@ class TimelineEvent(Model):
     details: dict[str, str | int | float | bool | None]
 
 
+class TimelineNews(Model):
+    """The event `timeline` of `GET /api/events`: something that has just happened to a stream."""
+
+    stream_id: str
+    event: TimelineEvent
+
+
 class TimelineAnswer(Model):
     """`GET /api/aceproxy/streams/{key}/timeline`. `forgotten`: older events that are not kept any more."""
 

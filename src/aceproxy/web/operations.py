@@ -107,7 +107,7 @@ OPERATIONS: dict[str, Operation] = {
         media=(EVENTS,),
         parameters=(Parameter("stream", "A stream that shall be told with its clients.", {"type": "string"}),),
         errors=(Reason.TOO_MANY_LISTENERS, Reason.SHUTDOWN),
-        events={"overview": models.Overview, "stream": models.StreamEvent},
+        events={"overview": models.Overview, "stream": models.StreamEvent, "timeline": models.TimelineNews},
     ),
     "GET /api/logs/tail": Operation(
         "logs",
