@@ -37,8 +37,12 @@ async def test_the_overview_comes_at_once_and_then_again_and_again(
     assert first["engines"][0]["url"] == sim.url
     answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
     await answer.reader.readexactly(188)
-    while not (later := (await reader.next("overview")).body)["stats"]["total_clients"]:
-        pass
+    while True:
+        later = (await reader.next("overview")).body
+        if (
+            later["stats"]["total_clients"] and later["streams"][0]["title"]
+        ):  # the engine tells the title a little later
+            break
     assert later["at"] > first["at"]
     stream = later["streams"][0]
     assert (stream["title"], stream["client_count"]) == (sim.contents[0].name, 1)
