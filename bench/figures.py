@@ -33,6 +33,9 @@ def figures_of(run: Run) -> Figures:
         return found
     found["delivered_gb"] = run.delivered_gb
     found["others_percent"] = 100 * run.others_cpu_s / load["window_s"]
+    found["cpu_ms_per_s"] = 1e3 * run.cpu_s / load["window_s"]
+    if run.cache_cpu_s is not None and run.delivered_gb:
+        found["cache_cpu_s_per_gb"] = run.cache_cpu_s / run.delivered_gb
     if run.delivered_gb:
         found["cpu_s_per_gb"] = run.cpu_s / run.delivered_gb
         found["load_cpu_s_per_gb"] = load["own_cpu_s"] / run.delivered_gb

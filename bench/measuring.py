@@ -16,10 +16,12 @@ from bench.building import ROOT
 from bench.processes import Child, ProcessError, wait_until
 from bench.sampling import Usage, cpu_s, machine_cpu_s, usage
 from bench.scenarios import Scenario
-from bench.targets import DIRECT, PROXY, Setup, Target, source, target
+from bench.targets import DIRECT, PROXY, Setup, Target, cache, source, target
 
 PROBE_RATE = 20.0  # requests per second and route
 SAMPLE_S = 0.5
+HLS_SETTLE_S = 40.0  # for a list to become as long as it should be
+CHANNEL = f"{1:040x}"
 SLACK_S = 20.0
 IDLE_S = 1.5  # for a fresh process to come to rest
 VOLUME_S_PER_GB = 5.0  # slower than that and the run is given up
@@ -38,6 +40,7 @@ class Run:
     probes: dict[str, dict[str, float]] = field(default_factory=dict)
     cpu_s: float = 0.0
     others_cpu_s: float = 0.0
+    cache_cpu_s: float | None = None
     idle: Usage | None = None
     busy: Usage | None = None
     after: Usage | None = None
@@ -78,20 +81,27 @@ def run_once(setup: Setup, scenario: Scenario, kind: str) -> Run:
 def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Target) -> None:
     """Send the players and watch."""
     with contextlib.ExitStack() as children:
-        load = children.enter_context(Child("load", _load_command(setup, scenario, goal), setup.folder / "load.log"))
-        load.wait_line("window begins", scenario.ramp_s + scenario.warm_s + SLACK_S)
+        relay = children.enter_context(cache(setup, goal)) if scenario.hls == "cached" else None
+        command = _hls_command(scenario, relay or goal) if scenario.hls else _load_command(setup, scenario, goal)
+        load = children.enter_context(Child("load", command, setup.folder / "load.log"))
+        settle_s = HLS_SETTLE_S if scenario.hls else 0.0
+        load.wait_line("window begins", settle_s + scenario.ramp_s + scenario.warm_s + SLACK_S)
         if scenario.hang:
             _get(engine.port, "/bench/hang?on=1")
         prober = _start_prober(setup, scenario, goal)
         if prober is not None:
             children.enter_context(prober)
         before_s, engine_s, machine_s = cpu_s(goal.pid), cpu_s(engine.pid), machine_cpu_s()
+        relay_s = cpu_s(relay.pid) if relay is not None else 0.0
         if scenario.volume_gb:
             _watch_volume(scenario, run, engine, goal)
             load.ask_to_end()
         load.wait_line("window ends", scenario.measure_s + SLACK_S)
         run.cpu_s = cpu_s(goal.pid) - before_s
         run.others_cpu_s = machine_cpu_s() - machine_s - run.cpu_s
+        if relay is not None:
+            run.cache_cpu_s = cpu_s(relay.pid) - relay_s
+            run.others_cpu_s -= run.cache_cpu_s
         if goal.pid != engine.pid:
             run.others_cpu_s -= cpu_s(engine.pid) - engine_s
         if run.target == PROXY:
@@ -128,6 +138,14 @@ def _load_command(setup: Setup, scenario: Scenario, goal: Target) -> list[str]:
     for name, number in numbers.items():
         command += [f"--{name}", f"{number:g}"]
     return command
+
+
+def _hls_command(scenario: Scenario, relay: Target) -> list[str]:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.hls_load import main; main()"
+    path = f"/hls/{CHANNEL}/{'shared' if scenario.hls == 'cached' else 'index'}.m3u8"
+    words = {"--port": relay.port, "--path": path, "--clients": scenario.clients}
+    words |= {"--ramp-s": scenario.ramp_s, "--warm-s": scenario.warm_s, "--measure-s": scenario.measure_s}
+    return [sys.executable, "-c", code, *(str(part) for pair in words.items() for part in pair)]
 
 
 def _start_prober(setup: Setup, scenario: Scenario, goal: Target) -> Child | None:

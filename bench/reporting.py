@@ -36,6 +36,7 @@ COLUMNS = (
     ("skips", "skips", ".0f"),
     ("PSS, MB", "busy_pss_mb", ".1f"),
     ("ring, MB", "memfd_mb", ".1f"),
+    ("nginx CPU s/GB", "cache_cpu_s_per_gb", ".3f"),
     ("load CPU s/GB", "load_cpu_s_per_gb", ".3f"),
     ("others' CPU %", "others_percent", ".0f"),
 )

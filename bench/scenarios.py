@@ -15,6 +15,7 @@ class Scenario:
 
     `routes` are probed meanwhile; `hang` makes the engine's API hang from the window's begin; `big_log` gives the
     proxy's error output a file that holds 1 GB; `volume_gb` ends the run when the source has sent so much;
+    `hls` sends HLS viewers, through a caching nginx with its documented configuration or, as "direct", without one.
     `settle_s` is how long to wait afterwards for the engine's playbacks to be stopped.
     """
 
@@ -37,6 +38,7 @@ class Scenario:
     routes: tuple[str, ...] = ()
     hang: bool = False
     big_log: bool = False
+    hls: str = ""
     settle_s: float = 0.0
     targets: tuple[str, ...] = (PROXY,)
 
@@ -52,6 +54,18 @@ def _fan(clients: int, ramp_s: float, *references: str) -> Scenario:
     return Scenario(f"fan{clients}", about, clients=clients, ramp_s=ramp_s, warm_s=warm_s, targets=(PROXY, *references))
 
 
+HLS = tuple(
+    Scenario(
+        f"hls{clients}{'-direct' if way == 'direct' else ''}",
+        f"{clients} HLS viewer{'s' if clients > 1 else ''} {'without a cache' if way == 'direct' else 'behind nginx'}",
+        clients=clients,
+        ramp_s=0.1 if clients == 1 else 4.0,
+        warm_s=6.0,
+        measure_s=30.0,
+        hls=way,
+    )
+    for way, clients in (("cached", 1), ("cached", 300), ("direct", 300))
+)
 REFERENCES = (COALESCE, CHUNK, NGINX)
 ALL = (
     _fan(1, 0.1),
@@ -115,6 +129,7 @@ ALL = (
         hang=True,
         big_log=True,
     ),
+    *HLS,
 )
 
 
@@ -132,6 +147,8 @@ def chosen(names: list[str], *, quick: bool) -> list[Scenario]:
 
 def _shortened(scenario: Scenario) -> Scenario:
     """Return a scenario that takes a few seconds; a thousand clients need their time to catch up with the stream."""
+    if scenario.hls:  # segments are long, and whoever came to a short list has to have waited for it
+        return replace(scenario, measure_s=min(scenario.measure_s, 10.0))
     measure_s = min(scenario.measure_s, 4.0)
     share = measure_s / scenario.measure_s
     return replace(

@@ -8,11 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.building import Programs
+from bench.building import ROOT, Programs
 from bench.processes import Child, ProcessError, free_port, wait_port
 
 DEFAULT_COMMAND = "aceproxy serve --listen {listen} --engine {engine}"
@@ -25,6 +26,7 @@ BIG_LOG_LINE = (
     b'"message":"an old line among millions","stream":"00000000","id":%d}\n'
 )
 TICK_MS = 110  # of the C fan-out with coalescing: the proxy's own batch_s
+CACHE_CONF = ROOT / "docs" / "nginx.conf"
 
 NGINX_CONF = """
 daemon off; master_process off; worker_rlimit_nofile 16384; pid {folder}/nginx.pid; error_log stderr warn;
@@ -86,6 +88,7 @@ def _proxy(setup: Setup, engine_port: int, *, big_log: bool) -> Iterator[Target]
     words = shlex.split(setup.command.format(listen=f"127.0.0.1:{port}", engine=f"http://127.0.0.1:{engine_port}"))
     # programs beside our Python come first: `aceproxy` is the checkout's own
     search = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+    search["ACEPROXY_TRUSTED_PROXIES"] = "127.0.0.1/32"  # the cache, where there is one
     words[0] = shutil.which(words[0], path=search["PATH"]) or words[0]
     log = setup.folder / "proxy.log"
     if big_log:
@@ -103,6 +106,37 @@ def _write_big_log(path: Path) -> None:
     with path.open("wb") as file:
         for _ in range(BIG_LOG_BYTES // len(lines)):
             file.write(lines)
+
+
+@contextlib.contextmanager
+def cache(setup: Setup, goal: Target) -> Iterator[Target]:
+    """Run nginx in front of the proxy as docs/nginx.conf has it, but for addresses and folders. Raises ProcessError."""
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if nginx is None:
+        raise ProcessError("nginx is not installed")
+    port = free_port()
+    folder = Path(tempfile.mkdtemp(prefix="cache-", dir=setup.folder))
+    folder.chmod(0o777)  # its workers run as another user where it is started by root
+    setup.folder.chmod(0o755)
+    own = f"daemon off; pid {folder}/nginx.pid; error_log stderr warn; worker_rlimit_nofile 16384;\n"
+    temp = "".join(
+        f"{name}_temp_path {folder}/{name}; " for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    text = CACHE_CONF.read_text()
+    for found, wanted in (
+        ("127.0.0.1:6880", f"127.0.0.1:{goal.port}"),
+        ("listen 8080", f"listen 127.0.0.1:{port}"),
+        ("/var/cache/nginx/aceproxy", f"{folder}/cached"),
+        ("http {", f"http {{ {temp}"),
+    ):
+        if found not in text:
+            raise ProcessError(f"{CACHE_CONF} does not say {found!r} any more")
+        text = text.replace(found, wanted)
+    conf = folder / "nginx.conf"
+    conf.write_text(own + text)
+    with Child("nginx", [nginx, "-c", conf, "-e", "stderr"], setup.folder / "cache.log") as child:
+        wait_port(child, port, START_S)
+        yield Target(NGINX, port, child.pid)
 
 
 def _fanout(setup: Setup, mode: str, engine_port: int) -> Iterator[Target]:

@@ -41,7 +41,7 @@ def verdicts(summaries: list[Summary], bitrate_bps: float) -> list[Verdict]:
 
     errors = sum(len(one.errors) for one in summaries)
     found = [Verdict("runs that failed", errors, 0)]
-    for group in (_cost(value), _delivery(value, bitrate_bps), _delay(value), _api(value), _memory(value)):
+    for group in (_cost(value), _hls(value), _delivery(value, bitrate_bps), _delay(value), _api(value), _memory(value)):
         found.extend(verdict for verdict in group if verdict.value is not None)
     return found
 
@@ -69,6 +69,17 @@ def _cost(value: Lookup) -> Iterator[Verdict]:
         yield Verdict(
             f"{scenario}: CPU per GB, to fan100", _ratio(value(scenario, name), value("fan100", name)), 1.1, "x"
         )
+
+
+def _hls(value: Lookup) -> Iterator[Verdict]:
+    one, many = value("hls1", "cpu_ms_per_s"), value("hls300", "cpu_ms_per_s")
+    yield Verdict("hls1: AceProxy's processor time for a viewer behind nginx", one, None, "ms/s")
+    yield Verdict("hls300: AceProxy's processor time for all of them", many, None, "ms/s")
+    yield Verdict("hls300: the same, to hls1", _ratio(many, one), 1.3, "x")
+    yield Verdict("hls300-direct: the same without a cache", value("hls300-direct", "cpu_ms_per_s"), None, "ms/s")
+    for scenario in ("hls1", "hls300", "hls300-direct"):
+        yield Verdict(f"{scenario}: longest stall of a viewer", value(scenario, "stall_ms_max"), 0, "ms")
+        yield Verdict(f"{scenario}: lists and segments refused, missing or broken", value(scenario, "faults"), 0)
 
 
 def _delivery(value: Lookup, bitrate_bps: float) -> Iterator[Verdict]:
