@@ -232,7 +232,7 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.NO_KEYFRAMES: ReasonRow(502, Fault.SWARM, "The broadcast has no place at which a player could begin.", 10),
     Reason.SESSION_LOST: ReasonRow(502, Fault.ENGINE, "The engine forgot this playback.", 5),
     Reason.RECORDING: ReasonRow(
-        503, Fault.NONE, "This is a recording: each viewer gets a playback of its own, as one file and not as HLS.", 1
+        501, Fault.NONE, "This is a recording: each viewer gets a playback of its own, as one file and not as HLS."
     ),
     Reason.LINGER_OVER: ReasonRow(503, Fault.NONE, "The last client left and nobody came back in time.", 1),
     Reason.GAVE_WAY: ReasonRow(503, Fault.NONE, "The stream had no clients and gave way to another.", 1),

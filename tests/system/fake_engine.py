@@ -28,8 +28,9 @@ class Film:
 class FakeEngine:
     """Serves on a free port until `stop`; answers start, stat, stop, version and media."""
 
-    def __init__(self) -> None:
-        """Begin to serve."""
+    def __init__(self, is_live: int = -1) -> None:
+        """Begin to serve; `is_live` as start and stat tell it, -1 for not known."""
+        self._is_live = is_live
         self.films: dict[str, Film] = {}
         self.requests: list[str] = []
         engine = self
@@ -72,7 +73,14 @@ class FakeEngine:
             film = self.films.get(query.get("infohash") or query.get("content_id") or query.get("id") or "")
             self._json(request, self._started(film, query.get("pid", "")))
         elif words[1:3] == ["ace", "stat"]:
-            stat = {"status": "dl", "peers": 3, "speed_down": 100, "speed_up": 1, "downloaded": 16384, "is_live": -1}
+            stat = {
+                "status": "dl",
+                "peers": 3,
+                "speed_down": 100,
+                "speed_up": 1,
+                "downloaded": 16384,
+                "is_live": self._is_live,
+            }
             self._json(request, {"response": stat, "error": None})
         elif words[1:3] == ["ace", "cmd"]:
             self._json(request, {"response": "ok", "error": None})
@@ -91,7 +99,7 @@ class FakeEngine:
             "command_url": f"{self.url}/ace/cmd/{tail}",
             "infohash": film.infohash,
             "playback_session_id": film.infohash,
-            "is_live": -1,
+            "is_live": self._is_live,
             "is_encrypted": 0,
             "client_session_id": -1,
         }

@@ -16,6 +16,7 @@ from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
 from aceproxy.streams.recording import Span
 from aceproxy.web.recordings import read_span
 from tests.conftest import Answer, MakeApp, ask
+from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
 
 Slow = Callable[..., Awaitable[Answer]]
@@ -341,6 +342,43 @@ async def test_a_recording_through_two_proxies(films: Simulator, make_app: MakeA
     assert len(open_playbacks(films)) == 1
     await until(lambda: len(first.sessions) == 0)
     await until(lambda: films.active_playbacks == ())
+
+
+async def test_a_recording_is_not_cut_for_hls(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    for _ in range(2):
+        refused = await ask(app, link(films).replace("getstream", "manifest.m3u8"))
+        assert (refused.status, refused.reason) == (501, "recording")
+    told = await ask(app, link(films, extra="&format=json").replace("getstream", "manifest.m3u8"))
+    assert told.json["error"].startswith("recording: ")
+    await until(lambda: films.active_playbacks == ())
+
+
+async def test_an_engine_that_tells_no_length_and_knows_no_ranges(make_app: MakeApp, slow: Slow) -> None:
+    """Some builds may send a file like a broadcast: then it is passed on as it comes, from the beginning."""
+    engine = FakeEngine(is_live=0)
+    try:
+        media = random.Random(3).randbytes(400_000)
+        film = engine.add(media, len(media))
+        film.release.set()
+        film.close.set()
+        app = await make_app(engines=[engine.url], recover_s=0.2)
+        for headers in ("", "Range: bytes=1000-\r\n"):
+            answer = await slow(app, f"/ace/getstream?infohash={film.infohash}", headers)
+            assert (answer.headers["accept-ranges"], "content-length" in answer.headers) == ("none", False)
+            assert unchunked(await asyncio.wait_for(answer.reader.read(), 20)) == media
+    finally:
+        await asyncio.to_thread(engine.stop)
+
+
+def unchunked(body: bytes) -> bytes:
+    """Take chunked framing off a whole body."""
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        count = int(size, 16)
+        whole, body = whole + body[:count], body[count + 2 :]
+    return whole
 
 
 async def test_what_was_a_recording_and_is_live_now_plays_live(films: Simulator, make_app: MakeApp) -> None:

@@ -35,8 +35,8 @@ class Lookups:
         """Return the `result` of a service call (engine-api §8).
 
         Whoever asks the same meanwhile waits for the same answer. Raises AceProxyError with what the engine said, or
-        ENGINE_UNREACHABLE, ENGINE_TIMEOUT, and TOO_MANY_CLIENTS where too many questions wait. Cancel-safe: the
-        question goes on for the others, within its limit.
+        ENGINE_UNREACHABLE, ENGINE_TIMEOUT, TOO_MANY_CLIENTS where too many questions wait, and SHUTDOWN. Cancel-safe:
+        the question goes on for the others, within its limit.
         """
         question = (("", path), *sorted(params.items()))
         known = self._answers.get(question)
@@ -49,7 +49,12 @@ class Lookups:
             task = asyncio.get_running_loop().create_task(self._ask(question, path, params), name=f"lookup {path}")
             self._asking[question] = task
             task.add_done_callback(lambda done: self._over(question, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise AceProxyError(Reason.SHUTDOWN) from None
+            raise
 
     async def close(self) -> None:
         """Give up all questions."""

@@ -12,6 +12,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -121,8 +122,9 @@ class HlsRoutes:
         stream = session.stream
         if stream is None:
             raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
+        visitor = replace(visitor_of(request), ticket=session.ticket)
         try:
-            shown = await self._desk.watch(session.session_id, lambda: stream, visitor_of(request))
+            shown = await self._desk.watch(session.session_id, lambda: stream, visitor)
         except AceProxyError as error:
             return _refusal(error)
         return self._media(request, shown, is_shared=False)

@@ -15,7 +15,7 @@ from aceproxy.engine.links import Link, engine_params
 from aceproxy.engine.media import RangeRefusedError
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
-from aceproxy.streams.client import Ticket
+from aceproxy.streams.client import Ticket, Visitor
 from aceproxy.streams.recording import Facts, Reading, Recording, Span
 from aceproxy.streams.recordings import Recordings, Viewer
 from aceproxy.web.answers import error_answer, json_answer
@@ -73,7 +73,7 @@ class RecordingServer:
         visitor = visitor_of(request)
         if ticket is not None:
             visitor = replace(visitor, ticket=ticket)
-        viewer = Viewer(viewer_name or _name_of(request, visitor.address, visitor.agent), visitor)
+        viewer = Viewer(viewer_name or _name_of(request, visitor), visitor)
         params = engine_params(list(request.query.items()))
         span = self._span(request, link)
         try:
@@ -118,7 +118,8 @@ class RecordingServer:
                 async with asyncio.timeout(self._settings.recording_pause_s):
                     await response.write(chunk)
         except AceProxyError as error:
-            log.warning("a recording broke off at byte %s: %s", reading.recording.position, error)
+            level = logging.INFO if error.reason is Reason.STOPPED else logging.WARNING
+            log.log(level, "a recording broke off at byte %s: %s", reading.recording.position, error)
             return _broken_off(request, response)
         except TimeoutError:
             log.info("a viewer of a recording took nothing for %g s", self._settings.recording_pause_s)
@@ -150,10 +151,11 @@ class RecordingRoutes:
         return json_answer(RecordingEnded(ended=True, recording_id=recording_id))
 
 
-def _name_of(request: web.Request, address: str, agent: str) -> str:
+def _name_of(request: web.Request, visitor: Visitor) -> str:
     """What the requests of one player have in common."""
     pid = request.query.get("pid", request.query.get("sid", ""))[:PID_LIMIT]
-    return f"{address}\0{agent}\0{pid}"
+    ticket = visitor.ticket.ticket_id if visitor.ticket is not None else ""
+    return f"{visitor.address}\0{visitor.agent}\0{ticket}\0{pid}"
 
 
 def _broken_off(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
