@@ -142,7 +142,8 @@ async def test_a_change_that_cannot_be_kept_changes_nothing(toml: Path, tmp_path
 
 def test_every_setting_with_an_effect_exists_and_what_is_listened_on_or_trusted_cannot_be_changed() -> None:
     assert set(EFFECTS) <= set(Settings.model_fields)
-    for name in ("listen", "engines", "state_dir", "trusted_networks", "trusted_proxies", "allowed_hosts", "log_file"):
+    assert effect_of("engines") is Effect.RELOAD
+    for name in ("listen", "state_dir", "trusted_networks", "trusted_proxies", "allowed_hosts", "log_file"):
         assert effect_of(name) is Effect.RESTART
 
 
@@ -151,3 +152,13 @@ async def test_the_kept_file_holds_only_what_was_changed(toml: Path, tmp_path: P
     await live.change({"linger_s": 9})
     await live.change({"burst_s": 2, "linger_s": None})
     assert json.loads((tmp_path / "settings.json").read_text()) == {"burst_s": 2}
+
+
+async def test_engines_follow_the_file_and_are_not_changed_one_by_one(toml: Path) -> None:
+    live = make(toml)
+    heard: list[list[str]] = []
+    live.subscribe(("engines",), lambda now: heard.append([one.label for one in now.engines]))
+    rewrite(toml, 'linger_s = 5\nmax_clients = 7\n[[engine]]\nurl = "a"\nlabel = "attic"\n')
+    done = await live.reload()
+    assert (done.changed, done.needs_restart, heard) == (["engines"], [], [["attic"]])
+    assert "routes of their own" in await refusal(live, {"engines": ["b"]})

@@ -12,6 +12,8 @@ import logging
 import resource
 from pathlib import Path
 
+import aiohttp
+
 from aceproxy import __version__
 from aceproxy.access.credentials import Credentials
 from aceproxy.access.secret import AdminSecret
@@ -126,8 +128,7 @@ class App:
         session = await self._stack.enter_async_context(engine_session(limits))
         folder = _state_dir(settings.state_dir) if settings.state_dir is not None else None
         await self._restore_settings()
-        self.pool = EnginePool(settings, session, Roster(folder / "engines.json") if folder is not None else None)
-        await self.pool.restore()
+        self.pool = await self._make_pool(session, folder)
         journal = Journal(folder / "playbacks.json") if folder is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
@@ -230,6 +231,13 @@ class App:
         self.recorder.start()
         recording = asyncio.create_task(self.recorder.run(), name="history")
         self._stack.callback(recording.cancel)
+
+    async def _make_pool(self, session: aiohttp.ClientSession, folder: Path | None) -> EnginePool:
+        """Build the engine pool as it was left, and let it follow the settings. Nothing is contacted yet."""
+        pool = EnginePool(self.settings, session, Roster(folder / "engines.json") if folder is not None else None)
+        await pool.restore()
+        self.live.subscribe(("engines", "engine_max_streams"), lambda now: pool.configure(now.engines))
+        return pool
 
     async def _restore_settings(self) -> None:
         """Take over what was changed at run time before this start, and let the log follow what changes."""

@@ -35,6 +35,7 @@ class Effect(StrEnum):
 
     NOW = "now"
     NEXT_START = "next_start"  # streams, sources and viewers that begin from now on
+    RELOAD = "reload"  # when the settings are read anew: it is no value to be changed by itself
     RESTART = "restart"  # only when the program starts anew; it cannot be changed while it runs
 
 
@@ -42,7 +43,7 @@ _NOW = (
     "url_hosts", "log_level", "log_lines", "max_clients", "max_listeners", "metrics_streams", "linger_s",
     "max_lingering", "recover_s", "reopen_s", "keyframe_wait_s", "start_timeout_s", "stat_poll_s", "stat_max_age_s",
     "bad_link_memory_s", "history_rows", "history_days", "history_addresses", "hls_silence_s",
-    "max_waiting", "max_waiting_per_address", "shutdown_s",
+    "max_waiting", "max_waiting_per_address", "shutdown_s", "engine_max_streams",
 )  # fmt: skip
 _NEXT_START = (
     "quiet_s", "stuck_s", "silence_s", "garbage_s", "trickle_s", "slow_s", "keyframe_gap_s", "loop_s",
@@ -53,12 +54,13 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(_NEXT_START, Effect.NEXT_START),
 }
 """Of the settings that may be changed. All others are built into something at the start: addresses that are listened on
-or trusted, files, engines (which have routes of their own), limits of calls."""
+or trusted, files, limits of calls. Engines have routes of their own, and follow the file when it is read anew."""
+_ON_RELOAD = ("engines",)
 
 
 def effect_of(name: str) -> Effect:
     """Return when a change of a setting takes effect."""
-    return EFFECTS.get(name, Effect.RESTART)
+    return Effect.RELOAD if name in _ON_RELOAD else EFFECTS.get(name, Effect.RESTART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class LiveSettings:
         """Refuse what is no setting or cannot be changed."""
         if name not in Settings.model_fields:
             raise AceProxyError(Reason.BAD_PARAMETER, f"unknown setting {name[:100]!r}{nearest(name[:100])}")
+        if effect_of(name) is Effect.RELOAD:
+            raise AceProxyError(Reason.BAD_PARAMETER, f"{name} are changed by routes of their own, or in the file")
         if effect_of(name) is Effect.RESTART:
             raise AceProxyError(Reason.BAD_PARAMETER, f"{name} takes effect only when the program starts")
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aceproxy.app import App
+from aceproxy.app import App, make_logs
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.settings import load_settings, read_settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.web.engines import _entry
 from tests.conftest import Answer, MakeApp, ask
@@ -231,3 +232,36 @@ async def test_no_route_of_the_engines_waits_for_an_engine(sim: Simulator, make_
         assert (await ask(app, f"{PATH}/{label}/drain", "POST")).status == 200
         assert (await ask(app, f"{PATH}/{label}/undrain", "POST")).status == 200
         assert (await ask(app, f"{PATH}/{label}", "DELETE")).status == 200
+
+
+async def test_a_reload_adds_and_removes_engines_while_streams_play(
+    sim: Simulator, second: Simulator, play: Play, tmp_path: Path
+) -> None:
+    path = tmp_path / "aceproxy.toml"
+
+    def write(*engines: Simulator) -> None:
+        tables = "".join(f'[[engine]]\nurl = "{one.url}"\nlabel = "e{one.port}"\n' for one in engines)
+        path.write_text(f'listen = "127.0.0.1:0"\nretry_first_s = 0.1\n{tables}')
+
+    write(sim)
+    loaded = load_settings({}, {}, path)[0]
+    async with App(loaded, make_logs(loaded), lambda: read_settings({}, {}, path)) as app:
+        await until(lambda: app.pool.snapshot()[0].state == "up")
+        watching = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
+        await watching.reader.readexactly(188 * 100)
+        write(second)
+        answer = await ask(app, "/api/reload", "POST")
+        assert [one["name"] for one in answer.json["changed"]] == ["engines"]
+        await until(lambda: [one.label for one in app.pool.snapshot()] == [f"e{second.port}"])  # it has moved
+        await watching.reader.readexactly(188 * 1000)
+        assert (await ask(app, "/api/reload", "POST")).json["changed"] == []
+        path.write_text('engines = ["ftp://x"]')
+        assert (await ask(app, "/api/reload", "POST")).reason == "bad_settings"
+        assert len(app.pool.urls) == 1
+        watching.close()
+
+
+async def test_the_usual_capacity_counts_at_once(make_app: MakeApp) -> None:
+    app = await make_app(engines=["http://127.0.0.1:9", {"url": "http://127.0.0.1:8", "capacity": 3}])
+    await ask(app, "/api/settings", "PATCH", body=b'{"engine_max_streams": 5}')
+    assert [one.capacity for one in app.pool.snapshot()] == [5, 3]

@@ -99,7 +99,7 @@ def _setting(live: LiveSettings, name: str) -> SettingModel:
         minimum=bounds.get("ge", bounds.get("gt")),
         maximum=bounds.get("le", bounds.get("lt")),
         description=field.description or "",
-        changeable=effect is not Effect.RESTART,
+        changeable=effect in (Effect.NOW, Effect.NEXT_START),
         effect=effect,
     )
 
