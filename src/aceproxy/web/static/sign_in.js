@@ -59,10 +59,14 @@ form.addEventListener("submit", (event) => {
   attempt(field.value);
 });
 
-const brought = location.hash.slice(1);
-if (brought) {
+/** Use what the address brings along; true if it does. */
+function useAddress() {
+  const brought = location.hash.slice(1);
+  if (!brought) return false;
   history.replaceState(null, "", location.pathname); // the secret shall not stay in the address bar and the history
   attempt(brought);
-} else {
-  field.focus();
+  return true;
 }
+
+addEventListener("hashchange", useAddress); // the link was opened in a tab that shows this page already
+if (!useAddress()) field.focus();
