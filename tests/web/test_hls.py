@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator
+from aceproxy.streams.stream import Stream
 from tests.conftest import Answer, MakeApp, ask
 from tests.hls.checking import read
 from tests.waiting import until
@@ -46,6 +48,11 @@ async def open_list(app: App, address: str, headers: str = "") -> tuple[str, Ans
 def uris(answer: Answer) -> list[str]:
     """Return the addresses in a media playlist."""
     return [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
+
+
+def sent_bytes(stream: Stream) -> int:
+    """Bytes that anybody was sent."""
+    return stream.shared_bytes + sum(client.sent_bytes for client in stream.clients.values())
 
 
 async def test_the_master_names_the_same_address_with_a_token(sim: Simulator, make_app: MakeApp) -> None:
@@ -175,31 +182,29 @@ async def test_head_and_preflight_start_nothing(sim: Simulator, make_app: MakeAp
     assert sim.playbacks == ()
 
 
-@pytest.mark.parametrize(
-    ("address", "status", "reason"),
-    [
-        ("/ace/manifest.m3u8", 400, "no_link"),
-        ("/ace/manifest.m3u8?id=" + "z" * 40, 400, "bad_link"),
-        ("/ace/manifest.m3u8?url=http://127.0.0.1:1/x", 403, "url_host_refused"),
-        (f"/ace/manifest.m3u8?id={'a' * 40}&fallback=nonsense", 400, "bad_link"),
-        (f"/hls/{'a' * 40}/index.m3u8?fallback=http://127.0.0.1:1/x", 403, "url_host_refused"),
-        ("/ace/manifest.m3u8?viewer=../x&id=" + "a" * 40, 400, "bad_parameter"),
-        ("/ace/manifest.m3u8?viewer=" + "a" * 65 + "&id=" + "a" * 40, 400, "bad_parameter"),
-        ("/hls/nonsense/index.m3u8", 400, "bad_link"),
-        (f"/hls/{'a' * 40}-0/index.m3u8", 400, "bad_link"),
-        (f"/hls/{'a' * 40}/0123456789abcdef/1.ts", 404, "segment_gone"),
-        (f"/hls/{'a' * 40}/0123456789abcdef/{'9' * 30}.ts", 404, "segment_gone"),
-        (f"/hls/{'a' * 40}/0123456789abcdef/-1.ts", 404, "segment_gone"),
-        (f"/hls/{'a' * 40}/0123456789abcdef/%D9%A1.ts", 404, "segment_gone"),
-    ],
-)
-async def test_nonsense_is_refused_with_its_reason_also_to_pages_elsewhere(
-    sim: Simulator, make_app: MakeApp, address: str, status: int, reason: str
-) -> None:
+NONSENSE: list[tuple[str, int, str]] = [
+    ("/ace/manifest.m3u8", 400, "no_link"),
+    ("/ace/manifest.m3u8?id=" + "z" * 40, 400, "bad_link"),
+    ("/ace/manifest.m3u8?url=http://127.0.0.1:1/x", 403, "url_host_refused"),
+    (f"/ace/manifest.m3u8?id={'a' * 40}&fallback=nonsense", 400, "bad_link"),
+    (f"/hls/{'a' * 40}/index.m3u8?fallback=http://127.0.0.1:1/x", 403, "url_host_refused"),
+    ("/ace/manifest.m3u8?viewer=../x&id=" + "a" * 40, 400, "bad_parameter"),
+    ("/ace/manifest.m3u8?viewer=" + "a" * 65 + "&id=" + "a" * 40, 400, "bad_parameter"),
+    ("/hls/nonsense/index.m3u8", 400, "bad_link"),
+    (f"/hls/{'a' * 40}-0/index.m3u8", 400, "bad_link"),
+    (f"/hls/{'a' * 40}/0123456789abcdef/1.ts", 404, "segment_gone"),
+    (f"/hls/{'a' * 40}/0123456789abcdef/{'9' * 30}.ts", 404, "segment_gone"),
+    (f"/hls/{'a' * 40}/0123456789abcdef/-1.ts", 404, "segment_gone"),
+    (f"/hls/{'a' * 40}/0123456789abcdef/%D9%A1.ts", 404, "segment_gone"),
+]
+
+
+async def test_nonsense_is_refused_with_its_reason_also_to_pages_elsewhere(sim: Simulator, make_app: MakeApp) -> None:
     app = await make_app()
-    answer = await ask(app, address)
-    assert (answer.status, answer.reason) == (status, reason)
-    assert answer.headers["access-control-allow-origin"] == "*"
+    for address, status, reason in NONSENSE:
+        answer = await ask(app, address)
+        assert (answer.status, answer.reason) == (status, reason), address
+        assert answer.headers["access-control-allow-origin"] == "*"
     assert sim.playbacks == ()
 
 
@@ -291,7 +296,6 @@ async def test_a_viewer_that_is_not_known_goes_on_with_its_address(sim: Simulato
     variant, first = await open_list(app, manifest(sim))
     app.hub.streams[0].close(Reason.SOURCE_ENDED)
     assert app.hub.streams == []
-    await asyncio.sleep(1.0)  # numbers begin at the second of the start
     again = await ask(app, variant)
     assert again.status == 200
     old, new = read(first.body.decode())[0], read(again.body.decode())[0]
@@ -327,6 +331,28 @@ async def test_the_shared_list_is_one_client_and_may_be_cached(sim: Simulator, m
     assert answers[0].headers["cache-control"] == "public, max-age=1"
     assert app.hub.client_count == 1
     assert read(answers[0].body.decode())[1] == []
+
+
+async def test_a_player_that_breaks_off_is_no_fault_and_what_it_took_is_counted(
+    sim: Simulator, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = await make_app(block_s=2.0)
+    variant, first = await open_list(app, manifest(sim, 0))
+    stream = app.hub.streams[0]
+    blocks = stream.ring.blocks()
+    for _ in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", app.port, limit=2048)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport has it
+        writer.write(f"GET {join(variant, uris(first)[0])} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        before = sent_bytes(stream)
+        await until(partial(lambda least: sent_bytes(stream) > least, before))
+        writer.transport.abort()
+    runner = app.server._runner.server
+    assert runner is not None
+    await until(lambda: not runner.connections)
+    assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+    assert stream.clients
+    assert blocks
 
 
 async def test_too_many_clients_counts_hls_as_well(sim: Simulator, make_app: MakeApp) -> None:

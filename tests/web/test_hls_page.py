@@ -20,7 +20,7 @@ from tests.conftest import Answer, ask
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PLAYED_S = 10.0
+PLAYED_S = 8.0
 PAGE = """<!doctype html><meta charset="utf-8"><video muted autoplay playsinline></video><script type="module">
 import Hls from "/hls.mjs";
 const video = document.querySelector("video");

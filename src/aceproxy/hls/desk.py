@@ -36,7 +36,7 @@ BURST_LOOKS: Final = 6
 LEAST_WAIT_S: Final = 5.0  # for the first segment, when the start has used up its time
 TURNED_AWAY_S: Final = 60.0  # for which a viewer that was ended by the operator gets no list under its token
 MANY_TURNED_AWAY: Final = 1000
-MANY_STREAMS: Final = 1000  # that are gone and whose breaks are remembered
+MANY_STREAMS: Final = 1000  # that are gone and whose numbers are remembered
 BREAKS_WRAP: Final = 100_000  # minutes
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BY_OPERATOR: Final = (Reason.KICKED, Reason.STOPPED)
@@ -86,7 +86,7 @@ class HlsDesk:
         self._generations: dict[str, Shown] = {}
         self._viewers: dict[str, _Viewer] = {}
         self._latest: dict[tuple[str, Visitor], _Viewer] = {}  # who of several alike asked for a list last
-        self._breaks: dict[str, int] = {}  # of streams that are gone: where the next run begins to count
+        self._continuations: dict[str, tuple[int, int]] = {}  # of streams that are gone: where the next run begins
         self._turned_away: dict[str, tuple[float, Reason]] = {}
 
     async def watch(
@@ -207,8 +207,7 @@ class HlsDesk:
             window = Window(
                 stream.ring,
                 self._limits,
-                int(stream.created_utc.timestamp()),
-                self._first_break(stream),
+                *self._numbers(stream),
                 time.monotonic,
                 lambda: datetime.now(UTC),
             )
@@ -219,17 +218,20 @@ class HlsDesk:
             self._shown[stream] = self._generations[shown.generation] = shown
         return shown
 
-    def _first_break(self, stream: Stream) -> int:
-        """Return a count of breaks that no earlier list of this stream had: a player that goes on with its address must
-        see that what comes is another stretch. Kept small, since hls.js counts up to it.
+    def _numbers(self, stream: Stream) -> tuple[int, int]:
+        """Return a number of a segment and a count of breaks that no earlier list of this stream had.
+
+        A player that goes on with its address must see that what comes is another stretch. Breaks are kept few, since
+        hls.js counts up to them.
         """
-        minute = int(stream.created_utc.timestamp()) // 60 % BREAKS_WRAP
+        second = int(stream.created_utc.timestamp())
         earlier = [
-            shown.window.breaks + 1
+            shown.window.continuation
             for shown in self._generations.values()
             if shown.stream.stream_id == stream.stream_id
         ]
-        return max(minute, self._breaks.pop(stream.stream_id, 0), *earlier)
+        earlier += [self._continuations.pop(stream.stream_id, (0, 0)), (second, second // 60 % BREAKS_WRAP)]
+        return max(number for number, _ in earlier), max(breaks for _, breaks in earlier)
 
     async def _wait_ready(self, shown: Shown, client: Client, limit_s: float) -> None:
         """Wait for the first segment. Raises START_TIMEOUT, or why the client ended meanwhile."""
@@ -269,9 +271,9 @@ class HlsDesk:
             if shown.closed_at is None:
                 shown.closed_at = now
                 shown.window.close()
-                self._breaks[stream.stream_id] = shown.window.breaks + 1
-                while len(self._breaks) > MANY_STREAMS:
-                    del self._breaks[next(iter(self._breaks))]
+                self._continuations[stream.stream_id] = shown.window.continuation
+                while len(self._continuations) > MANY_STREAMS:
+                    del self._continuations[next(iter(self._continuations))]
             playlist = shown.window.playlist()
             if now - shown.closed_at > sum(segment.duration_s for segment in playlist.segments) + playlist.target_s:
                 del self._generations[shown.generation]

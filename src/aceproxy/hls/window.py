@@ -86,7 +86,7 @@ class Window:
         """Take the complete blocks that the ring holds, and from now on every one that it completes."""
         self._ring = ring
         self._limits = limits
-        self._first_number = first_number
+        self._first_number = self._newest = first_number
         self._now = now
         self._utc = utc
         self._target_s: int | None = None
@@ -147,9 +147,10 @@ class Window:
         return next((one.held for one in self._removed if one.held.segment.number == number), None)
 
     @property
-    def breaks(self) -> int:
-        """The count of breaks after the newest segment."""
-        return self._breaks_before + sum(held.segment.is_break for held in self._listed)
+    def continuation(self) -> tuple[int, int]:
+        """From where on a later window of the same broadcast must number its segments, and count its breaks."""
+        breaks = self._breaks_before + sum(held.segment.is_break for held in self._listed)
+        return self._newest + 1, breaks + 1
 
     def rest(self) -> None:
         """Let go of what the ring has dropped: nobody watches by this list now."""
@@ -186,6 +187,7 @@ class Window:
             begins_whole(block.tables, block.read(0, HEAD_BYTES)),
         )
         self._listed.append(HeldSegment(segment, block.tables, block))
+        self._newest = segment.number
         self._ended = self._ring.finished is not None
         self._shorten()
 

@@ -210,8 +210,15 @@ class HlsRoutes:
             response.content_length = size
             await response.prepare(request)
             return response
-        sent = await send_segment(request, response, held, span, self._settings.client_stall_s)
-        self._desk.sent(shown, held, sent, visitor_of(request))
+        visitor = visitor_of(request)
+        await send_segment(
+            request,
+            response,
+            held,
+            span,
+            self._settings.client_stall_s,
+            lambda count: self._desk.sent(shown, held, count, visitor),
+        )
         return response
 
     def _finder(self, request: web.Request) -> Callable[[], Stream]:

@@ -7,6 +7,7 @@ A block that is being sent lives until that is over, whatever the ring drops.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -78,43 +79,49 @@ def _is_number_or_empty(text: str) -> bool:
 
 
 async def send_segment(
-    request: web.Request, response: web.StreamResponse, held: HeldSegment, span: Span, stall_s: float
-) -> int:
-    """Send a span of a segment as the body of `response`, whose headers are complete; returns the bytes sent.
+    request: web.Request,
+    response: web.StreamResponse,
+    held: HeldSegment,
+    span: Span,
+    stall_s: float,
+    on_sent: Callable[[int], None],
+) -> None:
+    """Send a span of a segment as the body of `response`, whose headers are complete.
 
-    A player that takes nothing for `stall_s` is cut off. Raises ConnectionError when it is gone. Cancel-safe: the
-    connection is closed with the request.
+    `on_sent` hears of every piece that the socket took. A player that takes nothing for `stall_s` is cut off. Raises
+    ConnectionError when it is gone. Cancel-safe: the connection is closed with the request.
     """
     response.content_length = span.stop - span.start
     await response.prepare(request)
-    sent = 0
     try:
         head = held.head[span.start : span.stop]
         if head:
             async with asyncio.timeout(stall_s):
                 await response.write(head)
-            sent += len(head)
-        sent += await _send_block(request, held, span, stall_s)
+            on_sent(len(head))
+        await _send_block(request, held, span, stall_s, on_sent)
         await response.write_eof()
     except TimeoutError:
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError("the player took nothing for too long") from None
-    return sent
 
 
-async def _send_block(request: web.Request, held: HeldSegment, span: Span, stall_s: float) -> int:
+async def _send_block(
+    request: web.Request, held: HeldSegment, span: Span, stall_s: float, on_sent: Callable[[int], None]
+) -> None:
     loop = asyncio.get_running_loop()
     file = _BlockFile(held)
     position = max(0, span.start - len(held.head))
     end = span.stop - len(held.head)
-    sent = 0
     while position < end:
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the player has gone")
         count = min(PIECE_BYTES, end - position)
         async with asyncio.timeout(stall_s):
-            sent += await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
+            sent = await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
+        if sent < count:
+            raise ConnectionResetError("the player has gone")
+        on_sent(sent)
         position += count
-    return sent
