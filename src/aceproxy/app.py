@@ -133,11 +133,11 @@ class App:
         self.stopper = PlaybackStopper(session, limits, journal)
         self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
         self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
-        self.pool.suiting = self.links.suits
         origins = Origins(settings.origin_hosts)
         self._stack.push_async_callback(origins.close)
         upstream = Upstream(settings, self.pool, self.stopper, self.links, origins=origins)
         self.hub = Hub(upstream, self.pump)
+        self.recordings = Recordings(upstream, self.hub)
         self.pump.start()
         self._stack.callback(self.pump.close)
         self.pool.start()
@@ -164,7 +164,7 @@ class App:
             [
                 ApiRoutes(figures),
                 LogRoutes(self.logs, self.listeners),
-                *self._players_routes(upstream),
+                *self._players_routes(),
                 EventRoutes(figures, self.listeners),
                 TimelineRoutes(self.hub),
                 StillRoutes(
@@ -195,10 +195,9 @@ class App:
         if self.secret.path is not None:
             log.info("the admin secret is in %s", self.secret.path)
 
-    def _players_routes(self, upstream: Upstream) -> list[Routes]:
+    def _players_routes(self) -> list[Routes]:
         """Build what players speak to: media in all forms, and the engine's interface."""
         settings = self.settings
-        self.recordings = Recordings(upstream, self.hub)
         self.hub.make_way_elsewhere = self.recordings.make_way
         self.sessions = PlaybackSessions(settings.max_sessions, settings.session_idle_s)
         self._stack.callback(self.sessions.close)
@@ -221,14 +220,16 @@ class App:
 
     def _remember(self) -> None:
         """Begin to keep history. The store ends after the streams, so that it hears of their ends."""
+        self.pool.suiting = self.links.suits
         folder = self.settings.state_dir
         self.store = Store(None if folder is None else _state_dir(folder) / STORE_FILE)
         self.store.start()
         self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
         self.learning = asyncio.create_task(self.links.keep_in(self.store), name="links")
         self._stack.callback(self.learning.cancel)
-        self.recorder = Recorder(self.hub, self.store, self.settings)
+        self.recorder = Recorder(self.hub, self.recordings, self.store, self.settings)
         self.recorder.start()
+        self.live.subscribe(("history_rows", "history_days"), self.recorder.settings_changed)
         recording = asyncio.create_task(self.recorder.run(), name="history")
         self._stack.callback(recording.cancel)
 

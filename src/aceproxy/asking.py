@@ -21,6 +21,8 @@ from aceproxy.settings import Settings, split_address
 ASK_LIMIT_S = 5.0  # for the whole answer; a proxy answers from values at hand
 ANSWER_LIMIT_BYTES = 16 << 20
 STREAMS = "/api/aceproxy/streams?clients=0"
+RECORDINGS = "/api/aceproxy/recordings"
+RECORDING = "recording"  # state of what one viewer plays apart
 NOBODY = "none"  # as the address of the proxy: there is none to ask
 
 
@@ -71,6 +73,19 @@ class _Streams(BaseModel):
     streams: list[StreamThere]
 
 
+class _RecordingThere(BaseModel):
+    """One viewer's playback of a recording. Its `stream_id` is the digits of its link."""
+
+    stream_id: str
+    infohash: str | None = None
+    engine: str | None = None
+    sent_bytes: int = 0
+
+
+class _Recordings(BaseModel):
+    recordings: list[_RecordingThere]
+
+
 class CannotAskError(Exception):
     """The proxy does not say what it plays. `is_absent`: nothing listens at its address."""
 
@@ -88,19 +103,29 @@ class RunningProxy:
     secret: str | None = None
 
     async def streams(self) -> list[StreamThere]:
-        """Return what it plays. Limit: ASK_LIMIT_S over all. Raises CannotAskError. Cancel-safe."""
-        headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
+        """Return what it plays, recordings among it. Raises CannotAskError. Cancel-safe."""
         try:
-            async with (
-                asyncio.timeout(ASK_LIMIT_S),
-                self.session.get(self.url + STREAMS, headers=headers, allow_redirects=False) as answer,
-            ):
-                if answer.status != 200:
-                    raise CannotAskError(f"it answers with status {answer.status}")
-                body = await answer.content.read(ANSWER_LIMIT_BYTES)
-                while len(body) < ANSWER_LIMIT_BYTES and (part := await answer.content.read(ANSWER_LIMIT_BYTES)):
-                    body += part
-            return _Streams.model_validate_json(body).streams
+            streams = _Streams.model_validate_json(await self._get(STREAMS)).streams
+            told = _Recordings.model_validate_json(await self._get(RECORDINGS)).recordings
+        except ValidationError:
+            raise CannotAskError("what answers there is no AceProxy") from None
+        return streams + [
+            StreamThere(
+                key=f"{RECORDING}:{one.stream_id.partition('-')[0]}",
+                infohash=one.infohash,
+                state=RECORDING,
+                engine=one.engine,
+                client_count=1,
+                inbound_bytes=one.sent_bytes,
+            )
+            for one in told
+        ]
+
+    async def _get(self, path: str) -> bytes:
+        """Return an answer. Limit: ASK_LIMIT_S over all. Raises CannotAskError."""
+        try:
+            async with asyncio.timeout(ASK_LIMIT_S):
+                return await self._read(path)
         except TimeoutError:
             raise CannotAskError(f"no answer in {ASK_LIMIT_S:g} s") from None
         except aiohttp.ClientConnectorError as error:
@@ -108,8 +133,16 @@ class RunningProxy:
             raise CannotAskError(redact(str(error)), is_absent=refused) from error
         except (aiohttp.ClientError, OSError) as error:
             raise CannotAskError(redact(str(error))) from error
-        except ValidationError:
-            raise CannotAskError("what answers there is no AceProxy") from None
+
+    async def _read(self, path: str) -> bytes:
+        headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
+        async with self.session.get(self.url + path, headers=headers, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise CannotAskError(f"it answers with status {answer.status}")
+            body = b""
+            while len(body) < ANSWER_LIMIT_BYTES and (part := await answer.content.read(ANSWER_LIMIT_BYTES)):
+                body += part
+        return body
 
 
 def find_stream(streams: list[StreamThere], link: Link, infohash: str | None) -> StreamThere | None:

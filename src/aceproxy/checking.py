@@ -12,7 +12,16 @@ from dataclasses import asdict, replace
 
 from rich.console import Console
 
-from aceproxy.asking import ASK_LIMIT_S, CannotAskError, RunningProxy, StreamThere, find_stream, proxy_url, read_secret
+from aceproxy.asking import (
+    ASK_LIMIT_S,
+    RECORDING,
+    CannotAskError,
+    RunningProxy,
+    StreamThere,
+    find_stream,
+    proxy_url,
+    read_secret,
+)
 from aceproxy.check_report import CheckReport, print_report
 from aceproxy.engine.api import EngineApi, EngineLimits, Playback, engine_session
 from aceproxy.engine.links import Link, LinkKind, parse_link
@@ -29,7 +38,7 @@ from aceproxy.settings import Settings
 
 PLAYS, FAILS, NOT_UNDERSTOOD = 0, 1, 2  # exit statuses
 ROOM_BYTES = 256 << 10
-PLAYING_STATES = ("live", "lingering", "draining")  # of a stream in the proxy
+PLAYING_STATES = ("live", "lingering", "draining", RECORDING)  # of a stream in the proxy
 BAD_LINK_REASONS = (Reason.BAD_LINK, Reason.NO_LINK, Reason.TWO_LINKS, Reason.URL_HOST_REFUSED)
 
 

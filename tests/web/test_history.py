@@ -156,6 +156,20 @@ async def test_no_history_is_kept_where_none_is_wanted_and_what_was_there_is_for
     assert (await history(app))["streams"] == []
 
 
+async def test_history_that_is_turned_off_at_run_time_is_forgotten_at_once(make_app: MakeApp) -> None:
+    app = await make_app(bad_link_memory_s=0)
+    unknown = f"/ace/getstream?id={'a' * 40}"
+    assert (await ask(app, unknown)).status == 404
+    assert len((await history(app))["streams"]) == 1
+    assert (await ask(app, "/api/settings", "PATCH", body=b'{"history_days": 0}')).status == 200
+    assert (await history(app))["streams"] == []
+    assert (await ask(app, unknown)).status == 404
+    assert (await history(app))["streams"] == []
+    assert (await ask(app, "/api/settings", "PATCH", body=b'{"history_days": 1}')).status == 200
+    assert (await ask(app, unknown)).status == 404
+    assert len((await history(app))["streams"]) == 1
+
+
 async def test_in_memory_the_history_is_short(make_app: MakeApp) -> None:
     app = await make_app(bad_link_memory_s=0, log_level="error")
     columns = "(record_id, began_at, seen_at, is_over, entry, events)"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
+import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,9 +14,12 @@ from typing import Any
 import pytest
 
 from aceproxy.app import App
+from aceproxy.checking import PLAYS, check_link
+from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import RangeRefusedError
+from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
-from aceproxy.streams.recording import Span
+from aceproxy.streams.recording import Facts, Span
 from aceproxy.web.recordings import read_span
 from tests.conftest import Answer, MakeApp, ask
 from tests.system.fake_engine import FakeEngine
@@ -285,6 +291,49 @@ async def test_recordings_and_streams_give_way_to_each_other(films: Simulator, m
     busy = await ask(app, link(films, 4))
     assert (busy.status, busy.reason) == (503, "at_capacity")
     viewer.close()
+
+
+async def test_a_recording_is_in_the_history_and_a_check_does_not_touch_it(
+    films: Simulator, make_app: MakeApp, slow: Slow
+) -> None:
+    app = await make_app(engines=[films.url], recording_linger_s=0.1)
+    content = films.contents[2]
+    viewer = await slow(app, link(films, 2), "User-Agent: Kodi\r\n")
+    await viewer.reader.readexactly(1_000_000)
+    begun = films.playbacks
+    settings = Settings.model_validate({"engines": [films.url], "listen": f"127.0.0.1:{app.port}"})
+    for text, infohash in ((content.content_id, False), (content.infohash, True)):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            assert await check_link(settings, text, infohash=infohash, watch_s=1, as_json=True) == PLAYS
+        report = json.loads(printed.getvalue())
+        assert (report["is_watched"], report["state"]) == (True, "recording")
+    assert len(films.playbacks) == len(begun)
+    assert len(films.active_playbacks) == 1
+    app.recorder.checkpoint()
+    (running,) = (await ask(app, "/api/aceproxy/history")).json["streams"]
+    assert (running["is_over"], running["reason"]) == (False, None)
+    viewer.close()
+    await until(lambda: not app.recordings.all)
+    (entry,) = (await ask(app, "/api/aceproxy/history")).json["streams"]
+    assert (entry["id"], entry["is_over"], entry["reason"]) == (running["id"], True, "linger_over")
+    assert (entry["stream_id"], entry["engine"]) == (content.content_id, films.url)
+    assert entry["outbound_bytes"] >= 1_000_000
+    assert 0 < entry["start_s"] < entry["lasted_s"]
+    assert [(one["agent"], one["sent_bytes"]) for one in entry["viewers"]] == [("Kodi", entry["outbound_bytes"])]
+
+
+async def test_what_was_live_after_all_leaves_no_recording_in_the_history(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url], linger_s=0.1)
+    live = Link(LinkKind.CONTENT_ID, films.contents[4].content_id)
+    app.recordings.learn(live, Facts())
+    answer = await ask(app, link(films, 4), stream=True)
+    assert answer.status == 200
+    await answer.reader.readexactly(188)
+    answer.close()
+    await until(lambda: not app.hub.streams)
+    (entry,) = (await ask(app, "/api/aceproxy/history")).json["streams"]
+    assert entry["visits"] == 1
 
 
 async def test_an_admin_ends_a_viewers_playback(films: Simulator, make_app: MakeApp, slow: Slow) -> None:

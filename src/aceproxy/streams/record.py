@@ -128,5 +128,6 @@ class StreamRecord:
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether it was more than a name for a stream that runs already."""
-        return self.visits > 0 or self.start_s is not None or self.reason is not Reason.GAVE_WAY
+        """Whether it was more than a name for a stream that runs already, or for a recording."""
+        was_live = self.visits > 0 or self.start_s is not None
+        return was_live or self.reason not in (Reason.GAVE_WAY, Reason.RECORDING)

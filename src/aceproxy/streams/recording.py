@@ -98,6 +98,7 @@ class Recording:
         self.reading: Reading | None = None
         self.is_opening = False  # taken for a request whose first bytes are not there yet
         self.started_at = self.idle_at = time.monotonic()
+        self.start_s: float | None = None  # from the first request to its first bytes
         self.sent_bytes = 0
         self.position: int | None = None
         self.closed = False
@@ -259,6 +260,8 @@ class Reading:
         self.is_part = is_part
         self._relay = relay
         recording.reading = self
+        if recording.start_s is None:
+            recording.start_s = round(time.monotonic() - recording.started_at, 3)
         recording.is_opening = False
         recording.position = first
 

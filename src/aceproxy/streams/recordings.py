@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aceproxy.engine.links import Link, LinkKind
@@ -35,6 +35,7 @@ class Recordings:
     def __init__(self, upstream: Upstream, hub: Hub) -> None:
         self._upstream = upstream
         self._hub = hub
+        self.on_end: list[Callable[[Recording, Reason], None]] = []  # called with every playback that is about to end
         self._known: OrderedDict[str, Facts] = OrderedDict()  # by link key
         self._of_viewer: dict[tuple[str, str], list[Recording]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -75,13 +76,14 @@ class Recordings:
             reading = await recording.open(span)
         except NotARecording:
             self._known.pop(link.key, None)
-            self._end(viewer.name, recording)
+            self._end(viewer.name, recording, None)
             raise
-        except BaseException:
+        except BaseException as error:
             recording.is_opening = False
             recording.idle_at = time.monotonic()
             if recording.engine_url is None:
-                self._end(viewer.name, recording)
+                failed = error.reason if isinstance(error, AceProxyError) else Reason.CLIENT_LEFT
+                self._end(viewer.name, recording, failed)
             self._watch()
             raise
         self.learn(link, recording.facts)
@@ -101,14 +103,14 @@ class Recordings:
         for (name, _), recordings in list(self._of_viewer.items()):
             for recording in recordings:
                 if recording.recording_id == recording_id:
-                    self._end(name, recording)
+                    self._end(name, recording, Reason.STOPPED)
                     return True
         return False
 
     def end_viewer(self, viewer_name: str, link: Link) -> None:
         """End what a viewer has of a recording."""
         for recording in self.of_viewer(viewer_name, link):
-            self._end(viewer_name, recording)
+            self._end(viewer_name, recording, Reason.CLIENT_LEFT)
 
     def end_ticket(self, ticket_id: str) -> int:
         """End what plays with a player's token; returns how many playbacks that were."""
@@ -116,7 +118,7 @@ class Recordings:
         for (name, _), recordings in list(self._of_viewer.items()):
             for recording in list(recordings):
                 if recording.visitor.ticket is not None and recording.visitor.ticket.ticket_id == ticket_id:
-                    self._end(name, recording)
+                    self._end(name, recording, Reason.TOKEN_REVOKED)
                     ended += 1
         return ended
 
@@ -131,7 +133,7 @@ class Recordings:
         if not idle:
             return False
         _, name, recording = min(idle, key=lambda one: one[0])
-        self._end(name, recording)
+        self._end(name, recording, Reason.GAVE_WAY)
         return True
 
     def close(self) -> None:
@@ -141,7 +143,7 @@ class Recordings:
             self._timer = None
         for (name, _), recordings in list(self._of_viewer.items()):
             for recording in list(recordings):
-                self._end(name, recording)
+                self._end(name, recording, Reason.SHUTDOWN)
 
     async def _take(self, viewer: Viewer, link: Link, params: Mapping[str, str]) -> Recording:
         """Return a playback of the viewer that nobody reads, and mark it as being opened."""
@@ -169,7 +171,11 @@ class Recordings:
     def _make_way_for_recording(self) -> bool:
         return self.make_way() or self._hub.make_way(None)
 
-    def _end(self, name: str, recording: Recording) -> None:
+    def _end(self, name: str, recording: Recording, reason: Reason | None) -> None:
+        """End a playback; without a reason it was none of a recording, and nobody needs to hear of it."""
+        if reason is not None and not recording.closed:
+            for hear in self.on_end:
+                hear(recording, reason)
         recording.close()
         if recording.place is not None:
             recording.place.leave()
@@ -193,7 +199,7 @@ class Recordings:
                     continue
                 left = recording.idle_at + linger_s - now
                 if left <= 0:
-                    self._end(name, recording)
+                    self._end(name, recording, Reason.LINGER_OVER)
                 else:
                     left_s.append(left)
         if left_s:

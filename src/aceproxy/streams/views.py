@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
-from aceproxy.errors import REASONS
+from aceproxy.errors import REASONS, Reason
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.record import StreamRecord
+from aceproxy.streams.record import StreamRecord, Viewer
+from aceproxy.streams.recording import Recording
 from aceproxy.streams.snapshot import CodecSnapshot, EngineStat, StandbySnapshot, StreamSnapshot, Totals, utc_text
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
@@ -89,6 +91,41 @@ def stream_record(stream: Stream) -> StreamRecord:
         fault=REASONS[reason].fault if reason is not None else None,
         message=stream.close_message,
         events=tuple(stream.timeline.events()),
+    )
+
+
+def recording_record(recording: Recording, reason: Reason | None = None) -> StreamRecord:
+    """Return what is to be remembered of a viewer's playback of a recording; `reason` if it ends now."""
+    now = time.monotonic()
+    age_s = now - recording.started_at
+    watched_s = round((now if recording.reading is not None else recording.idle_at) - recording.started_at, 3)
+    row = REASONS[reason] if reason is not None else None
+    visitor, sent = recording.visitor, recording.sent_bytes
+    viewer = Viewer(visitor.address, visitor.agent, 1, watched_s, sent, 0, reason)
+    return StreamRecord(
+        record_id=recording.recording_id,
+        stream_id=recording.link.stream_id,
+        key=recording.link.key,
+        title=None,
+        infohash=recording.facts.infohash,
+        engine=recording.engine_url,
+        began_utc=datetime.now(UTC) - timedelta(seconds=age_s),
+        lasted_s=round(age_s, 3),
+        start_s=recording.start_s,
+        inbound_bytes=sent,
+        outbound_bytes=sent,
+        bitrate_bps=None,
+        visits=1 if sent else 0,
+        peak_clients=1 if sent else 0,
+        viewers=(viewer,) if sent else (),
+        stalls=0,
+        stalled_s=0.0,
+        recoveries=0,
+        skips=0,
+        reason=reason,
+        fault=row.fault if row is not None else None,
+        message=row.message if row is not None else None,
+        events=(),
     )
 
 
