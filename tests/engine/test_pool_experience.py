@@ -169,6 +169,16 @@ async def test_a_viewer_who_leaves_at_once_tells_nothing(make: Make) -> None:
     assert (told(pool).breaker, told(pool).start_failures) == ("half_open", 1)
 
 
+async def test_what_is_told_of_a_slot_that_was_given_back_counts_no_more(make: Make) -> None:
+    pool = make(A, short_play_s=30.0)
+    handle = pool.choose(link())
+    handle.note_delivered()
+    handle.release()
+    handle.note_lost(AceProxyError(Reason.SOURCE_ENDED))  # our own closing of the connection, as it is seen
+    handle.note_failure(AceProxyError(Reason.ENGINE_UNREACHABLE))
+    assert (told(pool).state, told(pool).failures, told(pool).start_failures) == ("unknown", 0, 0)
+
+
 async def test_one_trial_at_a_time_and_its_success_closes_the_breaker(make: Make) -> None:
     pool = make(A, B, breaker_failures=1, breaker_first_s=0.05)
     fail(pool, Reason.ENGINE_TIMEOUT, A)

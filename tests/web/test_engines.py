@@ -114,6 +114,27 @@ async def test_an_engine_that_answers_but_fails_every_start_is_no_sound_one(sim:
     assert (health["status"], health["message"]) == ("degraded", "1 of 1 engines answer. Starts fail on attic.")
 
 
+async def test_viewers_who_leave_at_once_and_streams_that_are_stopped_or_moved_tell_nothing_against_an_engine(
+    sim: Simulator, second: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[{"url": sim.url, "weight": 50}, second.url], linger_s=0, short_play_s=60)
+    await until(lambda: [one.state for one in app.pool.snapshot()] == ["up", "up"])
+    for content in sim.contents[:2]:
+        answer = await play(app, f"/ace/getstream?id={content.content_id}")
+        await answer.reader.readexactly(188 * 10)
+        answer.close()
+    await until(lambda: not app.hub.streams)
+    watching = await play(app, f"/ace/getstream?id={sim.contents[2].content_id}")
+    await watching.reader.readexactly(188 * 10)
+    label = app.pool.snapshot()[0].label
+    await ask(app, f"{PATH}/{label}/drain", "POST")
+    await until(lambda: [one.streams for one in app.pool.snapshot()] == [0, 1])
+    await ask(app, f"/api/aceproxy/streams/{sim.contents[2].content_id}", "DELETE")
+    await until(lambda: not app.hub.streams)
+    told = [(one["experience"]["starts"], one["failures"], one["breaker"]) for one in await listed(app)]
+    assert told == [(3, 0, "closed"), (1, 0, "closed")]
+
+
 async def test_an_engine_at_an_ipv6_address_has_a_label_that_goes_into_a_path(make_app: MakeApp) -> None:
     app = await make_app(engines=["http://[::1]:9"])
     (engine,) = (await ask(app, PATH, admin=True)).json["engines"]  # who is none sees no addresses of others

@@ -96,7 +96,7 @@ class EngineHandle:
         other cases it is probed at once. What is the broadcast's fault does not, unless the same link then plays on
         another engine.
         """
-        if self._told:
+        if self._told or not self._held:
             return
         if error.reason in (*PLAIN_FAILURES, *LIKELY_FAILURES):
             self._told = True
@@ -106,8 +106,10 @@ class EngineHandle:
 
     def note_lost(self, error: AceProxyError) -> None:
         """Tell that the engine's side ended a playback, or fell silent. Soon after its start that is a failure; later
-        it only is a reason to see how the engine is.
+        it only is a reason to see how the engine is. After `release` it was our side that ended it, and says nothing.
         """
+        if not self._held:
+            return
         if self.settled or self._told:
             self._engine.probe_now.set()
             return
