@@ -259,3 +259,50 @@ async def test_requests_that_could_mean_two_things_are_refused(make_app: MakeApp
     assert re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer[:200]
     writer.close()
     assert (await ask(app, "/api/health")).status == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Authorization: Bearer \x80\xff",
+        "Authorization: Bearer ü",
+        "Authorization: Bearer apt_" + "a" * 5000,
+        "Authorization: Bearer",
+        "Authorization: bearer \t apt_x",
+        "Cookie: {cookie}=" + "a" * 5000,
+        "Cookie: {cookie}=\xff.\xff",
+        "Cookie: {cookie}=a.b; {cookie}=c.d; =; ;;",
+        'Cookie: "; {cookie}',
+        "X-Forwarded-For: " + "1.1.1.1," * 3000,
+        "Forwarded: " + 'for="' * 3000,
+        "Forwarded: for=1.1.1.1;" * 1000,
+        "Origin: \xff",
+        "X-CSRF-Token: \xff",
+    ],
+)
+async def test_no_header_is_a_mistake_of_ours(make_app: MakeApp, header: str) -> None:
+    app = await make_app()
+    header = header.replace("{cookie}", app.credentials.cookie_name)
+    for method, target in (("GET", "/ace/status"), ("DELETE", "/api/aceproxy/streams/" + UNKNOWN)):
+        answer = await ask(app, target, method, headers=f"{header}\r\n", admin=False)
+        assert answer.status in (200, 400, 401, 403), answer.body
+
+
+@pytest.mark.parametrize("value", ["apt_%ED%A0%80", "apt_%00", "%FF", "apt_" + "a" * 5000, "", "&token=apt_x"])
+async def test_no_token_in_an_address_is_a_mistake_of_ours(make_app: MakeApp, value: str) -> None:
+    app = await make_app()
+    answer = await ask(app, f"/ace/getstream?id={UNKNOWN}&token={value}")
+    assert (answer.status, answer.reason) == (401, "bad_credentials")
+
+
+async def test_text_that_is_no_text_does_not_sign_in(make_app: MakeApp) -> None:
+    app = await make_app()
+    for body in (
+        b'{"password": "\\ud800"}',
+        b'{"token": "apt_\\udfff"}',
+        b'{"password": "\xff"}',
+        b"[" * 5000,
+        b"\xff",
+    ):
+        answer = await ask(app, "/api/session", "POST", body=body, admin=False)
+        assert answer.status in (400, 401), answer.body

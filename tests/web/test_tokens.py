@@ -230,3 +230,30 @@ async def test_limits_and_taking_back_hold_for_recordings_too(make_app: MakeApp)
             await asyncio.wait_for(watching.reader.read(), 10)
         watching.close()
         assert len(app.hub.places) == 0
+
+
+async def test_streams_are_closed_and_limited_while_the_program_runs(make_app: MakeApp, sim: Simulator) -> None:
+    app = await make_app()
+    playing = await ask(app, link(sim), stream=True)
+    await plays(playing)
+    for change, reason in (
+        ({"max_clients_per_address": 1}, "too_many_for_address"),
+        ({"max_clients_per_address": None, "require_token": True}, "token_needed"),
+    ):
+        changed = await ask(app, "/api/settings", "PATCH", body=json.dumps(change).encode())
+        assert changed.status == 200, changed.body
+        assert (await ask(app, link(sim))).reason == reason
+    await plays(playing)
+    playing.close()
+
+
+async def test_what_is_still_sent_to_who_bears_a_token_ends_with_it(make_app: MakeApp) -> None:
+    app = await make_app()
+    token_id, token = await make(app, role="viewer")
+    events = await ask(app, "/api/events", stream=True, headers=f"Authorization: Bearer {token}\r\n")
+    await asyncio.wait_for(events.reader.readuntil(b"\n\n"), 5)
+    own = f"Authorization: Bearer {(await make(app, role='admin'))[1]}\r\n"
+    assert (await ask(app, f"/api/tokens/{token_id}", "DELETE", headers=own, admin=False)).status == 200
+    await asyncio.wait_for(events.reader.read(), 5)
+    events.close()
+    assert app.credentials.tokens._requests == {}

@@ -5,11 +5,14 @@ Only their digests are kept, so a token is shown once. They are random, so a dig
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from aceproxy.access.roles import Role
 from aceproxy.access.shelf import Shelf
@@ -48,6 +51,7 @@ class Tokens:
         """Begin with those kept in `shelf`."""
         self._shelf = shelf
         self._by_digest: dict[str, Token] = {}
+        self._requests: dict[str, set[asyncio.Task[Any]]] = {}  # that end with a token
         kept = shelf.load()
         for row in kept if isinstance(kept, list) else []:
             token = _read(row)
@@ -87,8 +91,23 @@ class Tokens:
         if token is None:
             raise AceProxyError(Reason.TOKEN_NOT_FOUND)
         del self._by_digest[token.digest]
+        for task in self._requests.pop(token_id, ()):
+            task.cancel()
         self._keep()
         return token
+
+    @contextlib.contextmanager
+    def serving(self, token_id: str, task: asyncio.Task[Any]) -> Iterator[None]:
+        """Note that `task` serves a request with a token: it is cancelled when the token is revoked meanwhile."""
+        self._requests.setdefault(token_id, set()).add(task)
+        try:
+            yield
+        finally:
+            tasks = self._requests.get(token_id)
+            if tasks is not None:
+                tasks.discard(task)
+                if not tasks:
+                    del self._requests[token_id]
 
     def _keep(self) -> None:
         self._shelf.keep([{**asdict(token), "last_used_at": None} for token in self._by_digest.values()])

@@ -61,11 +61,8 @@ class Guard:
         await wait_for_body(request, self._settings.head_timeout_s)
         if not caller.is_admin:
             request[VEIL] = self._veil
-        if caller.session is None or right is Right.PUBLIC or (right is Right.PLAY and caller.is_near):
+        with self._while_proven(caller, right):
             answer = await handler(request)
-        else:
-            with _ending_with(caller.session):
-                answer = await handler(request)
         veil_answer(request, answer)
         return answer
 
@@ -109,6 +106,28 @@ class Guard:
             return caller
         raise _refusal(caller, Right.PLAY)
 
+    @contextlib.contextmanager
+    def _while_proven(self, caller: Caller, right: Right) -> Iterator[None]:
+        """End the running request when what proved the caller's role ends: a session, or a token that they bear.
+
+        What is streamed is not for who has signed out. Players end through their place in the stream, with a reason.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if right is Right.PUBLIC or (right is Right.PLAY and (caller.session is None or caller.is_near)):
+            yield
+        elif caller.session is not None:
+            caller.session.tasks.add(task)
+            try:
+                yield
+            finally:
+                caller.session.tasks.discard(task)
+        elif caller.ticket is not None:
+            with self._credentials.tokens.serving(caller.ticket.ticket_id, task):
+                yield
+        else:
+            yield
+
     def _session(self, request: web.Request) -> Session | None:
         try:
             cookie = request.cookies.get(self._credentials.cookie_name)
@@ -123,18 +142,6 @@ class Guard:
         told = request.headers.get(CSRF_HEADER, "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(told, self._credentials.sessions.csrf(caller.session).encode()):
             raise AceProxyError(Reason.CROSS_SITE, f"{CSRF_HEADER} is missing or not that of this session")
-
-
-@contextlib.contextmanager
-def _ending_with(session: Session) -> Iterator[None]:
-    """End the running request when `session` ends: what it streams is not for who has signed out."""
-    task = asyncio.current_task()
-    assert task is not None
-    session.tasks.add(task)
-    try:
-        yield
-    finally:
-        session.tasks.discard(task)
 
 
 def _refusal(caller: Caller, right: Right) -> AceProxyError:
