@@ -245,6 +245,10 @@ class App:
         self.live.subscribe(("log_level",), lambda now: self.logs.set_level(now.log_level))
         self.live.subscribe(("log_lines",), lambda now: self.logs.ring.resize(now.log_lines))
         await self.live.restore()
+        self.live.subscribe(
+            ("client_stall_s", "batch_bytes"),
+            lambda now: self.pump.set_limits(PumpLimits(now.batch_bytes, now.client_stall_s)),
+        )
 
     async def reload(self) -> None:
         """Read the settings anew and take over what can be changed; what is wrong with them is told in the log."""

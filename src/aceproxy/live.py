@@ -46,10 +46,12 @@ _NOW = (
     "require_token", "foreign_streams", "max_clients_per_address", "max_streams_per_address", "max_clients_per_token",
     "max_streams_per_token", "head_timeout_s", "max_waiting", "max_waiting_per_address", "shutdown_s",
     "engine_max_streams",
+    "max_waiting", "max_waiting_per_address", "shutdown_s", "engine_max_streams",
+    "client_stall_s",
 )  # fmt: skip
 _NEXT_START = (
     "quiet_s", "stuck_s", "silence_s", "garbage_s", "trickle_s", "slow_s", "keyframe_gap_s", "loop_s",
-    "splice_wait_s", "batch_s", "block_s", "block_bytes", "ring_s", "ring_bytes", "burst_s",
+    "splice_wait_s", "batch_s", "batch_bytes", "block_s", "block_bytes", "ring_s", "ring_bytes", "burst_s",
 )  # fmt: skip
 EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(_NOW, Effect.NOW),

@@ -16,7 +16,7 @@ SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 LEFT_OUT = ("get_api_events", "get_api_logs_stream", "post_api_aceproxy_engines")
 # Not checked: that everything a schema allows is taken (it cannot say "one of these two", or that a link must exist).
 UNCHECKED = ("positive_data_acceptance",)
-EXAMPLES = 12
+EXAMPLES = 8
 LIMIT_S = 90.0
 
 

@@ -127,6 +127,20 @@ async def test_lingering_hosts_and_listeners_follow_their_settings(
     reader.answer.close()
 
 
+async def test_a_frozen_client_is_ended_by_a_limit_that_was_set_after_it_came(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(client_stall_s=3600)
+    answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
+    await answer.reader.readexactly(188)
+    await until(
+        lambda: any(client.outlet and client.outlet.watched for client in app.hub.streams[0].clients.values()), 20
+    )
+    await change(app, client_stall_s=0.3)
+    await until(lambda: not app.hub.streams[0].clients)
+    assert app.hub.streams[0].ended_clients[-1].reason == "stalled_client"
+
+
 async def test_a_stream_that_plays_feels_nothing_of_a_change(sim: Simulator, make_app: MakeApp, play: Play) -> None:
     app = await make_app()
     answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")

@@ -75,6 +75,10 @@ class Pump:
 
     # --- event loop ---
 
+    def set_limits(self, limits: PumpLimits) -> None:
+        """Use other limits from now on; the thread takes one reference or the other."""
+        self._limits = limits
+
     def start(self) -> None:
         """Begin. The running event loop hears of the ends."""
         self._loop = asyncio.get_running_loop()

@@ -10,6 +10,11 @@ function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Text with `names` in it, as nodes: what stands between backticks is code. */
+function prose(text) {
+  return text.split("`").map((part, number) => (number % 2 ? h("code", {}, part) : part));
+}
+
 /** The name of a schema, for people: integer, list of LogLine, string or null. */
 function kind(schema) {
   if (!schema) return "";
@@ -47,7 +52,7 @@ function table(head, rows) {
 function modelTables(schema, all) {
   return [...models(schema, all)].filter(([, model]) => model?.properties).flatMap(([name, model]) => [
     h("h3", {}, name),
-    ...(model.description ? [h("p", { class: "words" }, model.description)] : []),
+    ...(model.description ? [h("p", { class: "words" }, ...prose(model.description))] : []),
     table(["field", "type"], Object.entries(model.properties).map(([field, one]) => [h("code", {}, field), kind(one)])),
   ]);
 }
@@ -57,7 +62,7 @@ function parameterTable(parameters) {
   const rows = parameters.map((one) => {
     const { minimum, maximum, default: usual } = one.schema;
     const bounds = [minimum !== undefined ? `≥ ${minimum}` : "", maximum !== undefined ? `≤ ${maximum}` : "", usual !== undefined ? `default ${usual}` : ""];
-    return [h("code", {}, one.name), one.in, [kind(one.schema), ...bounds.filter(Boolean)].join(", "), one.description ?? ""];
+    return [h("code", {}, one.name), one.in, [kind(one.schema), ...bounds.filter(Boolean)].join(", "), h("span", {}, ...prose(one.description ?? ""))];
   });
   return [h("h3", {}, "Parameters"), table(["name", "in", "type", "meaning"], rows)];
 }
@@ -97,7 +102,7 @@ function operationView(path, method, operation, all) {
   const root = h(
     "details",
     { class: "operation", id: operation.operationId },
-    h("summary", {}, h("span", { class: "method", "data-method": method }, method.toUpperCase()), h("span", { class: "path" }, path), h("span", { class: "words" }, ` – ${operation.summary}`)),
+    h("summary", {}, h("span", { class: "method", "data-method": method }, method.toUpperCase()), h("span", { class: "path" }, path), h("span", { class: "words" }, " – ", ...prose(operation.summary))),
     inside,
   );
   root.dataset.text = `${method} ${path} ${operation.summary} ${operation.description}`.toLowerCase();
@@ -107,7 +112,7 @@ function operationView(path, method, operation, all) {
     const content = Object.entries(responses[0][1].content)[0];
     const isJson = content[0] === "application/json";
     inside.append(
-      h("p", {}, operation.description || ""),
+      h("p", {}, ...prose(operation.description || "")),
       ...parameterTable(operation.parameters),
       h("h3", {}, "Answers"),
       table(["status", "type", "meaning"], responses.map(([status, one]) => [status, Object.keys(one.content)[0], one.description])),
