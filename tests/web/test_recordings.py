@@ -19,7 +19,7 @@ from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import RangeRefusedError
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
-from aceproxy.streams.recording import Facts, Span
+from aceproxy.streams.spans import Facts, Span
 from aceproxy.web.recordings import read_span
 from tests.conftest import Answer, MakeApp, ask
 from tests.system.fake_engine import FakeEngine
@@ -433,7 +433,7 @@ def unchunked(body: bytes) -> bytes:
 async def test_what_was_a_recording_and_is_live_now_plays_live(films: Simulator, make_app: MakeApp) -> None:
     app = await make_app(engines=[films.url])
     from aceproxy.engine.links import parse_link
-    from aceproxy.streams.recording import Facts
+    from aceproxy.streams.spans import Facts
 
     app.recordings.learn(parse_link(films.contents[4].content_id), Facts())
     answer = await ask(app, link(films, 4), stream=True)

@@ -18,35 +18,17 @@ from aceproxy.engine.words import error_text, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
 __all__ = [
-    "EngineVersion",
-    "FileEntry",
-    "FileListing",
-    "LivePos",
-    "MediaFiles",
-    "StartAnswer",
-    "Stat",
-    "error_of",
-    "error_text",
-    "file_listing",
-    "is_media_url",
-    "parse_command",
-    "parse_media_files",
-    "parse_result",
-    "parse_start",
-    "parse_stat",
-    "parse_version",
-    "reason_for",
+    "EngineVersion", "LivePos", "MediaFiles", "StartAnswer", "Stat", "error_of", "error_text", "is_media_url",
+    "parse_command", "parse_media_files", "parse_result", "parse_start", "parse_stat", "parse_version", "reason_for",
     "rewrite_url",
 ]  # fmt: skip
 
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
 URL_LIMIT = 2000
-FILES_LIMIT = 10_000  # files of one link
 KILOBYTE_BITS = 8 * 1024  # speeds are told in Kbytes/s; byte counters fit 1024 better than 1000 (§5)
 
 _HEX40 = re.compile(r"[0-9a-fA-F]{40}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{0,6})?")
-_MIME = re.compile(r"(?:video|audio)/[a-z0-9.+-]{1,60}")
 _STATUS = re.compile(r"[a-z_]{1,20}")
 _URL_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
 # Where an engine delivers a progressive body (§3.5); a redirect that leads elsewhere is not one of the engine's own.
@@ -126,26 +108,6 @@ class MediaFiles:
     is_live: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """One file of a link. `mime` is empty and `size_bytes` None where the engine does not tell."""
-
-    index: int
-    name: str
-    size_bytes: int | None
-    mime: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileListing:
-    """What `get_media_files` with `mode=full` tells of a link (§8.2)."""
-
-    infohash: str | None
-    name: str
-    is_live: bool | None
-    files: tuple[FileEntry, ...]
-
-
 def error_of(text: str) -> AceProxyError:
     """Return the failure that an error page (any status, JSON or text) tells of."""
     try:
@@ -218,31 +180,6 @@ def parse_media_files(text: str) -> MediaFiles:
         live = result["type"] == "live"
     name = result.get("name") or result.get("title")
     return MediaFiles(_infohash(result.get("infohash")), error_text(name), live)
-
-
-def file_listing(result: object) -> FileListing:
-    """Read the result of `get_media_files`; entries that are none are left out. Raises AceProxyError."""
-    told = _object(result)
-    listed = told.get("files")
-    entries = listed[:FILES_LIMIT] if isinstance(listed, list) else []
-    files = []
-    kinds = {told.get("type")}
-    for entry in entries:
-        index = _count(entry.get("index")) if isinstance(entry, dict) else None
-        if index is None or index >= FILES_LIMIT or not isinstance(entry, dict):
-            continue
-        kinds.add(entry.get("type"))
-        mime = error_text(entry.get("mime")).lower()
-        files.append(
-            FileEntry(
-                index=index,
-                name=error_text(entry.get("filename")),
-                size_bytes=_count(entry.get("size")) or None,
-                mime=mime if _MIME.fullmatch(mime) else "",
-            )
-        )
-    live = True if "live" in kinds else False if "vod" in kinds else None
-    return FileListing(_infohash(told.get("infohash")), error_text(told.get("name")), live, tuple(files))
 
 
 def parse_result(text: str) -> object:

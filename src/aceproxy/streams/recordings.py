@@ -12,8 +12,9 @@ from aceproxy.engine.links import Link, LinkKind
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.client import Visitor
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.recording import Facts, NotARecording, Reading, Recording, Span
+from aceproxy.streams.recording import NotARecording, Reading, Recording
 from aceproxy.streams.source import Upstream
+from aceproxy.streams.spans import Facts, Span
 
 KNOWN_LIMIT = 1000  # recordings whose facts are remembered
 PER_VIEWER = 4  # playbacks of one recording that one viewer may have; players rarely need two

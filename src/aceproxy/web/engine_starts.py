@@ -17,8 +17,8 @@ from aceproxy.engine.links import Link, check_url_host, engine_params, link_from
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.recording import Facts
 from aceproxy.streams.recordings import Recordings
+from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.answers import json_body
 from aceproxy.web.engine_answers import dumped, failure, success, words_for

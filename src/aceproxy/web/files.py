@@ -7,12 +7,12 @@ import logging
 
 from aiohttp import web
 
+from aceproxy.engine.file_lists import FileEntry, FileListing, file_listing
 from aceproxy.engine.links import Link, LinkKind, check_url_host, link_from_query
 from aceproxy.engine.lookups import Lookups
-from aceproxy.engine.messages import FileEntry, FileListing, file_listing
 from aceproxy.errors import AceProxyError
 from aceproxy.settings import Settings
-from aceproxy.streams.recording import PLAIN_TYPE, Facts
+from aceproxy.streams.spans import PLAIN_TYPE, Facts
 from aceproxy.web.answers import json_answer
 from aceproxy.web.models import FileModel, Files
 from aceproxy.web.own_urls import OwnUrls

@@ -16,8 +16,9 @@ from aceproxy.engine.media import RangeRefusedError
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Ticket, Visitor
-from aceproxy.streams.recording import Facts, Reading, Recording, Span
+from aceproxy.streams.recording import Reading, Recording
 from aceproxy.streams.recordings import Recordings, Viewer
+from aceproxy.streams.spans import Facts, Span
 from aceproxy.web.answers import error_answer, json_answer
 from aceproxy.web.models import RecordingEnded, RecordingList, RecordingModel
 from aceproxy.web.visitors import visitor_of

@@ -22,7 +22,8 @@ from aceproxy.settings import Settings
 from aceproxy.streams.client import Client, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.outlet import Outlet
-from aceproxy.streams.recording import Facts, NotARecording
+from aceproxy.streams.recording import NotARecording
+from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.files import FileLists
