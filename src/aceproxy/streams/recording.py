@@ -145,6 +145,7 @@ class Recording:
                     on_progress=lambda _: None,
                     on_playback=_check_recording,
                     stopper=self._upstream.stopper,
+                    watch=handle,
                     byte_range=span.header,
                 )
             except AceProxyError as error:
