@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aceproxy.simulator import Simulator
 from tests.conftest import MakeApp, ask
 
 STRANGERS = ["198.51.100.0/24"]  # a trusted network in which nobody is: 127.0.0.1 is a stranger then
@@ -124,3 +125,14 @@ async def test_the_secret_is_kept_and_told_once(make_app: MakeApp, tmp_path: Pat
     assert again.secret.value == app.secret.value
     assert again.sign_in_link is None
     assert not any(app.secret.value in line.message for line in app.logs.ring.tail(100))
+
+
+async def test_only_media_may_be_used_by_pages_of_other_sites(make_app: MakeApp, sim: Simulator) -> None:
+    app = await make_app()
+    for target in ("/", "/api/health", "/static/icon.svg", "/nothing"):
+        answer = await ask(app, target)
+        assert "access-control-allow-origin" not in answer.headers
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    media = await ask(app, f"/ace/getstream?id={sim.contents[0].content_id}", "HEAD")
+    assert media.headers["access-control-allow-origin"] == "*"
+    assert media.headers["cross-origin-resource-policy"] == "cross-origin"

@@ -20,6 +20,8 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 }
 DETAIL_LIMIT = 300  # characters of outside text in an error
@@ -89,6 +91,8 @@ async def errors_as_json(request: web.Request, handler: Serve) -> web.StreamResp
 
 async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Put the security headers on every answer (a signal of the application)."""
+    if "Access-Control-Allow-Origin" in response.headers:  # media, which pages of other sites may show
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "AceProxy"
