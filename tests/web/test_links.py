@@ -71,6 +71,22 @@ async def test_an_engine_that_cannot_be_reached_is_not_held_against_the_link(mak
     assert (await links(app)) == {"total": 0, "links": []}
 
 
+async def test_a_start_begins_with_the_link_that_has_played_and_not_with_the_one_that_failed(
+    sim: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(linger_s=0.1)
+    first, second = sim.contents[0], sim.contents[1]
+    target = f"/ace/getstream?id={first.content_id}&fallback={second.content_id}"
+    for wanted in (first, second):  # as asked, while nothing is known; then the one of which nothing bad is known
+        answer = await ask(app, target, stream=True)
+        assert answer.status == 200
+        assert [playback.infohash for playback in sim.active_playbacks] == [wanted.infohash]
+        answer.close()
+        await until(lambda: not app.hub.streams and not sim.active_playbacks)
+        for _ in range(3):
+            app.links.add(Viewing(f"content_id:{first.content_id}", sim.url, reason=Reason.NO_PEERS))
+
+
 async def test_a_link_goes_rather_to_the_engine_on_which_it_has_not_failed(
     sim: Simulator, make_app: MakeApp, tmp_path: Path
 ) -> None:

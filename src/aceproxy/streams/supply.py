@@ -125,19 +125,21 @@ class Supply:
     async def start(self, deadline_at: float) -> AceProxyError | None:
         """Open the first source, of the first link that can be had, until clients can join.
 
-        Returns why that source has ended already, if it has. Raises AceProxyError with the first link's reason, or
-        what `Consumer.infohash_known` raises.
+        Links that have played clearly better than others come first. Returns why that source has ended already, if it
+        has. Raises AceProxyError with the reason of the link that was tried first, or what `Consumer.infohash_known`
+        raises.
         """
         loop = asyncio.get_running_loop()
         first: AceProxyError | None = None
-        for at in range(len(self.links)):
-            share_s = (deadline_at - loop.time()) / (len(self.links) - at)
+        order = [self.links.index(link) for link in self._upstream.links.order(self.links)]
+        for number, at in enumerate(order):
+            share_s = (deadline_at - loop.time()) / (len(order) - number)
             try:
                 return await self._start_with(at, loop.time() + share_s)
             except AceProxyError as error:
                 self._close_source()
                 first = first or error
-                if error.reason not in LINK_FAULTS or at + 1 == len(self.links):
+                if error.reason not in LINK_FAULTS or number + 1 == len(order):
                     raise first from None
                 self._timeline.note(
                     EventKind.LINK_FAILED, reason=error.reason, link=self.links[at].label, detail=error.detail
