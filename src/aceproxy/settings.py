@@ -348,7 +348,7 @@ class Settings(BaseModel):
     )
     # connections
     head_timeout_s: float = Field(
-        10.0, gt=0, description="A request's head, and its body, must have come within this time."
+        10.0, ge=0.1, description="A request's head, and its body, must have come within this time."
     )
     max_waiting: int = Field(
         2000,

@@ -74,7 +74,18 @@ async def test_a_change_is_answered_told_and_taken_back(make_app: MakeApp, tmp_p
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"linger_s":-1}', b'{"nothing":1}', b'{"listen":":1"}', b"[" * 60_000, b'{"x":' * 9000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"linger_s":-1}',
+        b'{"nothing":1}',
+        b'{"listen":":1"}',
+        b'{"head_timeout_s":0.01}',
+        b"[" * 60_000,
+        b'{"x":' * 9000,
+    ],
 )
 async def test_what_is_wrong_is_refused_and_changes_nothing(make_app: MakeApp, body: bytes) -> None:
     app = await make_app()

@@ -25,7 +25,11 @@ from aceproxy.web.operations import JSON, OPERATIONS, PATH_PARAMETERS, Operation
 from aceproxy.web.rights import RIGHTS, Right, route_name
 
 SCHEMA_REF = "#/components/schemas/{model}"
-ANYWHERE = (Reason.REQUEST_REFUSED, Reason.HOST_REFUSED)  # refusals that any route may answer with
+ANYWHERE = (
+    Reason.REQUEST_REFUSED,
+    Reason.REQUEST_TIMEOUT,
+    Reason.HOST_REFUSED,
+)  # refusals that any route may answer with
 REFUSALS = {
     Right.PUBLIC: (Reason.BAD_CREDENTIALS,),
     Right.PLAY: (Reason.SIGN_IN_NEEDED, Reason.BAD_CREDENTIALS),
