@@ -80,6 +80,20 @@ def test_what_is_no_address_of_a_viewer_stays(text: str) -> None:
     assert Veil().mask(text.encode(), OWN) == text.encode()
 
 
+@pytest.mark.parametrize("place", ["10.1.2.3:6878", "[2001:db8::5]:6878"])
+def test_the_label_of_an_engine_stays_where_its_url_stands_beside_it(place: str) -> None:
+    text = f'{{"url":"http://{place}","label":"{place}"}}'.encode()
+    assert Veil().mask(text, OWN) == text
+    host = place.rpartition(":")[0].strip("[]")
+    for other in (
+        f'"{place}"',
+        f'"{place}8","http://{place}"',
+        f'"{place}","http://{place}8"',
+        f'"{host}","http://{place}"',
+    ):
+        assert b"hidden-" in Veil().mask(other.encode(), OWN), other
+
+
 def test_names_tell_devices_apart_and_are_others_after_a_restart() -> None:
     veil = Veil()
     assert veil.mask(b"10.0.0.1", OWN) == veil.mask(b"::ffff:10.0.0.1", OWN)

@@ -2,7 +2,8 @@
 
 It works on the text of the answer, not on its fields: a route that tells of addresses in a new place (a field, a log
 record, a reason) is covered without knowing about it. What stands in a URL stays, since that is an engine or an origin
-and no viewer, and so do version numbers behind a slash; one's own address stays as well.
+and no viewer, and so does the same host and port elsewhere in that answer (the label of an engine). Version numbers
+behind a slash stay, and one's own address.
 
 A masked address becomes a name such as `hidden-3fa2b1`, the same one for the same address until the program ends, so
 that devices can be told apart. It is made with a random key: trying all addresses does not reveal it.
@@ -73,7 +74,7 @@ class Veil:
             done = 0
             for found in sign.finditer(text):
                 start, end = _around(text, found, characters)
-                if start < done or not _stands_alone(text, start, end):
+                if start < done or not _stands_alone(text, start, end) or _is_place_of_url(text, start, end):
                     continue
                 address, masked = self._name(text[start:end])
                 if not address:  # perhaps a port stands behind it
@@ -108,6 +109,19 @@ def _stands_alone(text: bytes, start: int, end: int) -> bool:
     if text[start - 1 : start] == b"[" and text[max(0, start - 3) : start - 1] == b"//":
         return False
     return end >= len(text) or text[end] not in _WORD
+
+
+def _is_place_of_url(text: bytes, start: int, end: int) -> bool:
+    """Say whether an address and the port behind it stand in a URL of the same text: an engine's name is its place."""
+    if text[start - 1 : start] == b"[" and text[end : end + 1] == b"]":
+        start, end = start - 1, end + 1
+    stop = end + 1
+    while text[stop : stop + 1].isdigit():
+        stop += 1
+    if text[end : end + 1] != b":" or stop == end + 1:
+        return False
+    at = text.find(b"://" + text[start:stop])
+    return at >= 0 and not text[at + 3 + stop - start : at + 4 + stop - start].isdigit()
 
 
 VEIL = web.RequestKey("veil", Veil)
