@@ -71,7 +71,7 @@ def _run_all(setup: Setup, scenarios: list[Scenario], repeats: int, *, reference
     runs: list[Run] = []
     for scenario in scenarios:
         targets = [kind for kind in scenario.targets if kind == PROXY or (references and _available(kind))]
-        for repeat in range(repeats):
+        for repeat in range(1 if scenario.once else repeats):
             for kind in targets:
                 began_at = time.monotonic()
                 run = run_once(setup, scenario, kind)

@@ -16,7 +16,8 @@ class Scenario:
     `routes` are probed meanwhile; `hang` makes the engine's API hang from the window's begin; `big_log` gives the
     proxy's error output a file that holds 1 GB; `volume_gb` ends the run when the source has sent so much;
     `hls` sends HLS viewers, through a caching nginx with its documented configuration or, as "direct", without one.
-    `settle_s` is how long to wait afterwards for the engine's playbacks to be stopped.
+    `once`: one run is enough, however many are asked for, since nothing in it is a ratio. `settle_s` is how long to
+    wait afterwards for the engine's playbacks to be stopped.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Scenario:
     big_log: bool = False
     hls: str = ""
     settle_s: float = 0.0
+    once: bool = False
     targets: tuple[str, ...] = (PROXY,)
 
     @property
@@ -88,7 +90,9 @@ ALL = (
     Scenario(
         "unlimited50", "1 stream as fast as it goes, 50 clients", clients=50, unlimited=True, measure_s=5.0, nap_us=0
     ),
-    Scenario("slow20of100", "100 clients, 20 of them read at 1 Mbit/s", clients=100, slow=20, measure_s=45.0),
+    Scenario(
+        "slow20of100", "100 clients, 20 of them read at 1 Mbit/s", clients=100, slow=20, measure_s=45.0, once=True
+    ),
     Scenario(
         "late", "100 join a stream that 300 watch", clients=300, joiners=100, join_every_ms=95, ramp_s=2.0, nap_us=0
     ),
@@ -117,8 +121,17 @@ ALL = (
         measure_s=62.0,
         nap_us=0,
         settle_s=25.0,
+        once=True,
     ),
-    Scenario("day", "24 h of one 8 Mbit/s stream at full speed", unlimited=True, volume_gb=86.4, warm_s=0.5, nap_us=0),
+    Scenario(
+        "day",
+        "24 h of one 8 Mbit/s stream at full speed",
+        unlimited=True,
+        volume_gb=86.4,
+        warm_s=0.5,
+        nap_us=0,
+        once=True,
+    ),
     Scenario("api-1000", "the API while 1000 clients watch", clients=1000, ramp_s=8.0, warm_s=6.5, routes=ROUTES),
     Scenario(
         "api-trouble",
