@@ -14,6 +14,7 @@ import pytest
 from aceproxy.app import App, make_logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.players_table import ROOT, PlayersTable
 
 MakeApp = Callable[..., Awaitable[App]]
 
@@ -126,3 +127,9 @@ async def play() -> AsyncIterator[Callable[[App, str], Awaitable[Answer]]]:
     yield start
     for answer in opened:
         answer.close()
+
+
+@pytest.fixture
+def players_table(request: pytest.FixtureRequest) -> PlayersTable:
+    """Return the table of players, for rows of this test."""
+    return PlayersTable(request.node.path.relative_to(ROOT).as_posix())

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.players_table import PlayersTable, version_of
 from tests.system.calls import Viewer, ask
 from tests.system.oracle import faults_in
 from tests.system.programs import ACEPROXY, Program, tool, wait_for
@@ -128,7 +129,7 @@ def is_whole_picture(path: Path) -> bool:
 
 @pytest.mark.timeout(150)
 def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
-    programs: Keep, demo: Program, tmp_path: Path, open_folder: Path
+    programs: Keep, demo: Program, tmp_path: Path, open_folder: Path, players_table: PlayersTable
 ) -> None:
     for name in ("ffmpeg", "mpv", "cvlc", "ffprobe"):
         tool(name)
@@ -172,6 +173,9 @@ def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
         timeout=20,
     )
     assert size.stdout.startswith("1280,7")  # VLC pads the height of 720
+    players_table.add("ffmpeg", version_of("ffmpeg", "-version"), ts=True)
+    players_table.add("mpv", version_of("mpv"), ts=True)
+    players_table.add("VLC", version_of("cvlc"), ts=True)
 
     playbacks = engine_state(demo)["playbacks"]
     assert [(one["max_readers"], one["stopped_s_ago"]) for one in playbacks] == [(1, None)]

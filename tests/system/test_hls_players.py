@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.hls.checking import ListChecker
+from tests.players_table import PlayersTable, version_of
 from tests.system.calls import Viewer, ask
 from tests.system.oracle import faults_in
 from tests.system.programs import Engine, Program, Proxy, tool, wait_for
@@ -77,7 +78,13 @@ def whole_pictures(folder: Path) -> list[Path]:
 
 @pytest.mark.timeout(150)
 def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
-    programs: Keep, engine: Engine, proxy: Proxy, view: Callable[..., Viewer], tmp_path: Path, open_folder: Path
+    programs: Keep,
+    engine: Engine,
+    proxy: Proxy,
+    view: Callable[..., Viewer],
+    tmp_path: Path,
+    open_folder: Path,
+    players_table: PlayersTable,
 ) -> None:
     link = f"{proxy.url}/ace/manifest.m3u8?id={engine.id_of(CHANNEL)}"
     for name in ("ffmpeg", "mpv", "cvlc", "gst-launch-1.0"):
@@ -117,6 +124,10 @@ def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     assert [one["max_readers"] for one in engine.playbacks()] == [1]
     ts.wait_more(1 << 20)
     assert faults_in(ts.body[: len(ts.body) // 188 * 188]) == []
+    players_table.add("ffmpeg", version_of("ffmpeg", "-version"), hls=True)
+    players_table.add("mpv", version_of("mpv"), hls=True)
+    players_table.add("VLC", version_of("cvlc"), hls=True)
+    players_table.add("GStreamer", version_of("gst-launch-1.0"), hls=True)
 
 
 class ListReader:

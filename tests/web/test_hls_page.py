@@ -17,6 +17,7 @@ from aceproxy.errors import Reason
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.conftest import Answer, ask
+from tests.players_table import PlayersTable, browser_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -115,7 +116,7 @@ async def plays(page: Page, beyond_s: float, limit_s: float = 30.0) -> tuple[flo
 
 
 async def test_a_page_of_another_site_plays_without_a_stall_through_a_loss_of_the_source(
-    engine: Simulator, app: App, show: Callable[[str], Awaitable[Page]]
+    engine: Simulator, app: App, show: Callable[[str], Awaitable[Page]], players_table: PlayersTable
 ) -> None:
     content = engine.contents[0]
     page = await show(f"/ace/manifest.m3u8?id={content.content_id}")
@@ -135,6 +136,7 @@ async def test_a_page_of_another_site_plays_without_a_stall_through_a_loss_of_th
     assert stream.recoveries == 1
     assert sorted(client.delivery for client in stream.clients.values()) == ["hls", "mpegts"]
     assert [playback.max_readers for playback in engine.playbacks] == [1, 1]
+    players_table.add("Chromium, hls.js", await browser_of(page), hls=True)
     stream.close(Reason.STOPPED)
     assert await asyncio.wait_for(draining, 10) > 5_000_000
     ts.close()

@@ -16,6 +16,7 @@ from aceproxy.errors import Reason
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.players_table import PlayersTable, browser_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -89,7 +90,9 @@ async def moving(page: Page) -> None:
     assert first != second
 
 
-async def test_the_stream_plays_and_says_what_it_is(page: Page, app: App, engine: Simulator) -> None:
+async def test_the_stream_plays_and_says_what_it_is(
+    page: Page, app: App, engine: Simulator, players_table: PlayersTable
+) -> None:
     content = engine.contents[0]
     await page.goto(f"{address(app)}watch?id={content.content_id}")
     await moving(page)
@@ -100,6 +103,7 @@ async def test_the_stream_plays_and_says_what_it_is(page: Page, app: App, engine
     await expect(page.locator(".fact-lag dd")).to_contain_text("behind")
     await expect(page.locator(".fact-viewers dd")).to_have_text("1")
     await expect(page.locator(".fact-player dd")).to_have_text("mpegts.js")
+    players_table.add("Chromium, mpegts.js", await browser_of(page), ts=True)
     await expect(page.locator(".curtain")).to_be_hidden()
     await expect(page.locator(".stage .notice")).to_be_hidden()
 
