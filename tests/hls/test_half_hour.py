@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -73,6 +74,7 @@ class Player:
         self.faults: list[str] = []
         self.packets = ContinuityChecker()
         self.fetched = 0
+        self.outage_s = 0.0  # by the dates around a break
         self.bytes = 0
         self.most_held = 0
 
@@ -89,6 +91,9 @@ class Player:
         assert self.checker.last is not None
         assert station.window is not None
         self.most_held = max(self.most_held, station.window.held_bytes)
+        for before, entry in pairwise(self.checker.last.entries):
+            if entry.is_break:
+                self.outage_s = (entry.date - before.date).total_seconds() - before.duration_s
         for entry in self.checker.last.entries:
             if entry.number >= self.fetched:
                 self._read(entry.uri, is_break=entry.is_break)
@@ -145,6 +150,7 @@ def test_half_an_hour_with_recoveries_keeps_every_rule_of_lists() -> None:
     assert player.faults == []
     assert breaks_before == 0
     assert player.checker.breaks == 1
+    assert player.outage_s > 20  # the dates follow the clock on the wall, not the media
     assert player.checker.lists > 30 * MINUTE - 30
     assert player.fetched - 1_700_000_000 > 30 * MINUTE / 2.5
     assert not player.packets.errors
@@ -162,6 +168,14 @@ def test_video_and_sound_alone_keep_the_rules(name: str) -> None:
     assert player.checker.last is not None
     assert 2 <= player.checker.last.target_s <= 4
     assert player.checker.last.duration_s >= 3 * player.checker.last.target_s
+
+
+def test_a_short_list_is_still_three_targets_long() -> None:
+    player = Player(Station(segments=3))
+    watch(player, seconds("light", 0, 60))
+    assert player.faults == []
+    assert player.checker.last is not None
+    assert len(player.checker.last.entries) > 3
 
 
 def test_the_first_list_comes_with_the_first_whole_segment() -> None:
@@ -219,6 +233,7 @@ def test_without_keyframes_segments_are_cut_within_the_target() -> None:
     assert player.faults == []
     assert player.checker.last is not None
     assert not player.checker.last.independent
+    assert player.checker.breaks == 0  # nothing had to be made fit
     assert max(entry.duration_s for entry in player.checker.last.entries) > 2.5
 
 
