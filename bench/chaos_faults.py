@@ -1,0 +1,151 @@
+"""The trouble of the chaos run: each fault of the simulated engine alone, then random pairs, and engines that die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from aceproxy.simulator import FAULTS
+from bench.processes import Child, free_port, wait_port
+
+KILL = "kill -9"
+QUICK_VALUES = {  # seconds after which a fault sets in, or that it lasts: it would be over before otherwise
+    "stall-after": "0", "frozen-after": "0", "forgotten-after": "0", "rst-after": "0", "eof-after": "0",
+    "session-vanishes": "1", "slow-start": "3", "down": "2", "loop": "3", "repeats": "3",
+}  # fmt: skip
+LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One fault on some engines; `infohash` None: on all contents."""
+
+    name: str
+    engines: tuple[int, ...]
+    infohash: str | None
+
+    def __str__(self) -> str:
+        """Say it on one line."""
+        where = f"@{self.infohash[:8]}" if self.infohash else ""
+        return f"{self.name}{where} on {','.join(map(str, self.engines))}"
+
+
+class Engines:
+    """Simulated engines of one swarm, on ports of their own."""
+
+    def __init__(self, count: int, channels: int, folder: Path) -> None:
+        """Start them. Raises ProcessError."""
+        self.ports = [free_port() for _ in range(count)]
+        self._channels = channels
+        self._folder = folder
+        self._children = [self._start(number) for number in range(count)]
+
+    def _start(self, number: int) -> Child:
+        port = self.ports[number]
+        command = [sys.executable, "-m", "aceproxy.simulator", "--fast", "--in-step", "--channels", str(self._channels)]
+        child = Child(
+            f"engine {number}",
+            [*command, "--listen", f"127.0.0.1:{port}"],
+            self._folder / f"engine-{number}.log",
+            append=True,
+        )
+        wait_port(child, port, 20)
+        return child
+
+    def ask(self, number: int, method: str, path: str, body: object = None) -> dict[str, object]:
+        """Make one request to an engine's control routes. Raises OSError."""
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"http://127.0.0.1:{self.ports[number]}{path}", data=data, method=method)
+        with urlopen(request, timeout=LIMIT_S) as answer:
+            found: dict[str, object] = json.loads(answer.read())
+        return found
+
+    def contents(self) -> list[dict[str, object]]:
+        """Return what they broadcast."""
+        found = self.ask(0, "GET", "/simulator/state")["contents"]
+        assert isinstance(found, list)
+        return found
+
+    def running(self) -> int:
+        """Return how many playbacks are open on all of them."""
+        total = 0
+        for number in range(len(self.ports)):
+            playbacks = self.ask(number, "GET", "/simulator/state")["playbacks"]
+            assert isinstance(playbacks, list)
+            total += sum(one["stopped_s_ago"] is None for one in playbacks)
+        return total
+
+    def kill(self, number: int) -> None:
+        """Kill an engine without a word."""
+        os.kill(self._children[number].pid, signal.SIGKILL)
+        self._children[number].end()
+
+    def revive(self, number: int) -> None:
+        """Start a killed engine again, on its port."""
+        self._children[number] = self._start(number)
+
+    def end(self) -> None:
+        """End all."""
+        for child in self._children:
+            child.end()
+
+
+def plan(rng: random.Random, engines: int, infohashes: list[str]) -> Iterator[tuple[Trouble, ...]]:
+    """Yield what goes wrong: every fault alone, in random order, then random pairs for ever."""
+    names = [*FAULTS, KILL]
+    rng.shuffle(names)
+    for name in names:
+        yield (_trouble(rng, name, engines, infohashes),)
+    while True:
+        one, other = rng.sample(names, 2)
+        yield _trouble(rng, one, engines, infohashes), _trouble(rng, other, engines, infohashes)
+
+
+def _trouble(rng: random.Random, name: str, engines: int, infohashes: list[str]) -> Trouble:
+    hit = tuple(range(engines)) if rng.random() < 0.2 else (rng.randrange(engines),)
+    is_wide = name == KILL or FAULTS[name].engine_wide
+    return Trouble(name, hit, None if is_wide or rng.random() < 0.5 else rng.choice(infohashes))
+
+
+async def make(engines: Engines, troubles: tuple[Trouble, ...], hold_s: float, calm_s: float) -> None:
+    """Let it happen for `hold_s`, mend it, and leave `calm_s` of peace."""
+    killed: set[int] = set()
+    for trouble in troubles:
+        for number in trouble.engines:
+            if trouble.name == KILL:
+                killed.add(number)
+            else:
+                await asyncio.to_thread(_set, engines, number, trouble)
+    for number in killed:
+        await asyncio.to_thread(engines.kill, number)
+    await asyncio.sleep(hold_s)
+    for number in killed:
+        await asyncio.to_thread(engines.revive, number)
+    for number in range(len(engines.ports)):
+        await asyncio.to_thread(_clear, engines, number)
+    await asyncio.sleep(calm_s)
+
+
+def _set(engines: Engines, number: int, trouble: Trouble) -> None:
+    order = {"name": trouble.name, "value": QUICK_VALUES.get(trouble.name), "infohash": trouble.infohash, "times": None}
+    try:
+        engines.ask(number, "POST", "/simulator/faults", order)
+    except OSError:
+        return  # another fault of the pair has closed its port
+
+
+def _clear(engines: Engines, number: int) -> None:
+    for _ in range(3):
+        try:
+            engines.ask(number, "DELETE", "/simulator/faults")
+        except OSError:
+            continue
+        return
