@@ -55,7 +55,6 @@ class Engines:
             f"engine {number}",
             [*command, "--listen", f"127.0.0.1:{port}"],
             self._folder / f"engine-{number}.log",
-            append=True,
         )
         wait_port(child, port, 20)
         return child

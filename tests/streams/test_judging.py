@@ -154,6 +154,16 @@ def test_media_that_flows_on_long_after_the_live_edge_stopped_is_old() -> None:
     assert watch(40, engine=replace(PLAYS, edge_at=None)) is None, "an edge that never moved says nothing"
 
 
+def test_what_jumps_ahead_after_a_stall_of_the_swarm_is_not_old() -> None:
+    judge = SourceJudge(replace(LIMITS, silence_s=60))
+    stalled = replace(PLAYS, status="buf", speed_down_bps=0, edge_at=100.0)
+    for step in range(71):
+        call = judge.look(replace(WELL, now=100 + step / 2, silent_s=step / 2, engine=stalled))
+        assert call is None or call.call is Call.POOR
+    back = replace(WELL, now=135.5, media_s=35.0, received_bytes=10**6, packet_bytes=10**6, engine=stalled)
+    assert judge.look(back) is None
+
+
 def test_the_looks_kept_are_bounded() -> None:
     judge = SourceJudge(LIMITS)
     assert watch(1000, judge=judge) is None

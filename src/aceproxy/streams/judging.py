@@ -164,6 +164,10 @@ class SourceJudge:
             found = one
         return found
 
+    def _is_steady(self) -> bool:
+        """Whether it has not fallen silent since it is watched; after a stall of the swarm media time jumps ahead."""
+        return all(one.silent_s < self._limits.quiet_s for one in self._looks)
+
     def _silence(self, look: Look) -> Judgement | None:
         limits, silent_s, engine = self._limits, look.silent_s, look.engine
         if silent_s < min(limits.quiet_s, limits.silence_s):
@@ -223,7 +227,9 @@ class SourceJudge:
         before, edge_at = self._before(look, self._limits.loop_s), look.engine.edge_at
         if before is None or not look.is_live or edge_at is None or look.engine.refusal is not None:
             return None
-        if look.now - edge_at < self._limits.loop_s or look.media_s - before.media_s < SLOW * (look.now - before.now):
+        if look.now - edge_at < self._limits.loop_s or not self._is_steady():
+            return None
+        if look.media_s - before.media_s < SLOW * (look.now - before.now):
             return None
         return _lost(Reason.SOURCE_LOOPS, f"live_last has stood still for {look.now - edge_at:.0f} s")
 
@@ -237,7 +243,8 @@ class SourceJudge:
             if share < SLOW:
                 return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW, f"{share:.0%} of real time"))
         before = self._before(look, self._limits.keyframe_gap_s)
-        if before is not None and look.has_video and look.points == before.points and look.media_s > before.media_s:
+        is_keyless = before is not None and look.points == before.points and look.media_s > before.media_s
+        if before is not None and is_keyless and look.has_video and self._is_steady():
             detail = f"none in {look.now - before.now:.0f} s"
             return Judgement(Call.POOR, AceProxyError(Reason.NO_KEYFRAMES, detail))
         return None
