@@ -97,11 +97,13 @@ class Engines:
             child.end()
 
 
-def plan(rng: random.Random, engines: int, infohashes: list[str]) -> Iterator[tuple[Trouble, ...]]:
+def plan(
+    rng: random.Random, engines: int, infohashes: list[str], *, alone: bool = True
+) -> Iterator[tuple[Trouble, ...]]:
     """Yield what goes wrong: every fault alone, in random order, then random pairs for ever."""
     names = [*FAULTS, KILL]
     rng.shuffle(names)
-    for name in names:
+    for name in names if alone else ():
         yield (_trouble(rng, name, engines, infohashes),)
     while True:
         one, other = rng.sample(names, 2)

@@ -11,6 +11,8 @@ import json
 import signal
 import sys
 import threading
+import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +20,9 @@ import psutil
 
 from aceproxy.app import App, make_logs
 from aceproxy.settings import load_settings
+
+BEAT_S = 0.02
+STUCK_S = 0.2
 
 
 def held() -> dict[str, object]:
@@ -32,6 +37,30 @@ def held() -> dict[str, object]:
     }
 
 
+class Watchdog:
+    """Writes down what the event loop is doing whenever it has not turned for STUCK_S."""
+
+    def __init__(self) -> None:
+        self._beat_at = time.monotonic()
+        self._main = threading.main_thread().ident or 0
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    async def beat(self) -> None:
+        """Turn with the event loop, for ever."""
+        while True:
+            self._beat_at = time.monotonic()
+            await asyncio.sleep(BEAT_S)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(STUCK_S / 2)
+            late_s = time.monotonic() - self._beat_at
+            if late_s > STUCK_S:
+                frame = sys._current_frames().get(self._main)  # noqa: SLF001 - the only way to see another thread's frame
+                lines = traceback.format_stack(frame)[-4:]
+                print(f"stuck for {late_s:.2f} s:", "".join(lines), file=sys.stderr, flush=True)
+
+
 async def serve(pairs: list[str]) -> None:
     """Serve until SIGTERM."""
     settings, _ = load_settings(dict(pair.split("=", 1) for pair in pairs), {})
@@ -42,11 +71,13 @@ async def serve(pairs: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGUSR2, lambda: print("held " + json.dumps(held()), flush=True))
+    beating = asyncio.create_task(Watchdog().beat(), name="beat")
     try:
         async with App(settings, logs) as app:
             print(f"serves on {app.port}", flush=True)
             await ended.wait()
     finally:
+        beating.cancel()
         logs.stop()
 
 

@@ -18,7 +18,9 @@ SEED = "7"
 @pytest.mark.timeout(150)
 def test_after_trouble_of_many_kinds_nothing_is_left_and_every_end_has_a_reason(programs: Keep, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", "9", "--hold", "1", "--warm-up", "2"]
-    run = programs(Program([*command, "--players", "12", "--engines", "2", "--seed", SEED], tmp_path))
+    run = programs(
+        Program([*command, "--players", "12", "--engines", "2", "--api-ms", "1000", "--seed", SEED], tmp_path)
+    )
     assert run.wait(140) == 0, run.out[-3000:] + run.err[-2000:]
     found = json.loads(run.find("found (.*)"))
     assert found["seed"] == int(SEED)
