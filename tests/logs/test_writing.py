@@ -15,6 +15,7 @@ import pytest
 from aceproxy.logs import LogLine, Logs, as_text, stream_log
 from aceproxy.logs import writing as module
 from aceproxy.logs.writing import RotatedFile, spelling
+from tests.waiting import until
 
 log = logging.getLogger("aceproxy.test")
 LINE = LogLine("2026-01-01T12:00:00.000Z", "warning", "aceproxy.test", "it is so", "abcdef0123456789", 1767268800123456)
@@ -137,7 +138,7 @@ def test_a_file_that_cannot_be_written_costs_records_and_nothing_else(
     assert file.last_error == ""
 
 
-def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REOPEN_S", 0.0)
     logs = Logs("info", 10, io.StringIO(), path=tmp_path / "log")
     logs.start()
@@ -148,9 +149,9 @@ def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "write", full)
     log.info("lost")
-    assert logs.file is not None
-    while not logs.file.dropped:
-        pass
+    file = logs.file
+    assert file is not None
+    await until(lambda: file.dropped)
     monkeypatch.setattr(os, "write", writing)
     log.info("kept")
     logs.stop(5)
