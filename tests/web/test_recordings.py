@@ -15,7 +15,7 @@ import pytest
 
 from aceproxy.app import App
 from aceproxy.checking import PLAYS, check_link
-from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.media import RangeRefusedError
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
@@ -435,9 +435,6 @@ def unchunked(body: bytes) -> bytes:
 
 async def test_what_was_a_recording_and_is_live_now_plays_live(films: Simulator, make_app: MakeApp) -> None:
     app = await make_app(engines=[films.url])
-    from aceproxy.engine.links import parse_link
-    from aceproxy.streams.spans import Facts
-
     app.recordings.learn(parse_link(films.contents[4].content_id), Facts())
     answer = await ask(app, link(films, 4), stream=True)
     assert (answer.status, answer.headers["accept-ranges"]) == (200, "none")
