@@ -12,6 +12,7 @@ import pytest
 from aceproxy.app import App
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator
+from aceproxy.streams.timeline import KINDS, EventKind
 from aceproxy.web import events, sse
 from aceproxy.web.sse import QUEUE_EVENTS, Box, Seats
 from tests.conftest import Answer, MakeApp, ask
@@ -93,7 +94,7 @@ async def test_what_happens_to_a_stream_is_told_as_it_happens_and_its_clients_on
         reader.answer.close()
     assert seen["everything"][0] == seen["one"][0] == "start_asked"
     assert {"client_joined", "client_left"} <= set(seen["one"])
-    assert [kind for kind in seen["one"] if not kind.startswith("client_")] == seen["everything"]
+    assert [kind for kind in seen["one"] if not KINDS[EventKind(kind)].of_client] == seen["everything"]
     await until(lambda: not len(app.listeners))
     assert app.hub.timelines.listener_count == 0
 

@@ -113,6 +113,21 @@ async def test_players_that_come_and_go_do_not_push_the_story_of_the_broadcast_o
     assert told["forgotten"] == told["last_seq"] - len(told["events"]) > 0
 
 
+async def test_one_player_that_comes_and_goes_for_ever_does_not_push_it_out_either(
+    sim: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(linger_s=60)
+    for _ in range(CLIENT_EVENTS):
+        passing = await ask(app, f"/ace/getstream?id={sim.contents[0].content_id}", stream=True)
+        passing.close()
+        await until(lambda: app.hub.streams[0].state == "lingering")
+    told = await timeline(app, sim.contents[0].content_id)
+    assert {"deserted", "revisited"} <= set(kinds(told))
+    assert told["forgotten"] > 0
+    assert kinds(told)[0] == "start_asked"
+    assert "live" in kinds(told)
+
+
 async def test_a_stream_that_never_was_has_no_time_line(make_app: MakeApp) -> None:
     app = await make_app()
     answer = await ask(app, f"/api/aceproxy/streams/{'b' * 40}/timeline")

@@ -63,7 +63,8 @@ class EventKind(StrEnum):
 class KindRow:
     """One row of the table: whose fault it is unless the event itself says otherwise, and a sentence for people.
 
-    `level` is that of the line in the log; None where something else logs it. `of_client`: it is about one client.
+    `level` is that of the line in the log; None where something else logs it. `of_client`: it is about clients
+    that come and go, which may happen any number of times.
     """
 
     fault: Fault
@@ -94,8 +95,10 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.STANDBY_READY: KindRow(Fault.NONE, "Another source is ready to take over."),
     EventKind.STANDBY_LOST: KindRow(Fault.NONE, "The source beside the present one was given up."),
     EventKind.REPEATED: KindRow(Fault.NONE, "The broadcast repeats itself; that is no fault of the engine."),
-    EventKind.DESERTED: KindRow(Fault.NONE, "The last client left; the stream waits for one to come back."),
-    EventKind.REVISITED: KindRow(Fault.NONE, "A client came back.", logging.DEBUG),
+    EventKind.DESERTED: KindRow(
+        Fault.NONE, "The last client left; the stream waits for one to come back.", of_client=True
+    ),
+    EventKind.REVISITED: KindRow(Fault.NONE, "A client came back.", logging.DEBUG, of_client=True),
     EventKind.DRAINING: KindRow(Fault.NONE, "Nothing more will come; clients read what is left."),
     EventKind.CLIENT_JOINED: KindRow(Fault.NONE, "A client joined.", None, of_client=True),
     EventKind.CLIENT_SKIPPED: KindRow(
