@@ -220,6 +220,7 @@ class FakeApi:
     tokens: list[TokenModel] = field(default_factory=list)
     role: str | None = "admin"
     signed_in: bool = True
+    password: str | None = "right"
     refuses: bool = False  # this test makes it refuse something
     silent: bool = False  # hang up instead of answering, as a process that is gone
     without: set[str] = field(default_factory=set)  # paths that this server does not have
@@ -321,6 +322,16 @@ class FakeApi:
                 return self.change_settings(body)
             case ["POST", "reload"]:
                 return web.json_response({"changed": []})
+            case ["PUT", "password"]:
+                if body.get("current") != self.password:
+                    raise AceProxyError(Reason.BAD_CREDENTIALS)
+                self.password = body["password"]
+                return web.json_response({"password_set": True})
+            case ["DELETE", "password"]:
+                self.password = None
+                return web.json_response({"password_set": False})
+            case ["DELETE", "sessions"]:
+                return web.json_response({"sessions_ended": 2})
             case ["POST", "tokens"]:
                 made = make_token(body["name"], body["role"])
                 self.tokens = [*self.tokens, made]
@@ -351,7 +362,9 @@ class FakeApi:
     def session(self) -> dict[str, Any]:
         """Return who asks."""
         name = "admin" if self.signed_in else ""
-        return {"role": self.role, "name": name, "csrf": "c5rf" if self.signed_in else "", "signed_in": self.signed_in}
+        csrf = "c5rf" if self.signed_in else ""
+        told = {"role": self.role, "name": name, "csrf": csrf, "signed_in": self.signed_in}
+        return told | {"password_set": self.password is not None if self.role == "admin" else None}
 
     def find(self, key: str) -> StreamSnapshot:
         """Return a running stream."""

@@ -107,8 +107,14 @@ async def test_an_admin_disconnects_stops_and_finds_it_in_the_history(
     await expect(page.locator(".event").first).to_contain_text("The stream ended")
 
 
-async def test_an_admin_drains_adds_and_removes_engines(page: Page, app: App) -> None:
+async def test_an_admin_changes_settings_and_engines(page: Page, app: App) -> None:
     await sign_in(page, app)
+    await page.get_by_role("link", name="Settings").click()
+    limit = page.get_by_role("textbox", name="max_clients", exact=True)
+    await limit.fill("321")
+    await limit.press("Enter")
+    await expect(page.locator(".setting", has=limit).locator(".badge")).to_have_text("changed here")
+    assert app.live.current.max_clients == 321
     await page.get_by_role("link", name="Engines", exact=True).first.click()
     await page.get_by_role("button", name="Take out of service").click()
     await page.get_by_role("dialog").get_by_role("button", name="Take out of service").click()

@@ -219,6 +219,8 @@ async def test_settings_are_changed_where_they_can_be(page: Page, api: FakeApi) 
     ]
     await page.goto(f"{api.url}#/settings")
     rows = page.locator(".setting")
+    await expect(rows).to_have_count(3)  # those that can be changed
+    await page.get_by_label("Only what can change now").uncheck()
     await expect(rows).to_have_count(4)
     await expect(rows.nth(2)).to_contain_text("file")
     await expect(rows.nth(2).get_by_role("textbox")).to_have_count(0)
@@ -258,7 +260,7 @@ async def test_settings_are_for_admins(page: Page, api: FakeApi) -> None:
     await expect(page.get_by_text("is for admins")).to_be_visible()
     assert "GET /api/settings" not in api.asked
     await page.locator("main").get_by_role("button", name="Sign in").click()
-    await page.get_by_label("Password").fill("right")
+    await page.get_by_label("Password or admin secret").fill("right")
     await page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
     await expect(page.locator(".setting")).to_have_count(1)
 
@@ -270,11 +272,11 @@ async def test_who_may_only_look_is_asked_to_sign_in_when_changing_something(pag
     await page.locator("button.stop").click()
     await page.get_by_role("dialog").get_by_role("button", name="Stop stream").click()
     dialog = page.get_by_role("dialog", name="Sign in to change something")
-    await dialog.get_by_label("Password").fill("wrong")
+    await dialog.get_by_label("Password or admin secret").fill("wrong")
     await dialog.get_by_role("button", name="Sign in").click()
     await expect(dialog.get_by_role("alert")).to_be_visible()
     assert api.changed == []
-    await dialog.get_by_label("Password").fill("right")
+    await dialog.get_by_label("Password or admin secret").fill("right")
     await dialog.get_by_role("button", name="Sign in").click()
     await expect(page.locator("article.card")).to_have_count(0)
     assert api.changed == [f"DELETE /api/aceproxy/streams/{STREAM_ID}"]
@@ -288,7 +290,7 @@ async def test_a_stranger_sees_nothing_but_the_way_in(page: Page, api: FakeApi) 
     await page.goto(api.url)
     await expect(page).to_have_url(f"{api.url}#/access")
     await expect(page.get_by_text("Sign in to see what plays.")).to_be_visible()
-    await page.get_by_label("Password").fill("right")
+    await page.get_by_label("Password or admin secret").fill("right")
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_text("you may change everything")).to_be_visible()
     await page.get_by_role("link", name="Overview").click()
@@ -309,6 +311,28 @@ async def test_tokens_are_made_shown_once_and_revoked(page: Page, api: FakeApi) 
     await page.get_by_role("button", name="Revoke").click()
     await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
     await expect(page.locator(".token")).to_have_count(0)
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await expect(page.get_by_text("you may look and watch")).to_be_visible()
     assert api.bodies[0] == {"name": "TV", "role": "viewer"}
+
+
+async def test_the_password_is_set_and_removed_and_other_browsers_are_signed_out(page: Page, api: FakeApi) -> None:
+    await page.goto(f"{api.url}#/access")
+    box = page.locator("section", has=page.get_by_role("heading", name="Password"))
+    dialog = page.get_by_role("dialog")
+    api.refuses = True
+    await box.get_by_label("New password").fill("new")
+    await box.get_by_role("button", name="Set password").click()
+    await expect(box.get_by_role("alert")).to_be_visible()
+    await box.get_by_label("Present password").fill("right")
+    await box.get_by_role("button", name="Set password").click()
+    await expect(page.get_by_text("The password is set.")).to_be_visible()
+    assert api.password == "new"
+    await expect(box.get_by_label("New password")).to_be_empty()
+    await box.get_by_role("button", name="Sign out everywhere else").click()
+    await dialog.get_by_role("button", name="Sign out everywhere else").click()
+    await expect(page.get_by_text("2 sessions ended.")).to_be_visible()
+    await box.get_by_role("button", name="Remove password").click()
+    await dialog.get_by_role("button", name="Remove password").click()
+    await expect(box.get_by_label("Present password")).to_be_hidden()
+    assert api.password is None

@@ -209,7 +209,7 @@ async def test_language_and_look_are_chosen_and_kept(page: Page, api: FakeApi) -
     await page.get_by_label("Look").select_option("light")
     await expect(page.locator("html")).to_have_attribute("data-theme", "light")
     await page.get_by_label("Language").select_option("it")
-    await expect(page.get_by_role("link", name="Panoramica")).to_be_visible()
+    await expect(page.get_by_role("link", name="Quadro")).to_be_visible()
     await expect(page.locator("html")).to_have_attribute("data-theme", "light")
     await page.reload()
     await expect(page.get_by_label("Lingua")).to_have_value("it")

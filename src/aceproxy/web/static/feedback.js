@@ -21,7 +21,7 @@ export function ask({ title, subject, body, confirm }) {
       "form",
       { method: "dialog" },
       h("h2", { id: "ask-title", text: title }),
-      h("p", { class: "ask-subject" }, h("bdi", { text: subject })),
+      subject && h("p", { class: "ask-subject" }, h("bdi", { text: subject })),
       h("p", { id: "ask-body", text: body }),
       h("div", { class: "ask-buttons" }, no, yes),
     ),

@@ -106,7 +106,7 @@ export class Graph {
       height: HEIGHT,
       cursor: { show: false },
       legend: { show: false },
-      padding: [8, 6, 0, 0],
+      padding: [8, 18, 0, 0],
       scales: {
         x: { time: true, range: (_plot, _low, high) => [(high ?? 0) - SPAN_S, high ?? 0] },
         y: { range: () => [0, this.top()] },

@@ -9,6 +9,7 @@ class Session {
     this.role = null;
     this.name = "";
     this.signedIn = false;
+    this.passwordSet = null; // whether there is a password, null where that is not told
     this.known = false; // whether the server has sessions at all
     this.listeners = [];
   }
@@ -43,10 +44,11 @@ class Session {
     await this.load();
   }
 
-  take({ role, name, csrf, signed_in: signedIn }, known = true) {
+  take({ role, name, csrf, signed_in: signedIn, password_set: passwordSet }, known = true) {
     this.role = role ?? null;
     this.name = name ?? "";
     this.signedIn = Boolean(signedIn);
+    this.passwordSet = passwordSet ?? null;
     this.known = known;
     setCsrf(csrf ?? null);
     for (const listener of this.listeners) listener();

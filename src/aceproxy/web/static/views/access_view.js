@@ -6,6 +6,7 @@ import { h, KeyedList, outside, setText, show } from "../dom.js";
 import { ask, copyButton, note } from "../feedback.js";
 import { count, dateTime } from "../format.js";
 import { icon } from "../icons.js";
+import { PasswordBox } from "../password_box.js";
 import { session, signInForm } from "../session.js";
 import { t } from "../texts.js";
 
@@ -43,12 +44,14 @@ export class AccessView {
     });
     this.signBox = h("div", {}, this.fields.form);
     this.buildTokens();
+    this.passwords = new PasswordBox();
     this.root = h(
       "div",
       { class: "view access-view" },
       h("h1", { text: t.views.access }),
       h("section", { class: "panel" }, this.who, this.signBox, this.out),
       this.tokenBox,
+      this.passwords.root,
     );
     session.listen(() => this.draw());
     this.draw();
@@ -118,6 +121,7 @@ export class AccessView {
     show(this.signBox, session.known && !session.isAdmin);
     show(this.out, session.signedIn);
     if (!session.isAdmin) show(this.tokenBox, false);
+    this.passwords.draw();
   }
 
   async signOut() {

@@ -8,6 +8,7 @@ import { t } from "../texts.js";
 
 const PLACES = {
   "the default": "default",
+  "the start": "start",
   "the environment": "environment",
   "the command line": "flags",
   "a change at run time": "runtime",
@@ -119,7 +120,7 @@ export class SettingsView {
     this.box = list;
     this.list = new KeyedList(list, (setting) => setting.name, (setting) => new SettingRow(setting, (...what) => this.save(...what)));
     this.search = h("input", { type: "search", placeholder: t.settingSearch, "aria-label": t.settingSearch, spellcheck: "false", oninput: () => this.draw() });
-    this.only = h("input", { type: "checkbox", onchange: () => this.draw() });
+    this.only = h("input", { type: "checkbox", checked: true, onchange: () => this.draw() });
     this.reload = h("button", { type: "button", class: "button", text: t.settingReload, onclick: () => this.readAgain() });
     this.controls = h(
       "div",

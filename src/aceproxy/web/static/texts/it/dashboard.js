@@ -7,7 +7,7 @@ export default {
   titleLost: "non raggiungibile · AceProxy",
 
   views: {
-    overview: "Panoramica",
+    overview: "Quadro",
     engines: "Motori",
     history: "Storia",
     log: "Registro",
