@@ -219,6 +219,16 @@ async def test_a_fallback_that_runs_as_a_stream_of_its_own_is_shared_at_the_star
     assert len(app.hub.streams[0].clients) == 2
 
 
+async def test_a_link_that_failed_just_now_does_not_hold_up_its_fallback(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    assert (await ask(app, f"/ace/getstream?id={'ab' * 20}")).reason == "content_not_found"
+    assert (await ask(app, f"/ace/getstream?id={'ab' * 20}&fallback={'cd' * 20}")).reason == "content_not_found"
+    answer = await play(app, f"/ace/getstream?id={'ab' * 20}&fallback={channel(sim, 'Light Two').content_id}")
+    assert answer.status == 200
+
+
 async def test_bad_fallbacks_are_refused(sim: Simulator, make_app: MakeApp) -> None:
     app = await make_app()
     many = "".join(f"&fallback={number:040x}" for number in range(6))

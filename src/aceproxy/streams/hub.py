@@ -111,7 +111,7 @@ class Hub:
         if stream is not None:
             stream.supply.add_links(fallbacks)
             return stream
-        links = self._good_links([link, *fallbacks])
+        links = self._unless_all_bad([link, *fallbacks])
         stream = Stream(links, params, self._upstream, self._pump, self)
         self._streams[stream.stream_id] = stream
         self._by_key[links[0].key] = stream
@@ -286,11 +286,8 @@ class Hub:
         idle = [(stream.idle_at, stream) for stream in self._streams.values() if stream.idle_at is not None]
         return [stream for _, stream in sorted(idle, key=lambda pair: pair[0])]
 
-    def _good_links(self, links: Sequence[Link]) -> list[Link]:
-        """Move links that failed just now behind the others; raise the first one's failure if all did.
-
-        The first stays the first: it is what the stream is known by.
-        """
+    def _unless_all_bad(self, links: Sequence[Link]) -> list[Link]:
+        """Return the links, unless all of them failed just now: then raise the first one's failure."""
         errors: list[AceProxyError] = []
         for link in links:
             try:
