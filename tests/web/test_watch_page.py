@@ -145,6 +145,19 @@ async def test_a_lost_stream_is_tried_again_until_it_is_back(page: Page, app: Ap
     await moving(page)
 
 
+async def test_a_stream_that_the_operator_stops_is_not_opened_anew(page: Page, app: App, engine: Simulator) -> None:
+    link = engine.contents[2].content_id
+    await page.goto(f"{address(app)}watch?id={link}")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(engine.contents[2].name)
+    await holds(page, "document.querySelector('video')?.currentTime > 0")
+    stream = app.hub.find_by_id(link)
+    assert stream is not None
+    stream.close(Reason.STOPPED)
+    await expect(page.locator(".curtain")).to_contain_text("stopped by the operator")
+    await expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert app.hub.find_by_id(link) is None
+
+
 async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App, engine: Simulator) -> None:
     link = engine.contents[0].content_id
     _, token = app.credentials.tokens.create("TV", Role.PLAYER, None, None)

@@ -3,11 +3,11 @@
 import { get, hlsUrl, playUrl } from "./api.js";
 import { choices } from "./choices.js";
 import { h, outside, setAttribute, setText, show } from "./dom.js";
-import { count, rate, seconds, shortId } from "./format.js";
+import { count, rate, seconds, shortId, since } from "./format.js";
 import { icon } from "./icons.js";
 import { judgeCodecs } from "./playable.js";
 import { playHls, playNative, playTs, ways } from "./players.js";
-import { t } from "./texts.js";
+import { reasonWords, t } from "./texts.js";
 import { WatchFigures } from "./watch_figures.js";
 
 const FIRST_RETRY_MS = 1000;
@@ -16,6 +16,7 @@ const STEADY_S = 15; // after so long without a fault the next one is tried agai
 const FAR_BEHIND_S = 12;
 const EDGE_S = 2; // how close to the newest picture "go live" leads
 const TICK_MS = 500;
+const JUST_ENDED_S = 30; // by two clocks, which may differ
 
 export class Stage {
   constructor(root, link) {
@@ -154,7 +155,7 @@ export class Stage {
       return;
     }
     this.open(t.watch.reconnecting);
-    const why = fault.kind === "ended" ? null : await this.reason();
+    const why = fault.kind === "ended" ? await this.ending() : await this.reason();
     if (attempt !== this.attempt) return;
     if (why?.final) {
       this.close(t.watch.failed, why.message);
@@ -179,6 +180,18 @@ export class Stage {
   cannotWords(verdict) {
     const name = (one) => t.codecs[one.codec] ?? one.codec;
     return verdict.video && verdict.video.plays !== "yes" ? t.watch.noVideo(name(verdict.video)) : "";
+  }
+
+  /** Why the stream ended, where the operator or the broadcast wanted it so: then it is not opened anew at once. */
+  async ending() {
+    try {
+      const { recent = [] } = await get("api/aceproxy/streams?clients=0");
+      const ended = recent.find((one) => one.stream_id === this.stream?.stream_id);
+      const wanted = ended && ["stopped", "ended"].includes(ended.reason) && since(ended.ended_at) < JUST_ENDED_S;
+      return wanted ? { message: reasonWords(ended.reason), final: true } : null;
+    } catch {
+      return null;
+    }
   }
 
   /** Why the server refuses: ask as the player did, and let go at once if it does not refuse after all. */
@@ -213,7 +226,7 @@ export class Stage {
 
   /** Take the stream as the server knows it; null while it does not. */
   showStream(stream) {
-    this.stream = stream;
+    this.stream = stream ?? this.stream;
     if (stream) {
       const name = stream.title || shortId(stream.stream_id);
       setText(this.title.firstChild, name);

@@ -71,12 +71,14 @@ function start() {
   const stage = new Stage(byId("stage"), link);
   new Devices(byId("elsewhere"), link);
   show(byId("elsewhere"), true);
-  new Feed({
+  const feed = new Feed({
     overview: ({ streams }) => streams && stage.showStream(streamOf(link, streams) ?? null),
     good: () => {},
     partial: () => {},
     lost: () => stage.showStream(null),
-  }).start();
+    refused: () => feed.stop(), // who may only play is told nothing of the streams
+  });
+  feed.start();
   stage.start();
 }
 
