@@ -437,7 +437,11 @@ class FakeApi:
             and (not stream or line.stream == stream)
             and search in line.message.lower()
         ]
-        return LogTail(lines=lines, total_lines=len(self.log), returned_lines=len(lines), newest=1)
+        return LogTail(lines=lines, total_lines=len(self.log), returned_lines=len(lines), newest=self.newest())
+
+    def newest(self) -> int:
+        """Return the number of the newest line of the log; lines count from 1."""
+        return max((line.id for line in self.log), default=0) or 1
 
     async def send_events(self, request: web.Request) -> web.StreamResponse:
         """Send the state again and again."""
@@ -468,13 +472,13 @@ class FakeApi:
         """Send what is added to the log from now on."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        sent = len(self.log)
+        after = int(request.query["after"])
         with contextlib.suppress(ConnectionError):
             while not self.silent:
-                for line in self.log[sent:]:
+                for line in [one for one in self.log if one.id > after]:
                     body = json.dumps(asdict(line))
                     await response.write(f"event: line\nid: {line.id}\ndata: {body}\n\n".encode())
-                sent = len(self.log)
+                after = max(after, self.newest())
                 await response.write(b": alive\n\n")
                 await asyncio.sleep(PERIOD_S)
         return response
