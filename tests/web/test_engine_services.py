@@ -134,3 +134,12 @@ async def test_an_engine_that_hangs_holds_a_question_up_no_longer_than_its_limit
     sim.set_fault("hung")
     answer = await asyncio.wait_for(ask(app, "/search?query=x"), 5)
     assert answer.json["error"].startswith("engine_timeout")
+
+
+async def test_a_token_of_the_engine_is_none_of_ours(sim: Simulator, make_app: MakeApp) -> None:
+    app = await up(make_app)
+    answer = await ask(app, "/webui/api/service?method=get_version&token=abc")
+    assert (answer.status, answer.json["error"]) == (200, None)
+    closed = await up(make_app, require_token=True)
+    refused = await ask(closed, "/webui/api/service?method=get_version&token=abc")
+    assert refused.reason == "token_needed"

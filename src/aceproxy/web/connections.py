@@ -157,9 +157,13 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note when a head begins; that it is whole shows when the request is served."""
+        """Note when a head begins, and when it is whole."""
         super().data_received(data)
-        if not self._request_in_progress:
+        if self._messages:  # a whole head: it is for us to serve it, however long we need to get to that
+            self._connections.asked(self)
+            self._head_at = None
+            self._begun = False
+        elif not self._request_in_progress:
             self._begun = True
             if self._head_at is None:
                 self._head_at = self._loop.time()

@@ -27,6 +27,7 @@ from aceproxy.web.hosts import Hosts
 from aceproxy.web.rights import Right, right_for
 from aceproxy.web.veil import VEIL, Veil, veil_answer
 
+ENGINE_CALLS = ("/server/api", "/search", "/webui/api/service")  # whose `token` is the engine's, unless it is ours
 TOKEN_FIELD = "token"  # of the query of an address that plays  # noqa: S105 - a name
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 §9.2.1
@@ -97,9 +98,10 @@ class Guard:
         value = request.query.get(TOKEN_FIELD)
         if value is not None:
             token = self._credentials.tokens.find(value)
-            if token is None:
+            if token is not None:
+                return replace(caller, ticket=token.ticket)
+            if request.path not in ENGINE_CALLS:
                 raise AceProxyError(Reason.BAD_CREDENTIALS, "the token in the address is unknown or was revoked")
-            return replace(caller, ticket=token.ticket)
         if self._settings.require_token:
             raise AceProxyError(Reason.TOKEN_NEEDED)
         if caller.may_view or self._settings.foreign_streams:
