@@ -215,7 +215,7 @@ class App:
             RecordingRoutes(self.recordings),
             FileRoutes(files, urls),
             EngineServiceRoutes(self.pool, lookups, settings),
-            SpellingRoutes(streams, hls.play),
+            SpellingRoutes(streams, hls),
         ]
 
     def _remember(self) -> None:

@@ -46,6 +46,22 @@ async def test_head_of_a_spelling_starts_nothing(sim: Simulator, make_app: MakeA
     assert sim.playbacks == ()
 
 
+async def test_head_of_a_list_in_another_spelling_tells_hls_and_starts_nothing(
+    sim: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app()
+    one = sim.contents[0].content_id
+    usual = await ask(app, f"/ace/manifest.m3u8?id={one}", "HEAD")
+    for path in (f"/content_id/{one}/stream.m3u8", f"/pid/{one}.m3u8", f"/stream/{one}.m3u8"):
+        answer = await ask(app, path, "HEAD")
+        assert (path, answer.status) == (path, 200)
+        for name in ("content-type", "cache-control", "access-control-allow-origin"):
+            assert answer.headers[name] == usual.headers[name]
+    refused = await ask(app, f"/stream/{quote('http://10.0.0.1/x.acelive', safe='')}.m3u8", "HEAD")
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (403, "*")
+    assert sim.playbacks == ()
+
+
 NONSENSE = [
     ("/content_id/xyz/stream.ts", 400, "bad_link"),
     ("/infohash/zz", 400, "bad_link"),

@@ -68,6 +68,10 @@ def _refusal(error: AceProxyError) -> web.Response:
     return answer
 
 
+def _list_head() -> web.Response:
+    return web.Response(content_type=LIST_TYPE, headers={**CORS_HEADERS, "Cache-Control": "no-cache"})
+
+
 class HlsRoutes:
     """`/ace/manifest.m3u8` and everything below `/hls/`."""
 
@@ -101,7 +105,7 @@ class HlsRoutes:
     async def head_list(self, request: web.Request) -> web.StreamResponse:
         """Tell the headers of a list and start nothing."""
         self._finder(request)
-        return web.Response(content_type=LIST_TYPE, headers={**CORS_HEADERS, "Cache-Control": "no-cache"})
+        return _list_head()
 
     @for_any_origin
     async def manifest(self, request: web.Request) -> web.StreamResponse:
@@ -116,6 +120,14 @@ class HlsRoutes:
             return await self.answer_list(request, self._starter(request, link))
         except AceProxyError as error:
             return _refusal(error)
+
+    def head(self, request: web.Request, link: Link) -> web.Response:
+        """The headers of the list of a link that was read already; starts nothing."""
+        try:
+            self._starter(request, link)
+        except AceProxyError as error:
+            return _refusal(error)
+        return _list_head()
 
     async def session_list(self, request: web.Request, session: PlaybackSession) -> web.StreamResponse:
         """The list of a playback session, which is its viewer. Raises AceProxyError."""

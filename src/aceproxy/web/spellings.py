@@ -6,16 +6,14 @@ anything else as MPEG-TS.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from aiohttp import web
 
 from aceproxy.engine.links import Link, link_from_query, parse_link
-from aceproxy.errors import AceProxyError, Reason
+from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.streaming import StreamRoutes
 
-PlayList = Callable[[web.Request, Link], Awaitable[web.StreamResponse]]
 _FIELDS = {"content_id": "content_id", "pid": "content_id", "infohash": "infohash"}
 _ENDINGS = (".ts", ".mpegts", ".m3u8", ".mp4", ".mkv", ".avi")  # of the last part of a path that holds a link
 
@@ -23,10 +21,9 @@ _ENDINGS = (".ts", ".mpegts", ".m3u8", ".mp4", ".mkv", ".avi")  # of the last pa
 class SpellingRoutes:
     """Routes that lead to the same streams under other addresses."""
 
-    def __init__(self, streams: StreamRoutes, play_list: PlayList | None = None) -> None:
-        """`play_list` serves a link as HLS; without it such addresses are not there."""
+    def __init__(self, streams: StreamRoutes, lists: HlsRoutes) -> None:
         self._streams = streams
-        self._play_list = play_list
+        self._lists = lists
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -42,18 +39,12 @@ class SpellingRoutes:
     async def play(self, request: web.Request) -> web.StreamResponse:
         """Play the broadcast that the path names."""
         link, as_list = _read(request)
-        if not as_list:
-            return await self._streams.play(request, link)
-        if self._play_list is None:
-            raise AceProxyError(Reason.NOT_FOUND)
-        return await self._play_list(request, link)
+        return await (self._lists.play(request, link) if as_list else self._streams.play(request, link))
 
     async def head(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
         link, as_list = _read(request)
-        if as_list:
-            raise AceProxyError(Reason.NOT_FOUND)
-        return await self._streams.head(link)
+        return self._lists.head(request, link) if as_list else await self._streams.head(link)
 
 
 def _read(request: web.Request) -> tuple[Link, bool]:
