@@ -91,6 +91,16 @@ async def test_a_wrong_secret_is_told_and_the_link_works_in_the_same_tab(page: P
     assert await role(page) == "admin"
 
 
+async def test_the_page_to_sign_in_speaks_the_language_that_was_chosen(page: Page, app: App) -> None:
+    await page.goto(address(app, "sign-in"))
+    await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    await page.evaluate("localStorage.setItem('aceproxy.language', 'it')")
+    await page.reload()
+    await expect(page.get_by_role("button", name="Entra")).to_be_visible()
+    await expect(page.get_by_label("Password, segreto di amministrazione o token")).to_be_focused()
+    await expect(page.locator("html")).to_have_attribute("lang", "it")
+
+
 async def test_markup_in_names_agents_and_engine_answers_stays_text_in_every_view(
     page: Page, app: App, engine: Simulator
 ) -> None:

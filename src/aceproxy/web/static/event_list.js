@@ -42,7 +42,7 @@ function row(event) {
 
 export class EventList {
   constructor() {
-    this.list = h("ol", { class: "events" });
+    this.list = h("ol", { class: "events", tabindex: "0", "aria-label": t.timeline }); // a long one is scrolled by keys
     this.rows = new KeyedList(this.list, (event) => event.seq, row);
     this.none = h("p", { class: "quiet", text: t.eventsNone });
     this.more = h("p", { class: "quiet small", hidden: true });

@@ -28,6 +28,11 @@ export function count(value) {
   return isNumber(value) ? whole.format(value) : NOTHING;
 }
 
+/** A ratio, with one decimal. */
+export function ratio(value) {
+  return isNumber(value) ? tenths.format(value) : NOTHING;
+}
+
 /** Bits per second as `[number, unit]`, for a large number with a small unit. */
 export function rateParts(bps) {
   return isNumber(bps) ? scaled(Math.max(0, bps), t.units.rate) : [NOTHING, t.units.rate[2]];

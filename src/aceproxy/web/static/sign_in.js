@@ -3,24 +3,17 @@
  * stands in no log), or by typing. Then on to the dashboard.
  */
 
-const TEXTS = {
-  en: {},
-  it: {
-    label: "Password, segreto di amministrazione o token",
-    button: "Entra",
-    hint: "Il primo avvio ha stampato un link che fa entrare; il segreto è anche nel file admin-secret.",
-  },
-};
-const OFFLINE = { en: "AceProxy does not answer.", it: "AceProxy non risponde." };
+import { t } from "./texts.js";
 
-const language = (navigator.language || "en").slice(0, 2).toLowerCase() in TEXTS ? navigator.language.slice(0, 2) : "en";
 const form = document.getElementById("form");
 const field = document.getElementById("secret");
 const button = document.getElementById("button");
 const problem = document.getElementById("problem");
 
-document.documentElement.lang = language;
-for (const [id, text] of Object.entries(TEXTS[language])) document.getElementById(id).textContent = text;
+document.documentElement.lang = t.lang;
+document.getElementById("label").textContent = t.session.secretOrToken;
+document.getElementById("hint").textContent = t.session.hint;
+button.textContent = t.session.signIn;
 
 /** Return why signing in failed, nothing if it worked. */
 async function signIn(secret) {
@@ -33,7 +26,7 @@ async function signIn(secret) {
       signal: AbortSignal.timeout(20000),
     });
   } catch {
-    return OFFLINE[language];
+    return t.noAnswerHere;
   }
   if (answer.ok) return "";
   const told = await answer.json().catch(() => null);

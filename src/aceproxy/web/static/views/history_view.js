@@ -40,7 +40,7 @@ class PastRow {
       h(
         "div",
         { class: "past-head" },
-        h("h3", { class: "card-name" }, h("a", { href: routeTo("stream", past.stream_id) }, outside("", name))),
+        h("h2", { class: "card-name" }, h("a", { href: routeTo("stream", past.stream_id) }, outside("", name))),
         h("time", { class: "quiet", datetime: past.began_at, text: dateTime(past.began_at) }),
       ),
       h("p", { class: "ended-why" }, this.state, this.reason),
@@ -95,7 +95,7 @@ export class HistoryView {
     this.kept = false; // whether the server keeps a history
     const list = h("ul", { class: "past-list" });
     this.list = new KeyedList(list, (past) => past.id ?? `${past.stream_id} ${past.ended_at}`, (past) => new PastRow(past, (...what) => this.forget(...what)));
-    this.empty = h("div", { class: "empty panel", hidden: true }, h("h3", { text: t.historyEmpty }), h("p", { text: t.historyEmptyBody }));
+    this.empty = h("div", { class: "empty panel", hidden: true }, h("h2", { text: t.historyEmpty }), h("p", { text: t.historyEmptyBody }));
     this.place = h("p", { class: "quiet lead" });
     this.loading = h("p", { class: "loading", text: t.page.loading });
     this.problem = h("p", { class: "form-problem", role: "alert", hidden: true });

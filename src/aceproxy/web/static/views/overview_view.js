@@ -5,7 +5,7 @@ import { stopStream } from "../actions.js";
 import { h, KeyedList, rescueFocus, setAttribute, setText, show } from "../dom.js";
 import { EndedStreams } from "../ended.js";
 import { EngineLines } from "../engine_lines.js";
-import { count, NOTHING, rate, rateParts, size } from "../format.js";
+import { count, NOTHING, rate, rateParts, ratio, size } from "../format.js";
 import { Graph } from "../graph.js";
 import { PlayBox } from "../play.js";
 import { routeTo } from "../router.js";
@@ -56,6 +56,7 @@ export class OverviewView {
     this.root = h(
       "div",
       { class: "view overview" },
+      h("h1", { class: "unseen", text: t.views.overview }),
       h("section", { class: "figures panel", id: "figures", "aria-label": t.views.overview }, ...all, this.graph.root),
       playSection,
       h(
@@ -142,7 +143,7 @@ export class OverviewView {
     showRate(inbound, stats.inbound_bps, t.sinceStart(size(stats.inbound_bytes)));
     const factor = stats.inbound_bps > 0 ? stats.outbound_bps / stats.inbound_bps : 0;
     const total = t.sinceStart(size(stats.outbound_bytes));
-    showRate(outbound, stats.outbound_bps, factor >= 0.1 ? `${t.fanOut(factor.toFixed(1))}, ${total}` : total);
+    showRate(outbound, stats.outbound_bps, factor >= 0.1 ? `${t.fanOut(ratio(factor))}, ${total}` : total);
   }
 }
 

@@ -29,6 +29,7 @@ export default {
   themes: { auto: "As the system", light: "Light", dark: "Dark" },
 
   // connection to AceProxy
+  noAnswerHere: "AceProxy does not answer.",
   noAnswer: "there is no answer",
   noAnswerInTime: (limit) => `no answer within ${limit} s`,
   oddAnswer: (status) => `an answer that makes no sense (HTTP ${status})`,
@@ -96,6 +97,7 @@ export default {
     signIn: "Sign in",
     signOut: "Sign out",
     secret: "Password or admin secret",
+    secretOrToken: "Password, admin secret or token",
     hint: "The first start printed a link that signs in. The secret is in the file admin-secret of the state folder as well.",
     needed: "Sign in to change something",
     neededWhy: "Looking is free here; stopping, disconnecting and settings need an admin.",

@@ -29,6 +29,7 @@ export default {
   themes: { auto: "Come il sistema", light: "Chiaro", dark: "Scuro" },
 
   // connection to AceProxy
+  noAnswerHere: "AceProxy non risponde.",
   noAnswer: "nessuna risposta",
   noAnswerInTime: (limit) => `nessuna risposta entro ${limit} s`,
   oddAnswer: (status) => `una risposta che non ha senso (HTTP ${status})`,
@@ -95,6 +96,7 @@ export default {
     signIn: "Entra",
     signOut: "Esci",
     secret: "Password o segreto di amministrazione",
+    secretOrToken: "Password, segreto di amministrazione o token",
     hint: "Il primo avvio ha stampato un link che fa entrare. Il segreto è anche nel file admin-secret della cartella di stato.",
     needed: "Entra per modificare qualcosa",
     neededWhy: "Guardare è libero; fermare, scollegare e impostare spetta a un amministratore.",
