@@ -199,6 +199,37 @@ def test_a_start_burst_is_listed_as_it_is() -> None:
     assert player.faults == []
 
 
+def test_a_start_burst_that_comes_in_pieces_is_dated_in_the_past() -> None:
+    station = Station()
+    station.send(media("light", 0, 4))
+    window = Window(
+        station.ring,
+        WindowLimits(6, LIMITS.block_s, 2 * LIMITS.ring_bytes),
+        1,
+        1,
+        lambda: station.now,
+        lambda: BEGAN + timedelta(seconds=station.now - 1000),
+    )
+    assert window.is_ready
+    for second in seconds("light", 4, 20):
+        station.send(second)
+    station.now += 0.5
+    shown = window.playlist().segments
+    ends = shown[-1].starts_utc + timedelta(seconds=shown[-1].duration_s)
+    assert BEGAN - timedelta(seconds=4) < ends <= BEGAN + timedelta(seconds=0.5)
+    for before, after in pairwise(shown):
+        gap = after.starts_utc - before.starts_utc
+        assert abs(gap.total_seconds() - before.duration_s) < 0.01
+    for second in seconds("light", 20, 24):
+        station.send(second)
+        station.now += 1
+    later = window.playlist().segments
+    assert later[-1].starts_utc > shown[-1].starts_utc
+    assert {one.number: one.starts_utc for one in later if one in shown} == {
+        one.number: one.starts_utc for one in shown if one.number >= later[0].number
+    }
+
+
 def test_the_list_of_a_recording_ends_and_stays() -> None:
     station = Station()
     player = Player(station)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
@@ -131,6 +131,7 @@ class Window:
         """Return the list as it stands. It is empty while `is_ready` is false."""
         if self._target_s is None and self._listed:
             self._choose_target()
+            self._date_back()
         return MediaList(
             self._target_s or math.ceil(self._limits.block_s) + 1,
             tuple(held.segment for held in self._listed),
@@ -211,6 +212,19 @@ class Window:
         while self._may_shorten(self._target_s):
             self._count_out(self._listed.popleft())  # it was in no list yet
         self._ring.longest_s = min(self._ring.longest_s, float(self._target_s))
+
+    def _date_back(self) -> None:
+        """Let the first list end now: what an engine sends at once at the start is older media, not media to come."""
+        assert self._anchor is not None, "the first segment sets it"
+        latest = self._utc().timestamp() - self._ring.edge_s
+        ahead_s = self._anchor - latest
+        if ahead_s <= 0:
+            return
+        self._anchor = latest
+        for held in list(self._listed):
+            self._listed.popleft()
+            earlier = held.segment.starts_utc - timedelta(seconds=ahead_s)
+            self._listed.append(replace(held, segment=replace(held.segment, starts_utc=earlier)))
 
     def _shorten(self) -> None:
         if self._target_s is not None and not self._ended:
