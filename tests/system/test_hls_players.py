@@ -51,15 +51,17 @@ def start_ffmpeg(keep: Keep, link: str, folder: Path) -> Program:
     return keep(Program(command, folder / "ffmpeg"))
 
 
-def start_gstreamer(keep: Keep, link: str, folder: Path, name: str) -> Program:
-    """Start GStreamer, which tells of every picture; `name` is `playbin`, or the demuxer to use."""
+def start_gstreamer(keep: Keep, link: str, folder: Path, name: str, kept: str = "") -> Program:
+    """Start GStreamer, which tells of every picture; `name` is `playbin`, or the demuxer to use. What it says is kept
+    under `kept`, if that is not `name`.
+    """
     sink = ["fakesink", "silent=false", "sync=true"]
     if name == "playbin":
         words = ["playbin", f"uri={link}", "flags=1", f"video-sink={' '.join(sink)}"]
     else:
         parts = [["souphttpsrc", f"location={link}"], [name], ["tsdemux"], ["h264parse"], ["avdec_h264"], sink]
         words = [word for part in parts for word in ["!", *part]][1:]
-    return keep(Program([tool("gst-launch-1.0"), "-v", *words], folder / name))
+    return keep(Program([tool("gst-launch-1.0"), "-v", *words], folder / (kept or name)))
 
 
 def grows(count: Callable[[], int], by: int, what: str) -> None:
@@ -93,6 +95,7 @@ def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     vlc = start_vlc(programs, link, tmp_path, open_folder)
     playbin = start_gstreamer(programs, link, tmp_path, "playbin")
     hlsdemux = start_gstreamer(programs, link, tmp_path, "hlsdemux")
+    playbin_ts = start_gstreamer(programs, proxy.play(engine, CHANNEL), tmp_path, "playbin", "playbin-ts")
     mpv = start_mpv(programs, link, tmp_path)
     ffmpeg = start_ffmpeg(programs, link, tmp_path)
     key = engine.id_of(CHANNEL)
@@ -112,7 +115,7 @@ def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     assert max(int(number) for number in re.findall(r"picture (\d+) at", mpv.out + mpv.err)) >= PICTURES - 2
     log = (tmp_path / "mpv.log").read_text()
     assert not re.search(r"\[(?:e|f)\]\[ffmpeg/|Error while decoding", log), log
-    for player in (playbin, hlsdemux):
+    for player in (playbin, hlsdemux, playbin_ts):
         grows(partial(pictures_of, player), PICTURES - pictures_of(player), f"pictures from {player.process.args!r}")
         assert "WARNING" not in player.out + player.err
         assert "ERROR" not in player.out + player.err
@@ -127,7 +130,7 @@ def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     players_table.add("ffmpeg", version_of("ffmpeg", "-version"), hls=True)
     players_table.add("mpv", version_of("mpv"), hls=True)
     players_table.add("VLC", version_of("cvlc"), hls=True)
-    players_table.add("GStreamer", version_of("gst-launch-1.0"), hls=True)
+    players_table.add("GStreamer", version_of("gst-launch-1.0"), ts=True, hls=True)
 
 
 class ListReader:
