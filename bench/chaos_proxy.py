@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from aceproxy.app import App, make_logs
+from aceproxy.cli import _calm_collector
 from aceproxy.settings import load_settings
 
 BEAT_S = 0.02
@@ -82,4 +83,5 @@ async def serve(pairs: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    _calm_collector()  # as `aceproxy serve` does
     asyncio.run(serve(sys.argv[1:]))
