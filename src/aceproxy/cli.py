@@ -80,7 +80,7 @@ def _logs(settings: Settings) -> Logs:
 
 
 async def _until_signal(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run until SIGINT or SIGTERM asks to leave; a second one forces it."""
+    """Run until SIGINT or SIGTERM asks to leave; a second one forces it. So does a terminal that is closed."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -91,13 +91,12 @@ async def _until_signal(serve: Callable[[asyncio.Event], Awaitable[None]]) -> No
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, asked.set)  # unless it has another meaning for who serves
     await serve(asked)
 
 
-async def _reload_on_hangup(app: App, asked: asyncio.Event) -> None:
-    """Wait until `asked` is set; each SIGHUP meanwhile reads the settings anew."""
-    hung_up = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+async def _reload_on_hangup(app: App, asked: asyncio.Event, hung_up: asyncio.Event) -> None:
+    """Wait until `asked` is set; whenever `hung_up` is set meanwhile, read the settings anew."""
     leaving = asyncio.create_task(asked.wait())
     while not leaving.done():
         hanging_up = asyncio.create_task(hung_up.wait())
@@ -154,10 +153,12 @@ def serve(
     logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
+        hung_up = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)  # also while it starts
         async with App(settings, logs, lambda: read_settings(given, os.environ, config)) as app:
             if app.sign_in_link is not None:
                 typer.echo(f"Sign in as admin: {app.sign_in_link}")  # not by the log, which others may read
-            await _reload_on_hangup(app, asked)
+            await _reload_on_hangup(app, asked, hung_up)
 
     _run(settings, until, logs)
 

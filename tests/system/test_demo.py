@@ -48,10 +48,11 @@ def test_the_demo_prints_one_whole_link_a_line_also_into_a_pipe(programs: Keep, 
         assert ask("HEAD", link).status == 200
 
 
-def test_the_demo_leaves_nothing_behind_when_it_is_ended(demo: Program) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "terminal closed"])
+def test_the_demo_leaves_nothing_behind_when_it_is_ended(demo: Program, number: signal.Signals) -> None:
     simulator = demo.find(r"(http://\S+)/simulator/")
     assert ask("GET", f"{simulator}/simulator/state").status == 200
-    demo.process.terminate()
+    demo.process.send_signal(number)
     assert demo.wait(10) == 0
     with pytest.raises(ConnectionRefusedError):
         ask("GET", f"{simulator}/simulator/state")
