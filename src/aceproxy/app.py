@@ -60,6 +60,7 @@ from aceproxy.web.recordings import RecordingRoutes, RecordingServer
 from aceproxy.web.server import Routes, Server
 from aceproxy.web.settings_routes import SettingsRoutes
 from aceproxy.web.signing_in import SessionRoutes
+from aceproxy.web.sounds import Sounds
 from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
 from aceproxy.web.still_maker import StillMaker
@@ -206,8 +207,9 @@ class App:
         urls = OwnUrls(settings.trusted_proxies)
         starts = EngineStarts(self.hub, self.recordings, settings, self.sessions, urls)
         files = FileLists(lookups, settings)
-        streams = StreamRoutes(self.hub, settings, starts, RecordingServer(self.recordings, settings), files)
-        hls = HlsRoutes(self.hub, self.hls, settings, starts)
+        sounds = Sounds(self.hub, settings)
+        streams = StreamRoutes(self.hub, settings, starts, RecordingServer(self.recordings, settings), files, sounds)
+        hls = HlsRoutes(self.hub, self.hls, settings, starts, sounds)
         return [
             streams,
             hls,

@@ -71,6 +71,9 @@ class Reason(StrEnum):
     TOO_MANY_FOR_TOKEN = "too_many_for_token"
     TOO_MANY_LISTENERS = "too_many_listeners"
     STORE_UNAVAILABLE = "store_unavailable"
+    NO_TRANSCODER = "no_transcoder"
+    TRANSCODERS_BUSY = "transcoders_busy"
+    TRANSCODER_FAILED = "transcoder_failed"
     # an end after a start that succeeded
     ENDED = "ended"
     SOURCE_ENDED = "source_ended"
@@ -216,6 +219,15 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.STORE_UNAVAILABLE: ReasonRow(
         503, Fault.PROXY, "What is kept on disk cannot be read now; playing goes on without it.", 5
+    ),
+    Reason.NO_TRANSCODER: ReasonRow(
+        501, Fault.PROXY, "Sound can be turned into AAC only where ffmpeg is installed beside AceProxy."
+    ),
+    Reason.TRANSCODERS_BUSY: ReasonRow(
+        503, Fault.PROXY, "The limit of streams whose sound is being changed (max_transcoders) is reached.", 15
+    ),
+    Reason.TRANSCODER_FAILED: ReasonRow(
+        502, Fault.PROXY, "The sound of this broadcast could not be turned into AAC.", 10
     ),
     Reason.ENDED: ReasonRow(503, Fault.NONE, "The broadcast came to its end.", 1),
     Reason.SOURCE_ENDED: ReasonRow(

@@ -307,6 +307,14 @@ class Settings(BaseModel):
     stills: bool = Field(
         True, description="Whether the dashboard shows a still of each stream, made by ffmpeg where that is installed."
     )
+    audio_aac_agents: Annotated[tuple[str, ...], Words] = Field(
+        (),
+        description="Players that get sound as AAC without asking, by a part of their User-Agent in any case; the word "
+        "browsers stands for all browsers. Needs ffmpeg.",
+    )
+    max_transcoders: int = Field(
+        4, ge=0, le=100, description="Streams whose sound is turned into AAC at once, each by one ffmpeg; 0: none."
+    )
     # the engine's interface
     session_idle_s: float = Field(
         60.0,

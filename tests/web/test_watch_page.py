@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,9 @@ from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import PlayersTable, browser_of
+from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
+from tests.web.test_sounds import make_media
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -219,3 +223,27 @@ async def test_the_page_fits_its_window(page: Page, app: App, engine: Simulator,
     await page.goto(f"{address(app)}watch?id={engine.contents[0].content_id}")
     await expect(page.locator("#elsewhere .play-address")).to_be_visible()
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def plays_only(app: App, stream_id: str) -> bool:
+    return [one.stream_id for one in app.hub.streams if one.clients] == [stream_id]
+
+
+async def test_sound_that_the_browser_may_not_play_comes_as_aac(browser: Browser, tmp_path: Path) -> None:
+    media = await asyncio.to_thread(make_media, tmp_path, "mp2", video="libx264")
+    engine = FakeEngine()
+    logs = Logs("info", 100)
+    context = await browser.new_context(locale="en-GB")
+    try:
+        film = engine.add(media, len(media) // 2 // 188 * 188)
+        settings = Settings.model_validate({"listen": "127.0.0.1:0", "engines": [engine.url], "stuck_s": 60})
+        async with App(settings, logs) as app:
+            page = await context.new_page()
+            await page.goto(f"{address(app)}watch?infohash={film.infohash}")
+            await expect(page.locator(".stage .notice")).to_contain_text("turns it into AAC", timeout=15_000)
+            await until(partial(plays_only, app, f"{film.infohash}-aac"))
+            await moving(page)
+            await context.close()
+    finally:
+        await context.close()
+        engine.stop()

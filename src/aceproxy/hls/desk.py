@@ -109,6 +109,11 @@ class HlsDesk:
         await self._wait_ready(viewer.shown, viewer.client, self._settings.start_timeout_s)
         return viewer.shown
 
+    def has_viewer(self, token: str) -> bool:
+        """Whether `token` is that of a viewer who watches now."""
+        viewer = self._viewers.get(token)
+        return viewer is not None and not viewer.client.ended.done()
+
     def leave(self, token: str) -> None:
         """See a viewer off that says it leaves."""
         viewer = self._viewers.get(token)

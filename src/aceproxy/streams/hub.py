@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from aceproxy.engine.links import Link, LinkKind, StreamKey
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.client import Client, Place, Visitor
+from aceproxy.streams.derived import DerivedStream, variant_id
 from aceproxy.streams.past import PastTimelines, TimelineOf
 from aceproxy.streams.places import Places
 from aceproxy.streams.pump import Pump
@@ -112,9 +113,29 @@ class Hub:
             stream.supply.add_links(fallbacks)
             return stream
         links = self._unless_all_bad([link, *fallbacks])
-        stream = Stream(links, params, self._upstream, self._pump, self)
+        return self._begin(Stream(links, params, self._upstream, self._pump, self))
+
+    def derive(self, parent: Stream) -> Stream:
+        """Return the stream with the pictures of `parent`, which is live, and its sound as AAC; started if need be.
+
+        Raises AceProxyError if there are too many of that kind or the program is leaving.
+        """
+        if self._closing:
+            raise AceProxyError(Reason.SHUTDOWN)
+        known = self._streams.get(variant_id(parent))
+        if known is not None:
+            return known
+        others = [stream for stream in self._streams.values() if isinstance(stream, DerivedStream)]
+        if len(others) >= self._settings.max_transcoders:
+            idle = [stream for stream in self._idle_streams() if stream in others]
+            if not idle:
+                raise AceProxyError(Reason.TRANSCODERS_BUSY, f"{self._settings.max_transcoders}")
+            idle[0].close(Reason.GAVE_WAY)
+        return self._begin(DerivedStream(parent, self._upstream, self._pump, self))
+
+    def _begin(self, stream: Stream) -> Stream:
         self._streams[stream.stream_id] = stream
-        self._by_key[links[0].key] = stream
+        self._by_key[stream.key] = stream
         self.counters.streams_started += 1
         self.changed()
         task = stream.begin()
@@ -263,7 +284,7 @@ class Hub:
         self.ended.appendleft(
             EndedStream(
                 stream_id=stream.stream_id,
-                key=stream.link.key,
+                key=stream.key,
                 title=stream.title,
                 ended_at=utc_text(datetime.now(UTC)),
                 lasted_s=round(time.monotonic() - stream.created_at, 3),
@@ -315,8 +336,8 @@ class Hub:
 def _timeline_of(stream: Stream) -> TimelineOf:
     return TimelineOf(
         stream_id=stream.stream_id,
-        key=stream.link.key,
-        names=frozenset({stream.stream_id, stream.link.key, *stream.aliases}),
+        key=stream.key,
+        names=frozenset({stream.stream_id, stream.key, *stream.aliases}),
         timeline=stream.timeline,
         is_over=stream.state is State.CLOSED,
     )

@@ -87,10 +87,12 @@ class StandbySnapshot:
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
     """One stream. `waiting`: requests that wait for its start; `sessions`: players that keep it alive through
-    the engine's interface, playing or not; `recoveries`: times the source was opened anew."""
+    the engine's interface, playing or not, or a stream that is made of this one; `recoveries`: times the source was
+    opened anew; `derived_from`: the stream that this one is made of."""
 
     stream_id: str
     key: str
+    derived_from: str | None
     aliases: list[str]
     infohash: str | None
     title: str | None

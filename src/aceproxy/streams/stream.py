@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from aceproxy.engine.api import Playback
-from aceproxy.engine.links import Link
+from aceproxy.engine.links import Link, StreamKey
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
 from aceproxy.streams.client import Client, Delivery, Place, Visitor
@@ -102,11 +102,23 @@ class Stream:
     """One broadcast. Fields are written by the event loop only."""
 
     def __init__(
-        self, links: Sequence[Link], params: Mapping[str, str], upstream: Upstream, pump: Pump, owner: StreamOwner
+        self,
+        links: Sequence[Link],
+        params: Mapping[str, str],
+        upstream: Upstream,
+        pump: Pump,
+        owner: StreamOwner,
+        *,
+        variant: str = "",
     ) -> None:
-        """Create the stream in state `starting`; `run` does the starting. `links`: its own, then fallbacks."""
-        self.stream_id = links[0].stream_id
-        self.aliases = {links[0].key}
+        """Create the stream in state `starting`; `begin` does the starting. `links`: its own, then fallbacks.
+
+        `variant` sets the names of a stream that is made of another one with the same links apart.
+        """
+        suffix = f"-{variant}" if variant else ""
+        self.stream_id = links[0].stream_id + suffix
+        self.key = StreamKey(links[0].key + suffix)
+        self.aliases = {self.key}
         self.infohash: str | None = None
         self.state = State.STARTING
         self.state_at = self.created_at = time.monotonic()
@@ -131,7 +143,7 @@ class Stream:
         self._skip_watch = SkipWatch(self.timeline)
         self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
         self.ring = self.intake.ring
-        self.supply = Supply(links, params, upstream, self.intake, self, self.timeline, self.log)
+        self.supply = self._make_supply(links, params, upstream, pump)
         self._pump = pump
         self._owner = owner
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -143,6 +155,15 @@ class Stream:
         self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+
+    def _make_supply(self, links: Sequence[Link], params: Mapping[str, str], upstream: Upstream, _pump: Pump) -> Supply:
+        """Return what keeps a source at hand; for subclasses to replace."""
+        return Supply(links, params, upstream, self.intake, self, self.timeline, self.log)
+
+    @property
+    def derived_from(self) -> str | None:
+        """The id of the stream that it is made of, None for one that an engine delivers."""
+        return None
 
     @property
     def link(self) -> Link:
@@ -191,6 +212,26 @@ class Stream:
             self.waiting -= 1
             if not joined:
                 place.leave()
+            self._interest_changed()
+
+    async def wait_live(self, visitor: Visitor) -> None:
+        """Wait until the stream delivers, without joining it; `visitor` has a place meanwhile.
+
+        Raises what `join` raises. Cancel-safe. A caller that joins, or holds, before it waits for anything else can
+        be sure that the stream is still there.
+        """
+        place = self._owner.admit(self, visitor)
+        self.waiting += 1
+        self._interest_changed()
+        try:
+            await asyncio.shield(self._ready)
+            if self.state is State.CLOSED:
+                raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
+            if place.is_revoked:
+                raise AceProxyError(Reason.TOKEN_REVOKED)
+        finally:
+            self.waiting -= 1
+            place.leave()
             self._interest_changed()
 
     @property

@@ -25,7 +25,8 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
     last_byte_at = source.last_byte_at if source is not None else None
     return StreamSnapshot(
         stream_id=stream.stream_id,
-        key=stream.link.key,
+        key=stream.key,
+        derived_from=stream.derived_from,
         aliases=sorted(stream.aliases),
         infohash=stream.infohash,
         title=stream.title,
@@ -70,7 +71,7 @@ def stream_record(stream: Stream) -> StreamRecord:
     return StreamRecord(
         record_id=stream.record_id,
         stream_id=stream.stream_id,
-        key=stream.link.key,
+        key=stream.key,
         title=stream.title,
         infohash=stream.infohash,
         engine=source.engine_url if source is not None else None,

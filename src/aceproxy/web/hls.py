@@ -23,11 +23,12 @@ from aceproxy.hls.desk import HlsDesk, Shown, new_token
 from aceproxy.hls.playlist import master_text, media_text
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.stream import Stream
+from aceproxy.streams.stream import MetRecording, Stream
 from aceproxy.web.answers import error_answer
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.playback_sessions import PlaybackSession
 from aceproxy.web.segments import asked_span, send_segment
+from aceproxy.web.sounds import Sounds, Wish
 from aceproxy.web.visitors import visitor_of
 
 LIST_TYPE = "application/vnd.apple.mpegurl"
@@ -75,8 +76,9 @@ def _list_head() -> web.Response:
 class HlsRoutes:
     """`/ace/manifest.m3u8` and everything below `/hls/`."""
 
-    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings, starts: EngineStarts) -> None:
+    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings, starts: EngineStarts, sounds: Sounds) -> None:
         self._hub = hub
+        self._sounds = sounds
         self._starts = starts
         self._desk = desk
         self._settings = settings
@@ -162,6 +164,7 @@ class HlsRoutes:
         who has a token. Waits for the first segment. Raises AceProxyError.
         """
         token = request.query.get(VIEWER)
+        find = await self._with_sound(request, find, token)
         if token:
             return self._media(request, await self._desk.watch(token, find, visitor_of(request)), is_shared=False)
         token = new_token()
@@ -178,6 +181,19 @@ class HlsRoutes:
         return web.Response(
             body=text.encode(), content_type=LIST_TYPE, headers={**CORS_HEADERS, "Cache-Control": "private, no-store"}
         )
+
+    async def _with_sound(
+        self, request: web.Request, find: Callable[[], Stream], token: str | None
+    ) -> Callable[[], Stream]:
+        """Return what finds the stream with the sound that the request wants, `find` where there is no choice."""
+        wish = self._sounds.wish(request)
+        if wish is Wish.NONE or (token and self._desk.has_viewer(token)):
+            return find
+        try:
+            stream = await self._sounds.find(find(), visitor_of(request), wish)
+        except MetRecording as met:
+            raise AceProxyError(Reason.RECORDING) from met
+        return lambda: stream
 
     def _media(self, request: web.Request, shown: Shown, *, is_shared: bool) -> web.Response:
         """Answer with the media playlist as it stands."""

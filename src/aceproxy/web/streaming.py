@@ -29,6 +29,7 @@ from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.files import FileLists
 from aceproxy.web.playback_sessions import PlaybackSession, PlaybackSessions
 from aceproxy.web.recordings import RecordingServer
+from aceproxy.web.sounds import Sounds, Wish
 from aceproxy.web.visitors import visitor_of
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,16 @@ class StreamRoutes:
     """The routes that deliver media."""
 
     def __init__(
-        self, hub: Hub, settings: Settings, starts: EngineStarts, vod: RecordingServer, files: FileLists
+        self,
+        hub: Hub,
+        settings: Settings,
+        starts: EngineStarts,
+        vod: RecordingServer,
+        files: FileLists,
+        sounds: Sounds,
     ) -> None:
         self._hub = hub
+        self._sounds = sounds
         self._settings = settings
         self._starts = starts
         self._vod = vod
@@ -96,6 +104,7 @@ class StreamRoutes:
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
         """Play a broadcast or a recording, and stay until the client or what it plays ends."""
         check_url_host(link, self._settings.url_hosts)
+        wish = self._sounds.wish(request)
         if self._vod.recordings.facts(link) is not None:
             try:
                 return await self._vod.play(request, link)
@@ -106,7 +115,10 @@ class StreamRoutes:
         stream = self._hub.find_or_start(link, params, self._fallbacks(request, link))
         stream.supply.wants_standby |= wants_standby
         try:
-            stream, client = await self._join(stream, visitor_of(request))
+            visitor = visitor_of(request)
+            if wish is not Wish.NONE:
+                stream = await self._sounds.find(stream, visitor, wish)
+            stream, client = await self._join(stream, visitor)
         except MetRecording as met:
             self._vod.recordings.learn(link, Facts(met.playback.infohash))
             return await self._vod.play(request, link)

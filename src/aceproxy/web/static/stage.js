@@ -17,6 +17,7 @@ const FAR_BEHIND_S = 12;
 const EDGE_S = 2; // how close to the newest picture "go live" leads
 const TICK_MS = 500;
 const JUST_ENDED_S = 30; // by two clocks, which may differ
+const NO_AAC = new Set(["no_transcoder", "transcoders_busy", "transcoder_failed"]);
 
 export class Stage {
   constructor(root, link) {
@@ -26,6 +27,7 @@ export class Stage {
     this.attempt = 0; // grows with every start; what an older one still says is not heard
     this.failures = 0;
     this.sound = true;
+    this.aac = "off"; // the sound as AAC: "off", "on" where the browser needs it, "none" where the server has none
     this.steadyAt = 0;
     this.build(root);
     this.ways = ways(this.video);
@@ -86,6 +88,21 @@ export class Stage {
     this.start();
   }
 
+  /** What players are given: the link, and which sound. */
+  query() {
+    return this.aac === "on" ? [...this.link.query, ["audio", "aac"]] : this.link.query;
+  }
+
+  /** Have the server change the sound where this browser cannot decode it, as long as the server does not refuse. */
+  wantAac(verdict) {
+    if (this.aac !== "off" || this.way === null || verdict.video?.plays === "no") return false;
+    if (!verdict.audio || verdict.audio.plays === "yes") return false;
+    this.aac = "on";
+    this.sound = true;
+    this.start();
+    return true;
+  }
+
   /** Begin, or begin anew. */
   async start() {
     this.drop();
@@ -96,7 +113,7 @@ export class Stage {
     }
     this.open(t.watch.asking);
     const failed = (fault) => attempt === this.attempt && this.fail(fault, attempt);
-    const query = this.link.query;
+    const query = this.query();
     try {
       const player =
         this.way === "ts"
@@ -157,6 +174,11 @@ export class Stage {
     this.open(t.watch.reconnecting);
     const why = fault.kind === "ended" ? await this.ending() : await this.reason();
     if (attempt !== this.attempt) return;
+    if (this.aac === "on" && NO_AAC.has(why?.reason)) {
+      this.aac = "none";
+      this.start();
+      return;
+    }
     if (why?.final) {
       this.close(t.watch.failed, why.message);
       return;
@@ -169,6 +191,7 @@ export class Stage {
 
   failMedia(fault) {
     const verdict = judgeCodecs(this.stream?.codecs ?? []);
+    if (this.wantAac(verdict)) return;
     if (this.way === "ts" && this.sound && verdict.video?.plays === "yes" && verdict.audio?.plays !== "yes") {
       this.sound = false; // the picture alone is better than nothing
       this.start();
@@ -197,12 +220,12 @@ export class Stage {
   /** Why the server refuses: ask as the player did, and let go at once if it does not refuse after all. */
   async reason() {
     try {
-      const path = this.way === "ts" ? playUrl(this.link.query) : hlsUrl(this.link.query);
+      const path = this.way === "ts" ? playUrl(this.query()) : hlsUrl(this.query());
       await get(path, { limitMs: 30000, headOnly: true });
       return null;
     } catch (error) {
       const final = error.kind === "refused" && error.status >= 400 && error.status < 500 && error.status !== 429;
-      return { message: error.message, final };
+      return { message: error.message, final, reason: error.reason };
     }
   }
 
@@ -242,11 +265,14 @@ export class Stage {
   showNotice(stream) {
     const verdict = judgeCodecs(stream.codecs ?? []);
     const name = (one) => t.codecs[one.codec] ?? one.codec;
+    if (stream.is_active) this.wantAac(verdict);
     const lines = [];
     if (verdict.video?.plays === "no") lines.push(t.watch.noVideo(name(verdict.video)));
-    if (verdict.audio?.plays === "no") lines.push(t.watch.noAudio(name(verdict.audio)));
-    if (verdict.audio?.plays === "maybe") lines.push(t.watch.maybeAudio(name(verdict.audio)));
-    const words = lines.length ? [...lines, t.watch.openElsewhere].join(" ") : "";
+    if (this.aac === "on") lines.push(...(verdict.audio ? [t.watch.asAac(name(verdict.audio))] : []));
+    else if (verdict.audio?.plays === "no") lines.push(t.watch.noAudio(name(verdict.audio)));
+    else if (verdict.audio?.plays === "maybe") lines.push(t.watch.maybeAudio(name(verdict.audio)));
+    const isHelped = this.aac === "on" && verdict.video?.plays !== "no";
+    const words = lines.length ? [...lines, ...(isHelped ? [] : [t.watch.openElsewhere])].join(" ") : "";
     if (this.notice.textContent !== words) setText(this.notice, words);
     show(this.notice, lines.length > 0);
   }

@@ -19,6 +19,7 @@ export default {
     noVideo: (codec) => `This browser cannot show ${codec} pictures.`,
     noAudio: (codec) => `This browser cannot play ${codec} sound: the picture comes without.`,
     maybeAudio: (codec) => `Some browsers play ${codec} sound, others stay silent.`,
+    asAac: (codec) => `This browser may not play ${codec} sound: the server turns it into AAC.`,
     openElsewhere: "Players such as VLC, mpv or Kodi play everything: open it there with the address or the file beside.",
     way: "Play as",
     ways: { ts: "MPEG-TS", hls: "HLS" },

@@ -19,6 +19,7 @@ export default {
     noVideo: (codec) => `Questo browser non può mostrare immagini ${codec}.`,
     noAudio: (codec) => `Questo browser non può riprodurre l’audio ${codec}: le immagini arrivano senza.`,
     maybeAudio: (codec) => `Alcuni browser riproducono l’audio ${codec}, altri restano muti.`,
+    asAac: (codec) => `Questo browser potrebbe non riprodurre l’audio ${codec}: il server lo converte in AAC.`,
     openElsewhere: "Player come VLC, mpv o Kodi riproducono tutto: aprilo lì con l’indirizzo o il file qui accanto.",
     way: "Riproduci come",
     ways: { ts: "MPEG-TS", hls: "HLS" },
