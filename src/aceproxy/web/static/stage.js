@@ -16,6 +16,7 @@ const STEADY_S = 15; // after so long without a fault the next one is tried agai
 const FAR_BEHIND_S = 12;
 const EDGE_S = 2; // how close to the newest picture "go live" leads
 const TICK_MS = 500;
+const HEAD_LIMIT_MS = 5000;
 const JUST_ENDED_S = 30; // by two clocks, which may differ
 const NO_AAC = new Set(["no_transcoder", "transcoders_busy", "transcoder_failed"]);
 
@@ -167,6 +168,11 @@ export class Stage {
     const watched = this.steadyAt && performance.now() - this.steadyAt > STEADY_S * 1000;
     this.player?.stop();
     this.player = null;
+    if (["ended", "media"].includes(fault.kind) && (await this.isRecording())) {
+      if (attempt === this.attempt) this.close(t.watch.recording, t.watch.openElsewhere, { again: false });
+      return;
+    }
+    if (attempt !== this.attempt) return;
     if (fault.kind === "media") {
       this.failMedia(fault);
       return;
@@ -203,6 +209,16 @@ export class Stage {
   cannotWords(verdict) {
     const name = (one) => t.codecs[one.codec] ?? one.codec;
     return verdict.video && verdict.video.plays !== "yes" ? t.watch.noVideo(name(verdict.video)) : "";
+  }
+
+  /** Whether the link is a file and no broadcast: then the server offers any part of it. */
+  async isRecording() {
+    try {
+      const answer = await fetch(playUrl(this.link.query), { method: "HEAD", signal: AbortSignal.timeout(HEAD_LIMIT_MS) });
+      return answer.headers.get("Accept-Ranges") === "bytes";
+    } catch {
+      return false;
+    }
   }
 
   /** Why the stream ended, where the operator or the broadcast wanted it so: then it is not opened anew at once. */

@@ -13,6 +13,7 @@ export default {
     failed: "The stream cannot be played.",
     cannot: "This browser cannot play the broadcast.",
     noWay: "This browser cannot play streams.",
+    recording: "This is a recording. This page plays broadcasts.",
     retry: "Try again",
     unmute: "Sound on",
     goLive: "Go live",

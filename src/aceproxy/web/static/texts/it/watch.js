@@ -13,6 +13,7 @@ export default {
     failed: "Lo stream non si può riprodurre.",
     cannot: "Questo browser non può riprodurre la trasmissione.",
     noWay: "Questo browser non può riprodurre stream.",
+    recording: "Questa è una registrazione. Questa pagina riproduce trasmissioni.",
     retry: "Riprova",
     unmute: "Attiva l’audio",
     goLive: "Vai alla diretta",
