@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,12 @@ async def test_long_texts_fit(browser: Browser, api: FakeApi) -> None:
         for view in VIEWS:
             await visit(page, api, view)
             assert await page.evaluate("document.documentElement.scrollWidth") <= 360, view
+
+
+async def test_the_overview_tells_of_clients_that_do_not_keep_up(page: Page, api: FakeApi) -> None:
+    api.streams = [replace(make_stream(clients=0), client_count=3, late_clients=2)]  # as lists have it: no clients
+    await page.goto(api.url)
+    await expect(page.locator("article.card .verdict")).to_contain_text("2 clients do not keep up")
 
 
 async def test_the_catalogues_have_the_same_names(page: Page, api: FakeApi) -> None:

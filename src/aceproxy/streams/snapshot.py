@@ -105,6 +105,7 @@ class StreamSnapshot:
     uptime_s: float
     client_count: int
     waiting: int
+    late_clients: int
     sessions: int
     clients: list[ClientSnapshot]
     ended_clients: list[EndedClient]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from aceproxy.errors import REASONS, Reason
@@ -15,6 +16,23 @@ from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 
 OPENING = (State.STARTING, State.RECOVERING)
+LATE_S = 6.0  # a client that is less behind is not late, however little is held
+LATE_SHARE = 0.5  # of what is held: who is further behind nears the place where it has to skip
+
+
+def late(lags_bytes: Iterable[int], held_s: float, bitrate_bps: float | None) -> int:
+    """Count those of `lags_bytes` (how far behind the live edge) that near the end of what is held."""
+    if not bitrate_bps:
+        return 0
+    most_bytes = max(LATE_S, held_s * LATE_SHARE) * bitrate_bps / 8
+    return sum(lag_bytes > most_bytes for lag_bytes in lags_bytes)
+
+
+def _late_clients(stream: Stream) -> int:
+    """Count the clients that do not keep up. Being behind alone is no trouble: players with a pace of their own are."""
+    outlets = (client.outlet for client in stream.clients.values())
+    lags_bytes = (outlet.lag_bytes for outlet in outlets if outlet is not None and outlet.watched)
+    return late(lags_bytes, stream.ring.held_s, stream.intake.bitrate_bps)
 
 
 def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnapshot:
@@ -39,6 +57,7 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         uptime_s=round(now - stream.created_at, 3),
         client_count=len(clients),
         waiting=stream.waiting,
+        late_clients=_late_clients(stream),
         sessions=stream.holder_count,
         clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
         ended_clients=list(stream.ended_clients) if with_clients else [],

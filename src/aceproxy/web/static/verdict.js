@@ -34,7 +34,8 @@ function judgeRunning(stream, stat, empty) {
     Number.isFinite(stat.speed_down_bps) &&
     stat.speed_down_bps < stream.bitrate_bps * SLOW_SHARE &&
     stream.inbound_bps < stream.bitrate_bps * SLOW_SHARE;
-  const behind = stream.clients.reduce((n, client) => n + (isLate(client, stream) ? 1 : 0), 0);
+  // lists of streams come without their clients, but with how many are late
+  const behind = stream.late_clients ?? stream.clients.reduce((n, client) => n + (isLate(client, stream) ? 1 : 0), 0);
   const lingering = stream.state === "lingering";
   const words = [];
   if (silent) words.push((empty ? t.verdicts.silentSwarm : t.verdicts.silent)(span(stream.last_byte_age_s)));
