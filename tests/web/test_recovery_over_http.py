@@ -236,3 +236,29 @@ async def test_bad_fallbacks_are_refused(sim: Simulator, make_app: MakeApp) -> N
     assert (await ask(app, url_of(sim, fallback="nonsense"))).reason == "bad_link"
     assert (await ask(app, url_of(sim, fallback="http://192.168.0.1/a.acelive"))).reason == "url_host_refused"
     assert not app.hub.streams
+
+
+async def test_an_engine_that_ends_each_playback_after_a_moment_is_left_for_another_one(
+    make_app: MakeApp, play: Play
+) -> None:
+    async with Simulator(SimulatorConfig.fast()) as one, Simulator(SimulatorConfig.fast()) as other:
+        app = await make_app(engines=[one.url, other.url], **QUICK)
+        answer = await play(app, url_of(one))
+        stream = app.hub.streams[0]
+        bad, good = (one, other) if stream.supply.engine_words == one.url else (other, one)
+        bad.set_fault("eof-after", value="1")
+        bad.set_fault("session-vanishes", value="1")
+        await read_for(answer, lambda: stream.supply.engine_words == good.url)
+        assert stream.recoveries <= 2
+
+
+async def test_a_link_that_ends_after_a_moment_again_and_again_is_left_for_its_fallback(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    infohash = channel(sim, "Light One").infohash
+    answer = await play(app, url_of(sim, fallback=channel(sim, "Light Two").content_id))
+    stream = app.hub.streams[0]
+    sim.set_fault("session-vanishes", value="1", infohash=infohash)
+    await read_for(answer, lambda: stream.supply.at == 1)
+    assert stream.recoveries <= 2

@@ -96,6 +96,7 @@ class Supply:
         )
         self.reserve = Reserve(limits, self._new_source, intake.ingest.newest, timeline)
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
+        self._short_runs = 0  # losses in a row of sources that had not settled
 
     @property
     def engine_words(self) -> str:
@@ -308,7 +309,10 @@ class Supply:
             return
         self.reserve.close()
         wait_s = self._settings.retry_first_s
-        if self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S:
+        was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
+        self._short_runs = 0 if was_settled else self._short_runs + 1
+        others_first = error.reason in DISTRUST or not was_settled
+        if self._lost_at is None or was_settled:
             self._lost_at = began_at
         else:  # it has just come back: an engine that ends every playback at once is not to be hammered
             await asyncio.sleep(wait_s)
@@ -318,22 +322,24 @@ class Supply:
             if failure is not None:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
-            failure = await self._try_round(list(self._ways(error, lost_engine, lost_link)), deadline_at)
+            ways = list(self._ways(lost_engine, lost_link, others_first=others_first))
+            failure = await self._try_round(ways, deadline_at)
             if failure is None:
                 self._note_restored(lost_engine, lost_link, began_at)
                 return
         detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
         raise AceProxyError(error.reason, detail) from failure
 
-    def _ways(self, error: AceProxyError, engine: str | None, at: int) -> Iterator[Way]:
-        """Yield the ways to try, the nearest first."""
+    def _ways(self, engine: str | None, at: int, *, others_first: bool) -> Iterator[Way]:
+        """Yield the ways to try: the nearest first, but what ended after a moment after what may do better."""
         engines = frozenset(self._upstream.pool.urls)
         own = [Way(at, engines - {engine})] if engine in engines else []
         others = [Way(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
-        yield from [*others, *own] if error.reason in DISTRUST else [*own, *others]
-        fallbacks = [link for number, link in enumerate(self.links) if number != at]
-        for link in self._upstream.links.order(fallbacks):
-            yield Way(self.links.index(link))
+        near = [*others, *own] if others_first else [*own, *others]
+        order = self._upstream.links.order([link for number, link in enumerate(self.links) if number != at])
+        fallbacks = [Way(self.links.index(link)) for link in order]
+        link_is_doubtful = self._short_runs > 1 or (self._short_runs == 1 and not others)
+        yield from [*fallbacks, *near] if link_is_doubtful else [*near, *fallbacks]
 
     async def _try_round(self, ways: Sequence[Way], deadline_at: float) -> AceProxyError | None:
         """Try one way after the other; return None once a source delivers, else the last failure."""
