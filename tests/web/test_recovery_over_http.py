@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
+from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import Event, EventKind
 from tests.conftest import Answer, MakeApp, ask
@@ -250,6 +253,20 @@ async def test_an_engine_that_ends_each_playback_after_a_moment_is_left_for_anot
         bad.set_fault("session-vanishes", value="1")
         await read_for(answer, lambda: stream.supply.engine_words == good.url)
         assert stream.recoveries <= 2
+
+
+@pytest.mark.parametrize("fault", ["forgotten-after", "eof-after"])
+async def test_an_engine_that_takes_the_broadcast_on_and_gives_nothing_is_soon_left_for_another_one(
+    make_app: MakeApp, play: Play, fault: str
+) -> None:
+    async with Simulator(SimulatorConfig.fast()) as one, Simulator(SimulatorConfig.fast()) as other:
+        app = await make_app(engines=[one.url, other.url])
+        answer = await play(app, url_of(one))
+        stream = app.hub.streams[0]
+        bad, good = (one, other) if stream.supply.engine_words == one.url else (other, one)
+        bad.set_fault(fault, value="0")
+        soon_s = app.settings.reopen_s - 1.0  # which is what one engine gets while it does collect data
+        await read_for(answer, lambda: stream.supply.engine_words == good.url and stream.state is State.LIVE, soon_s)
 
 
 async def test_a_link_that_ends_after_a_moment_again_and_again_is_left_for_its_fallback(

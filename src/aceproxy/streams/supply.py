@@ -18,6 +18,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.patience import PATIENCE_S, open_while_promising
 from aceproxy.streams.reserve import Reserve, ReserveLimits, Situation, Way
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Spare
@@ -318,12 +319,14 @@ class Supply:
             await asyncio.sleep(wait_s)
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
+        patience_s = PATIENCE_S
         while failure is None or loop.time() + wait_s < deadline_at:
             if failure is not None:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
             ways = list(self._ways(lost_engine, lost_link, others_first=others_first))
-            failure = await self._try_round(ways, deadline_at)
+            failure = await self._try_round(ways, deadline_at, patience_s)
+            patience_s *= 2
             if failure is None:
                 self._note_restored(lost_engine, lost_link, began_at)
                 return
@@ -341,8 +344,11 @@ class Supply:
         link_is_doubtful = self._short_runs > 1 or (self._short_runs == 1 and not others)
         yield from [*fallbacks, *near] if link_is_doubtful else [*near, *fallbacks]
 
-    async def _try_round(self, ways: Sequence[Way], deadline_at: float) -> AceProxyError | None:
-        """Try one way after the other; return None once a source delivers, else the last failure."""
+    async def _try_round(self, ways: Sequence[Way], deadline_at: float, patience_s: float) -> AceProxyError | None:
+        """Try one way after the other; return None once a source delivers, else the last failure.
+
+        While there is another way, one that promises nothing is left after `patience_s`.
+        """
         loop = asyncio.get_running_loop()
         failure = AceProxyError(Reason.SOURCE_ENDED, "no time left")
         for number, way in enumerate(ways):
@@ -351,7 +357,8 @@ class Supply:
             if until_at <= loop.time():
                 break
             try:
-                await self._open(way, until_at)
+                limit_s = patience_s if number + 1 < len(ways) else until_at - loop.time()
+                await open_while_promising(self._open(way, until_at), self._start_status, limit_s)
                 await self._prove()
             except AceProxyError as error:
                 self._close_source()
@@ -365,6 +372,11 @@ class Supply:
             else:
                 return None
         return failure
+
+    def _start_status(self) -> str | None:
+        """What the engine says of the start that goes on."""
+        progress = self.source.progress if self.source is not None else None
+        return progress.status if progress is not None else None
 
     async def _try_spare(self) -> bool:
         """Let the spare take over; return whether it delivers."""
