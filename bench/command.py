@@ -28,7 +28,7 @@ def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure a proxy in front of a fake engine.")
     parser.add_argument("--scenario", action="append", nargs="+", default=[], metavar="NAME", help="default: all")
-    parser.add_argument("--repeat", type=int, default=3, help="times that each run is made; medians count (3)")
+    parser.add_argument("--repeat", type=int, help="times that each run is made; medians count (3, quick: 1)")
     parser.add_argument("--command", default=DEFAULT_COMMAND, help="how to start the proxy; {listen}, {engine} are set")
     parser.add_argument(
         "--quick", action="store_true", help="short windows, one hour for a day; one run if no --repeat"
@@ -59,7 +59,7 @@ def main() -> int:
     except (ValueError, BuildError) as error:
         print(f"bench: {error}")
         return USAGE_STATUS
-    repeats = 1 if options.quick and options.repeat == parser.get_default("repeat") else options.repeat
+    repeats = options.repeat or (1 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="aceproxy-bench-") as folder:
         setup = Setup(programs, options.command, Path(folder), options.bitrate)
         runs = _run_all(setup, scenarios, repeats, references=not options.no_references)
