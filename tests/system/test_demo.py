@@ -17,6 +17,7 @@ from tests.players_table import PlayersTable, version_of
 from tests.system.calls import Viewer, ask
 from tests.system.oracle import faults_in
 from tests.system.programs import ACEPROXY, Program, tool, wait_for
+from tests.system.screenless import start_ffmpeg, start_mpv, start_vlc
 
 Keep = Callable[[Program], Program]
 LINK = re.compile(r"^(http://127\.0\.0\.1:\d+/ace/getstream\?id=[0-9a-f]{40}) +(\S.*)$", re.MULTILINE)
@@ -102,27 +103,6 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
-def start_vlc(keep: Keep, link: str, folder: Path, shots: Path) -> Program:
-    """Start VLC without a screen; it writes every tenth decoded picture to `shots`. Not as root, which it refuses."""
-    command = [tool("cvlc"), "--intf", "dummy", "--no-audio", "--vout", "dummy", "--video-filter", "scene"]
-    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(shots), "--no-dbus", link]
-    return keep(Program(command, folder / "vlc", env={"HOME": str(shots)}, nobody=True))
-
-
-def start_mpv(keep: Keep, link: str, folder: Path) -> Program:
-    """Start mpv without a screen; it ends after PICTURES decoded pictures and tells of each in its log."""
-    command = [tool("mpv"), "--no-config", "--vo=null", "--ao=null", f"--frames={PICTURES}", "--hwdec=no"]
-    command += ["--term-status-msg=picture ${estimated-frame-number} at ${time-pos}", "--msg-level=statusline=status"]
-    return keep(Program([*command, f"--log-file={folder / 'mpv.log'}", link], folder / "mpv"))
-
-
-def start_ffmpeg(keep: Keep, link: str, folder: Path) -> Program:
-    """Start ffmpeg; it counts what it decodes and writes only errors to standard error."""
-    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", link, "-map", "0:v", "-map", "0:a"]
-    command += ["-frames:v", str(PICTURES), "-progress", "pipe:1", "-f", "null", "-"]
-    return keep(Program(command, folder / "ffmpeg"))
-
-
 def is_whole_picture(path: Path) -> bool:
     """Say whether a file is a PNG that is written to its end."""
     return path.read_bytes()[-8:-4] == b"IEND"
@@ -137,8 +117,8 @@ def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
     link = next(link for link, name in LINK.findall(demo.out) if name == "Clock One")
     base = link.partition("/ace/")[0]
     vlc = start_vlc(programs, link, tmp_path, open_folder)
-    mpv = start_mpv(programs, link, tmp_path)
-    ffmpeg = start_ffmpeg(programs, link, tmp_path)
+    mpv = start_mpv(programs, link, tmp_path, PICTURES)
+    ffmpeg = start_ffmpeg(programs, link, tmp_path, PICTURES)
 
     def together() -> list[str] | None:
         streams = ask("GET", f"{base}/api/aceproxy/streams").json()["streams"]

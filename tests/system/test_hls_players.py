@@ -17,6 +17,7 @@ from tests.players_table import PlayersTable, version_of
 from tests.system.calls import Viewer, ask
 from tests.system.oracle import faults_in
 from tests.system.programs import Engine, Program, Proxy, tool, wait_for
+from tests.system.screenless import start_ffmpeg, start_mpv, start_vlc
 
 Keep = Callable[[Program], Program]
 PICTURES = 100
@@ -31,24 +32,6 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o777)
         yield folder
-
-
-def start_vlc(keep: Keep, link: str, folder: Path, shots: Path) -> Program:
-    command = [tool("cvlc"), "--intf", "dummy", "--no-audio", "--vout", "dummy", "--video-filter", "scene"]
-    command += ["--scene-format", "png", "--scene-ratio", "10", "--scene-path", str(shots), "--no-dbus", link]
-    return keep(Program(command, folder / "vlc", env={"HOME": str(shots)}, nobody=True))
-
-
-def start_mpv(keep: Keep, link: str, folder: Path) -> Program:
-    command = [tool("mpv"), "--no-config", "--vo=null", "--ao=null", f"--frames={PICTURES}", "--hwdec=no"]
-    command += ["--term-status-msg=picture ${estimated-frame-number} at", "--msg-level=statusline=status"]
-    return keep(Program([*command, f"--log-file={folder / 'mpv.log'}", link], folder / "mpv"))
-
-
-def start_ffmpeg(keep: Keep, link: str, folder: Path) -> Program:
-    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", link, "-map", "0:v", "-map", "0:a"]
-    command += ["-frames:v", str(PICTURES), "-progress", "pipe:1", "-f", "null", "-"]
-    return keep(Program(command, folder / "ffmpeg"))
 
 
 def start_gstreamer(keep: Keep, link: str, folder: Path, name: str, kept: str = "") -> Program:
@@ -96,8 +79,8 @@ def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     playbin = start_gstreamer(programs, link, tmp_path, "playbin")
     hlsdemux = start_gstreamer(programs, link, tmp_path, "hlsdemux")
     playbin_ts = start_gstreamer(programs, proxy.play(engine, CHANNEL), tmp_path, "playbin", "playbin-ts")
-    mpv = start_mpv(programs, link, tmp_path)
-    ffmpeg = start_ffmpeg(programs, link, tmp_path)
+    mpv = start_mpv(programs, link, tmp_path, PICTURES)
+    ffmpeg = start_ffmpeg(programs, link, tmp_path, PICTURES)
     key = engine.id_of(CHANNEL)
 
     def together() -> set[str] | None:

@@ -357,8 +357,8 @@ class Supply:
             if until_at <= loop.time():
                 break
             try:
-                limit_s = patience_s if number + 1 < len(ways) else until_at - loop.time()
-                await open_while_promising(self._open(way, until_at), self._start_status, limit_s)
+                own_s = until_at - loop.time() if number + 1 == len(ways) else patience_s
+                await open_while_promising(self._open(way, until_at), self._start_status, own_s)
                 await self._prove()
             except AceProxyError as error:
                 self._close_source()
