@@ -1,0 +1,69 @@
+"""Answers about the program as a whole: its health, its figures, its log."""
+
+from __future__ import annotations
+
+from aceproxy.logs import LogLine
+from aceproxy.web.models.base import Model
+from aceproxy.web.models.engines import EngineModel
+
+
+class Health(Model):
+    """`GET /api/health`. healthy: every engine up; degraded: some; unhealthy: none."""
+
+    status: str
+    version: str
+    uptime_s: float
+    started_at: str
+    engines: list[EngineModel]
+    message: str
+
+
+class Ready(Model):
+    """`GET /livez` and `GET /readyz`; what is not ready is answered with an error."""
+
+    ready: bool
+
+
+class Stats(Model):
+    """`GET /api/aceproxy/stats`. Totals count since the start, of streams that are gone as well."""
+
+    total_streams: int
+    total_clients: int
+    streams_by_state: dict[str, int]
+    inbound_bytes: int
+    outbound_bytes: int
+    inbound_bps: float
+    outbound_bps: float
+    streams_started: int
+    streams_failed: int
+    clients_served: int
+    skips: int
+    closed_by_reason: dict[str, int]
+    clients_closed_by_reason: dict[str, int]
+    started_at: str
+    uptime_s: float
+
+
+class StatusAll(Model):
+    """`GET /ace/status` without an id."""
+
+    streams: int
+
+
+class StatusOne(Model):
+    """`GET /ace/status` with an id."""
+
+    clients: int
+    stream_id: str
+    state: str
+
+
+class LogTail(Model):
+    """`GET /api/logs/tail`. `total_lines` is how many are held in memory; `newest` and `oldest` are places to go on."""
+
+    lines: list[LogLine]
+    total_lines: int
+    returned_lines: int
+    newest: int = 0
+    oldest: int | None = None
+    is_complete: bool = True
