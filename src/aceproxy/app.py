@@ -209,7 +209,7 @@ class App:
         files = FileLists(lookups, settings)
         sounds = Sounds(self.hub, settings)
         streams = StreamRoutes(self.hub, settings, starts, RecordingServer(self.recordings, settings), files, sounds)
-        hls = HlsRoutes(self.hub, self.hls, settings, starts, sounds)
+        hls = HlsRoutes(self.hub, self.hls, settings, starts, sounds, self.recordings)
         return [
             streams,
             hls,

@@ -19,6 +19,7 @@ from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.media import RangeRefusedError
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
+from aceproxy.streams import begun
 from aceproxy.streams.spans import Facts, Span
 from aceproxy.web.recordings import read_span
 from tests.conftest import Answer, MakeApp, ask
@@ -100,6 +101,72 @@ async def test_a_recording_is_a_file_with_a_length(films: Simulator, make_app: M
     assert app.hub.ended[0].reason == "recording"
     assert app.hub.counters.streams_failed == 0
     assert app.hub.counters.outbound_bytes == len(whole)
+
+
+async def test_the_first_viewer_goes_on_with_the_playback_that_told_that_it_is_a_recording(
+    films: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(engines=[films.url])
+    for wanted in ("bytes=100-199", "bytes=5000-"):
+        assert (await part(app, link(films), wanted)).body == bytes_of(films, 0)[slice(*_span(wanted))]
+    assert [one.stopped_at for one in films.playbacks] == [None]
+    assert [engine.streams for engine in app.pool.snapshot()] == [1]
+
+
+async def test_of_several_first_viewers_each_has_a_playback_of_its_own(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    answers = await asyncio.gather(*(ask(app, link(films), headers=f"User-Agent: {name}\r\n") for name in "abc"))
+    assert {answer.body for answer in answers} == {bytes_of(films, 0)}
+    assert [one.stopped_at for one in films.playbacks] == [None] * 3
+
+
+async def test_what_was_begun_for_nobody_is_stopped(
+    films: Simulator, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(begun, "CLAIM_S", 0.1)
+    app = await make_app(engines=[films.url])
+    for _ in range(2):  # known as a recording from the second time on: no engine is asked
+        refused = await ask(app, link(films).replace("getstream", "manifest.m3u8"))
+        assert refused.reason == "recording"
+    await until(lambda: films.active_playbacks == ())
+    assert [engine.streams for engine in app.pool.snapshot()] == [0]
+
+
+async def test_what_was_begun_is_stopped_with_the_program_and_gives_way_to_a_broadcast(
+    films: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(engines=[films.url], engine_max_streams=1)
+    as_list = link(films).replace("getstream", "manifest.m3u8")
+    assert (await ask(app, as_list)).reason == "recording"
+    assert len(films.active_playbacks) == 1
+    live = await ask(app, link(films, 4), stream=True)
+    assert live.status == 200
+    live.close()
+    other = await make_app(engines=[films.url])
+    assert (await ask(other, as_list)).reason == "recording"
+    await other.close()
+    await app.close()
+    await until(lambda: films.active_playbacks == ())
+
+
+async def test_when_the_engine_is_gone_before_the_first_byte_another_one_plays(make_app: MakeApp) -> None:
+    film = Content("Film", "light", live=False, duration_s=8)
+    async with (
+        Simulator(SimulatorConfig.fast(contents=(film,))) as first,
+        Simulator(SimulatorConfig.fast(contents=(film,))) as second,
+    ):
+        app = await make_app(engines=[first.url, second.url])
+        target = f"/ace/getstream?id={film.content_id}"
+        assert (await ask(app, target.replace("getstream", "manifest.m3u8"))).reason == "recording"
+        (begun_on,) = [one for one in (first, second) if one.playbacks]
+        await begun_on.stop()
+        assert (await ask(app, target)).status == 200
+        assert sorted(len(one.playbacks) for one in (first, second)) == [1, 1]
+
+
+def _span(wanted: str) -> tuple[int, int | None]:
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    return int(first), int(last) + 1 if last else None
 
 
 async def test_ranges_are_those_that_were_asked_for(films: Simulator, make_app: MakeApp) -> None:

@@ -18,6 +18,7 @@ from typing import Protocol
 from aceproxy.engine.api import EngineApi, Playback, RedirectedError
 from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
 from aceproxy.engine.fetching import Origins
+from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import ByteSink, SourceReader
 from aceproxy.engine.messages import Stat
@@ -66,6 +67,18 @@ class Opened:
     link_used: Link
 
 
+class KeptPlayback(Exception):  # noqa: N818 - not an error: another one has use for the playback
+    """Raised by `on_playback` to end an opening without a stop: whoever raises it takes over `playback`.
+
+    `slot` is the place on the engine that goes with it, set by who holds that.
+    """
+
+    def __init__(self, playback: Playback) -> None:
+        super().__init__(playback.key)
+        self.playback = playback
+        self.slot: EngineHandle | None = None
+
+
 class EngineWatch(Protocol):
     """Who learns how the engine is while a playback is opened on it."""
 
@@ -92,8 +105,9 @@ async def open_playback(
     """Open a playback of `link` on one engine and return it once its first media is in `sink`.
 
     `deadline_at` is in the event loop's time. `on_playback` is called for every playback that is started (a lost one
-    leads to another), `on_progress` whenever something was learnt; both must not block. With a `watch` it is given up
-    as ENGINE_TIMEOUT as soon as the engine is gone. `byte_range` is what is wanted of a file, see `open_media`.
+    leads to another) and may raise KeptPlayback, `on_progress` whenever something was learnt; both must not block.
+    With a `watch` it is given up as ENGINE_TIMEOUT as soon as the engine is gone. `byte_range` is what is wanted of a
+    file, see `open_media`.
 
     Raises AceProxyError: CONTENT_NOT_FOUND, ENGINE_OPTION_MISSING, ENGINE_REDIRECTED, ENCRYPTED, ENGINE_UNREACHABLE,
     ENGINE_REFUSED, ENGINE_TIMEOUT (a start call that was not answered) as soon as they are known; ENGINE_ERROR after
@@ -183,9 +197,14 @@ class _Opening:
         """End an opening, and what it opened if it came true at this very moment."""
         opening.cancel()
         await asyncio.wait({opening})
-        if not opening.cancelled() and opening.exception() is None:
+        if opening.cancelled():
+            return
+        error = opening.exception()
+        if error is None:
             opening.result().reader.close()
             self._stopper.stop_nowait(opening.result().playback)
+        elif isinstance(error, KeptPlayback):
+            self._stopper.stop_nowait(error.playback)
 
     async def _try_until_open(self) -> Opened:
         """Try until one playback delivers or a failure is final."""
@@ -258,6 +277,8 @@ class _Opening:
                 self._stopper.stop_nowait(playback)
             else:
                 self._stopper.forget(playback)
+            raise
+        except KeptPlayback:
             raise
         except BaseException:
             self._stopper.stop_nowait(playback)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from aceproxy.engine.links import Link, LinkKind, StreamKey
 from aceproxy.errors import REASONS, AceProxyError, Reason
+from aceproxy.streams.begun import drop
 from aceproxy.streams.client import Client, Place, Visitor
 from aceproxy.streams.derived import DerivedStream, variant_id
 from aceproxy.streams.past import PastTimelines, TimelineOf
@@ -20,7 +21,7 @@ from aceproxy.streams.pump import Pump
 from aceproxy.streams.snapshot import EndedStream, utc_text
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.states import State
-from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.streams.timeline import Event
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Hub:
         self.timelines = PastTimelines()
         self.on_settled: list[Callable[[Stream], None]] = []  # called with every stream that is over, clients and all
         self.make_way_elsewhere: Callable[[], bool] = lambda: False  # frees a slot that no stream holds
+        self.take_recording: Callable[[Link, MetRecording], None] = lambda _, met: drop(met, upstream.stopper)
         self._upstream = upstream
         self._settings = upstream.settings
         self._pump = pump
@@ -227,6 +229,10 @@ class Hub:
             raise MetAnother(other)
         stream.aliases.add(own_key)
         self._by_key[own_key] = stream
+
+    def met_recording(self, stream: Stream, met: MetRecording) -> None:
+        """Pass on what a stream that turned out to be a recording has begun."""
+        self.take_recording(stream.link, met)
 
     def make_way(self, asking: Stream | None) -> bool:
         """Close the stream that has been without clients for the longest; False if all others have some.

@@ -20,7 +20,7 @@ from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import MediaEnd, MediaReader
 from aceproxy.engine.messages import Stat
-from aceproxy.engine.opening import open_playback
+from aceproxy.engine.opening import KeptPlayback, open_playback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.client import Place, Visitor
 from aceproxy.streams.relay import Relay
@@ -62,6 +62,11 @@ class Recording:
     def engine_url(self) -> str | None:
         """The engine that plays it."""
         return self._handle.url if self._handle is not None else None
+
+    def adopt(self, begun: KeptPlayback) -> None:
+        """Go on with a playback that was begun before it was known that this is a recording, and has not been read."""
+        self._playback, self._handle = begun.playback, begun.slot
+        self.facts = Facts(begun.playback.infohash, self.facts.size_bytes, self.facts.content_type)
 
     async def open(self, span: Span) -> Reading:
         """Open a part; returns when its first bytes are there. The caller must `close` the reading.
@@ -120,7 +125,14 @@ class Recording:
             return None
         except TimeoutError:
             raise attempt.verdict() or AceProxyError(Reason.START_TIMEOUT) from None
+        except AceProxyError as error:
+            if handle.delivered or error.reason not in ENGINE_FAULTS:
+                raise
+            handle.note_failure(error)  # it was only begun on this engine: another one may do
+            self._drop(known=True)
+            return None
         assert isinstance(reader, MediaReader)  # the playback is no list, see _check_recording
+        handle.note_delivered()
         return reader
 
     async def _from_new_playback(self, span: Span, relay: Relay, deadline_at: float) -> MediaReader:

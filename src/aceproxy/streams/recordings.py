@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.opening import KeptPlayback
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.begun import BegunPlaybacks, drop
 from aceproxy.streams.client import Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.recording import NotARecording, Reading, Recording
@@ -40,6 +42,8 @@ class Recordings:
         self._known: OrderedDict[str, Facts] = OrderedDict()  # by link key
         self._of_viewer: dict[tuple[str, str], list[Recording]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = BegunPlaybacks(upstream.stopper)
+        hub.take_recording = self.adopt
 
     @property
     def all(self) -> list[Recording]:
@@ -57,6 +61,16 @@ class Recordings:
             self._known.move_to_end(key)
         while len(self._known) > KNOWN_LIMIT:
             self._known.popitem(last=False)
+
+    def adopt(self, link: Link, met: KeptPlayback) -> None:
+        """Learn that `link` is a recording from the playback that was begun of it, and keep that for its viewer."""
+        playback = met.playback
+        self.learn(link, Facts(playback.infohash))
+        is_own = playback.key in (link.key, Link(LinkKind.INFOHASH, link.value, link.index).key)
+        if is_own and met.slot is not None and not playback.is_encrypted and not playback.is_list:
+            self._begun.keep(link, met)
+        else:
+            drop(met, self._upstream.stopper)
 
     def of_viewer(self, viewer_name: str, link: Link) -> list[Recording]:
         """Return the playbacks that a viewer has of a recording."""
@@ -132,7 +146,7 @@ class Recordings:
             if recording.reading is None and recording.engine_url is not None and not recording.is_opening
         ]
         if not idle:
-            return False
+            return self._begun.make_way()
         _, name, recording = min(idle, key=lambda one: one[0])
         self._end(name, recording, Reason.GAVE_WAY)
         return True
@@ -142,6 +156,7 @@ class Recordings:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._begun.close()
         for (name, _), recordings in list(self._of_viewer.items()):
             for recording in list(recordings):
                 self._end(name, recording, Reason.SHUTDOWN)
@@ -165,6 +180,8 @@ class Recordings:
         taken = self._hub.places.take(viewer.visitor, link.stream_id)
         recording = Recording(self._upstream, link, params, viewer.visitor, self._make_way_for_recording)
         recording.place = taken
+        if (begun := self._begun.take(link)) is not None:
+            recording.adopt(begun)
         recording.is_opening = True
         self._of_viewer.setdefault(place, []).append(recording)
         return recording

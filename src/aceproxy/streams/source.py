@@ -14,7 +14,7 @@ from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink, MediaEnd, SourceReader
 from aceproxy.engine.messages import Stat
-from aceproxy.engine.opening import StartProgress, open_playback
+from aceproxy.engine.opening import KeptPlayback, StartProgress, open_playback
 from aceproxy.engine.pool import EngineHandle, EnginePool
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
@@ -158,6 +158,9 @@ class Source:
                 if error.reason not in ENGINE_FAULTS:
                     raise
                 failed[handle.url] = error
+            except KeptPlayback as kept:
+                kept.slot, self._handle = handle, None
+                raise
 
     async def _open_on(self, handle: EngineHandle, deadline_at: float, ask_first: bool) -> None:
         if ask_first and (infohash := await handle.api.resolve(self.link)):

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, StreamKey
+from aceproxy.engine.opening import KeptPlayback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
 from aceproxy.streams.client import Client, Delivery, Place, Visitor
@@ -56,6 +57,9 @@ class StreamOwner(Protocol):
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """The engine has told the broadcast's infohash. May raise MetAnother."""
 
+    def met_recording(self, stream: Stream, met: MetRecording) -> None:
+        """What was started turned out to be a recording; its playback and slot are the owner's from now on."""
+
     def make_way(self, asking: Stream) -> bool:
         """Free a playback that nobody watches for `asking`; False if there is none."""
 
@@ -90,12 +94,8 @@ class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out 
         self.stream = stream
 
 
-class MetRecording(Exception):  # noqa: N818 - not an error: what was asked for is no broadcast
-    """The engine says that this is a recording: each viewer plays it apart."""
-
-    def __init__(self, playback: Playback) -> None:
-        super().__init__(playback.key)
-        self.playback = playback
+class MetRecording(KeptPlayback):
+    """The engine says that this is a recording: each viewer plays it apart, the first one on this very playback."""
 
 
 class Stream:
@@ -357,6 +357,7 @@ class Stream:
             self.close(Reason.GAVE_WAY)
         except MetRecording as met:
             self._go_elsewhere(met)
+            self._owner.met_recording(self, met)
             self.close(Reason.RECORDING)
         except AceProxyError as error:
             self.close(error.reason, error.detail)

@@ -103,7 +103,8 @@ class EngineStarts:
             except MetAnother as met:
                 stream = met.stream
             except MetRecording as met:
-                self._recordings.learn(link, Facts(met.playback.infohash))
+                if self._recordings.facts(link) is None:  # asked for by another name than the one it was started by
+                    self._recordings.learn(link, Facts(met.playback.infohash))
                 told = _Told(None, met.playback.infohash or link.digest, 0)
                 return self._session(request, output, link, params, told)
             finally:

@@ -23,6 +23,7 @@ from aceproxy.hls.desk import HlsDesk, Shown, new_token
 from aceproxy.hls.playlist import master_text, media_text
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.stream import MetRecording, Stream
 from aceproxy.web.answers import error_answer
 from aceproxy.web.engine_starts import EngineStarts, wants_session
@@ -76,8 +77,17 @@ def _list_head() -> web.Response:
 class HlsRoutes:
     """`/ace/manifest.m3u8` and everything below `/hls/`."""
 
-    def __init__(self, hub: Hub, desk: HlsDesk, settings: Settings, starts: EngineStarts, sounds: Sounds) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        desk: HlsDesk,
+        settings: Settings,
+        starts: EngineStarts,
+        sounds: Sounds,
+        recordings: Recordings,
+    ) -> None:
         self._hub = hub
+        self._recordings = recordings
         self._sounds = sounds
         self._starts = starts
         self._desk = desk
@@ -266,7 +276,13 @@ class HlsRoutes:
         for one in (link, *fallbacks):
             check_url_host(one, self._settings.url_hosts)
         params = engine_params(query)
-        return lambda: self._hub.find_or_start(link, params, fallbacks)
+
+        def start() -> Stream:
+            if self._hub.find(link) is None and self._recordings.facts(link) is not None:
+                raise AceProxyError(Reason.RECORDING)  # without a start that would come to nothing
+            return self._hub.find_or_start(link, params, fallbacks)
+
+        return start
 
 
 def _link_of(stream_id: str) -> Link:

@@ -120,7 +120,8 @@ class StreamRoutes:
                 stream = await self._sounds.find(stream, visitor, wish)
             stream, client = await self._join(stream, visitor)
         except MetRecording as met:
-            self._vod.recordings.learn(link, Facts(met.playback.infohash))
+            if self._vod.recordings.facts(link) is None:  # asked for by another name than the one it was started by
+                self._vod.recordings.learn(link, Facts(met.playback.infohash))
             return await self._vod.play(request, link)
         return await self._serve(request, stream, client)
 
