@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from aceproxy.engine.choice import NoAnswer
 from aceproxy.errors import Reason
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
 
@@ -48,7 +49,7 @@ def watch(seconds: float, pace: float = 1.0, judge: SourceJudge | None = None, *
 
 
 def silent(
-    silent_s: float, engine: EngineWord, *, has_spare: bool = False, better_left: bool = False
+    silent_s: float, engine: EngineWord, *, has_spare: bool = False, better_left: NoAnswer | None = None
 ) -> Judgement | None:
     """Judge a source that has been silent for so long."""
     look = replace(WELL, silent_s=silent_s, engine=engine, has_spare=has_spare, better_left=better_left)
@@ -89,9 +90,21 @@ def test_an_engine_that_does_not_answer_twice_hangs() -> None:
 
 def test_a_silent_engine_that_does_not_tell_its_version_is_left_where_another_could_do() -> None:
     waits = EngineWord(asked_at=90.0, status="buf", speed_down_bps=0, peers=3)
-    assert lost(silent(2.5, waits, better_left=True)) is Reason.ENGINE_TIMEOUT
-    assert silent(1.0, waits, better_left=True) is None, "while bytes come it may answer what it likes"
+    mute = NoAnswer(98.0, Reason.ENGINE_TIMEOUT)
+    assert lost(silent(2.5, waits, better_left=mute)) is Reason.ENGINE_TIMEOUT
+    assert lost(silent(2.5, waits, better_left=replace(mute, reason=Reason.ENGINE_UNREACHABLE))) is (
+        Reason.ENGINE_UNREACHABLE
+    )
+    assert silent(1.0, waits, better_left=mute) is None, "while bytes come it may answer what it likes"
     assert silent(2.5, waits) is None
+
+
+def test_a_silent_engine_that_tells_of_the_playback_lives_though_it_does_not_tell_its_version() -> None:
+    mute = NoAnswer(98.0, Reason.ENGINE_TIMEOUT)
+    tells = EngineWord(asked_at=99.0, status="buf", speed_down_bps=0, peers=3)
+    assert silent(2.5, tells, better_left=mute) is None
+    froze_since = replace(tells, asked_at=97.9)
+    assert lost(silent(2.5, froze_since, better_left=mute)) is Reason.ENGINE_TIMEOUT
 
 
 def test_an_engine_that_claims_to_deliver_gets_less_patience_than_one_that_waits_for_the_swarm() -> None:

@@ -64,19 +64,40 @@ def test_a_start_leaves_an_engine_that_hangs_before_its_time_is_over(
     wait_for(lambda: not engine.running(), "the playback that nobody wanted any more to be stopped")
 
 
-def test_streams_that_play_leave_an_engine_that_hangs_as_soon_as_it_is_known(
+def picture_gap_s(viewer: Viewer) -> float:
+    """Return the longest time for which nothing but null packets came."""
+    longest_s, before_at, before = 0.0, viewer.arrivals[0][0], 0
+    for at, count in list(viewer.arrivals):
+        packets = viewer.body[before - before % 188 : count - count % 188]
+        if any(packets[start + 1 : start + 3] != b"\x1f\xff" for start in range(0, len(packets), 188)):
+            longest_s = max(longest_s, at - before_at)
+            before_at = at
+        before = count
+    return longest_s
+
+
+def test_streams_leave_an_engine_that_freezes_while_they_play_though_nothing_tells_of_it(
     programs: Keep, engine: Engine, second: Engine, view: View, tmp_path: Path
 ) -> None:
-    proxy = proxy_for(programs, tmp_path, engine, second, "engine_probe_s=600", "stat_timeout_s=1", "quiet_s=1")
+    # with the settings as they are, but that no other limit could help: connections stay open, probes are rare
+    proxy = proxy_for(programs, tmp_path, engine, second, "engine_probe_s=600", "stat_timeout_s=60", "stuck_s=60")
     viewers = [view(proxy.play(engine, name)) for name in ("Light One", "Clock One")]
     for viewer in viewers:
         viewer.wait_bytes(300_000)
+    assert len(engine.running()) == 2
     engine.signal(signal.SIGSTOP)
-    wait_for(lambda: len(second.running()) == 2, "both streams on the other engine", 8)
+    wait_for(lambda: len(second.running()) == 2, "both streams on the other engine", 30)
     for viewer in viewers:
         viewer.wait_more(300_000)
         assert not viewer.ended.is_set()
         assert faults_in(viewer.body) == []
+        gap_s = picture_gap_s(viewer)
+        print(f"nothing for {gap_s:.2f} s")  # below 4 on a machine that has nothing else to do
+        assert gap_s < 15
+    for stream in proxy.get("/api/aceproxy/streams")["streams"]:
+        events = proxy.get(f"/api/aceproxy/streams/{stream['stream_id']}/timeline")["events"]
+        lost = [(event["reason"], event["fault"]) for event in events if event["kind"] == "source_lost"]
+        assert lost == [("engine_timeout", "engine")]
     engine.signal(signal.SIGCONT)
 
 

@@ -79,6 +79,28 @@ async def test_clients_get_null_packets_while_a_source_is_silent(sim: Simulator,
     assert stream.recoveries == 0
 
 
+async def test_a_stall_of_the_swarm_drives_no_stream_from_an_engine_that_lives(make_app: MakeApp, play: Play) -> None:
+    async with Simulator(SimulatorConfig.fast()) as one, Simulator(SimulatorConfig.fast()) as other:
+        app = await make_app(
+            engines=[one.url, other.url], quiet_s=0.5, stuck_s=60, silence_s=60, sign_of_life_s=0.3, engine_probe_s=600,
+        )  # fmt: skip
+        answer = await play(app, url_of(one))
+        await answer.reader.readexactly(PACKET)
+        stream = app.hub.streams[0]
+        stalled = one if stream.supply.engine_words == one.url else other
+
+        def version_calls() -> int:
+            return sum("get_version" in target for _, target in stalled.requests)
+
+        before = version_calls()
+        stalled.set_fault("stall-after", value="0")
+        await read_for(answer, lambda: version_calls() >= before + 3)  # many times the limit for a sign of life
+        stalled.clear_faults()
+        await read_for(answer, lambda: stream.intake.quiet_s < 0.2)
+        assert (stream.recoveries, stream.supply.switches) == (0, 0)
+        assert not events(stream, EventKind.TRYING_BESIDE)
+
+
 async def test_silence_of_an_engine_that_claims_to_deliver_ends_after_stuck_s(
     sim: Simulator, make_app: MakeApp, play: Play
 ) -> None:

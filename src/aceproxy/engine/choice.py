@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from aceproxy.errors import Reason
+
 EngineState = Literal["unknown", "up", "down", "hung"]
 """`hung` accepts connections but does not answer; `down` covers everything else that is not `up`."""
 
@@ -22,6 +24,14 @@ LEAST_WARMTH = 0.25  # of an engine that has just come back
 WARM_UP_S = 30.0  # until it has its whole share again
 
 _PREFERENCE: dict[EngineState, int] = {"up": 0, "unknown": 1, "down": 2, "hung": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """An engine does not tell its version: since when (loop time of the first call that was in vain), and why not."""
+
+    since_at: float
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
+from aceproxy.engine.choice import NoAnswer
 from aceproxy.engine.pooled import DOUBTFUL, LIKELY_FAILURES, PLAIN_FAILURES, PooledEngine
 from aceproxy.errors import AceProxyError
 
@@ -71,9 +72,9 @@ class EngineHandle:
         return self._engine.api
 
     @property
-    def better_left(self) -> bool:
-        """Whether the engine does not answer, as last probed or told, and another one is up and has room."""
-        return self._engine.state in ("down", "hung") and self._owner.could_go_elsewhere(self)
+    def better_left(self) -> NoAnswer | None:
+        """Since when the engine does not answer, as last probed or told, where another one is up and has room."""
+        return self._engine.no_answer if self._owner.could_go_elsewhere(self) else None
 
     @property
     def delivered(self) -> bool:
@@ -120,6 +121,10 @@ class EngineHandle:
     def note_slow(self) -> None:
         """Tell that an answer, or data, takes long: the engine is probed at once."""
         self._engine.probe_now.set()
+
+    def note_doubt(self) -> None:
+        """Tell that a stream that has played is silent: its engine is asked whether it lives, see `probing`."""
+        self._engine.doubt()
 
     def engine_silent(self) -> None:
         """Hear that the engine did not tell its version."""

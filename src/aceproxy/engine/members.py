@@ -81,7 +81,8 @@ class Members:
 
     def _begin_probing(self, engine: PooledEngine) -> None:
         task = asyncio.get_running_loop().create_task(
-            probe(engine, self._settings.engine_probe_s), name=f"probe {engine.api.url}"
+            probe(engine, self._settings.engine_probe_s, self._settings.sign_of_life_s),
+            name=f"probe {engine.api.url}",
         )
         self._probes[engine] = task
         task.add_done_callback(lambda _: self._probes.pop(engine, None))

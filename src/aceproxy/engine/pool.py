@@ -214,11 +214,7 @@ class EnginePool:
 
     def could_go_elsewhere(self, handle: EngineHandle) -> bool:
         """Say whether another engine is up and has room."""
-        return any(
-            engine.state == "up" and engine.takes_streams and len(engine.handles) - engine.spares < engine.capacity
-            for engine in self._members
-            if engine.api.url != handle.url
-        )
+        return any(engine.is_fit for engine in self._members if engine.api.url != handle.url)
 
     # --- own ---
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
 from aceproxy.engine.breaker import Breaker, BreakerLimits, BreakerState, Permit
-from aceproxy.engine.choice import EngineState, Standing, relative_speed
+from aceproxy.engine.choice import EngineState, NoAnswer, Standing, relative_speed
 from aceproxy.engine.experience import Experience
 from aceproxy.engine.roster import Member
 from aceproxy.entries import EngineEntry
@@ -23,6 +23,7 @@ LIKELY_FAILURES = (Reason.ENGINE_TIMEOUT, Reason.ENGINE_ERROR, Reason.NO_DATA)  
 DOUBTFUL = (Reason.CONTENT_NOT_FOUND, Reason.NO_PEERS, Reason.START_TIMEOUT, Reason.SESSION_LOST)
 """Of the broadcast, as far as anybody can tell, until the same link plays on another engine."""
 BLAMED_LINKS = 100  # whose failures are told apart, per engine
+DOUBT_PAUSE_S = 1.0  # an engine that answered less than this ago is in no doubt
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +101,26 @@ class PooledEngine:
         self.back_at: float | None = None  # when it came back after it was gone
         self.last_ok_at: float | None = None
         self.last_error = ""
+        self.no_answer: NoAnswer | None = None  # set before `state` tells of it, where a stream is in doubt
         self.probe_now = asyncio.Event()
+        self.doubted = asyncio.Event()  # a stream on it is silent: an answer is waited for less long
         self._blamed: set[str] = set()  # keys of the links that have failed since the last success
 
     @property
     def takes_streams(self) -> bool:
         """Whether it is meant to get new streams."""
         return not (self.draining or self.leaving)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it owes an answer, though it counts as up."""
+        return self.state == "up" and self.no_answer is not None
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it answers, takes streams and has room for another one."""
+        has_room = len(self.handles) - self.spares < self.capacity
+        return self.state == "up" and not self.is_mute and self.takes_streams and has_room
 
     @property
     def spares(self) -> int:
@@ -120,7 +134,7 @@ class PooledEngine:
             speed = relative_speed(self.experience.expected_start_s(now, fastest_s), fastest_s)
         return Standing(
             label=self.entry.label,
-            state=self.state,
+            state="hung" if self.is_mute else self.state,
             allowed=self.breaker.allows(now),
             wait_s=self.breaker.wait_s(now),
             streams=len(self.handles),
@@ -177,14 +191,30 @@ class PooledEngine:
         """Take note that it told its version."""
         now = time.monotonic()
         self.last_ok_at = now
+        self.no_answer = None
         self.version = version
         if self.state in ("down", "hung"):
             self.back_at = now
             self.breaker.contact_back(now)
         self._set_state("up", "")
 
-    def note_silence(self, error: AceProxyError) -> None:
-        """Take note that it did not tell its version."""
+    def doubt(self) -> None:
+        """Hear that a stream on it is silent: it is asked whether it lives, unless it has just told."""
+        is_sure = self.last_ok_at is not None and time.monotonic() - self.last_ok_at < DOUBT_PAUSE_S
+        if self.state == "up" and not is_sure and self.no_answer is None:
+            self.doubted.set()
+            self.probe_now.set()
+
+    def note_mute(self, asked_at: float) -> None:
+        """Take note that it owes the answer to a call since `asked_at`; it may still come."""
+        self.no_answer = self.no_answer or NoAnswer(asked_at, Reason.ENGINE_TIMEOUT)
+        if self.is_mute:
+            log.warning("engine %s does not tell its version while a stream of it is silent", self.entry.label)
+
+    def note_silence(self, error: AceProxyError, asked_at: float) -> None:
+        """Take note that it did not tell its version when it was asked at `asked_at`."""
+        since_at = self.no_answer.since_at if self.no_answer is not None else asked_at
+        self.no_answer = NoAnswer(since_at, error.reason)
         self._watch_breaker(self.breaker.contact_lost)
         self._set_state("hung" if error.reason is Reason.ENGINE_TIMEOUT else "down", error.detail or error.reason.value)
         for slot in self.handles:
@@ -207,6 +237,7 @@ class PooledEngine:
         else:
             self.breaker.told_nothing(handle.permit)
         if error.reason is Reason.ENGINE_UNREACHABLE:
+            self.no_answer = self.no_answer or NoAnswer(time.monotonic(), error.reason)
             self._set_state("down", error.detail)
         self.probe_now.set()
 

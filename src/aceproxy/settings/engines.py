@@ -26,6 +26,12 @@ class EngineSettings(Group):
         30.0, gt=0, description="Limit for an engine's answer to a start call; a lookup on the network takes seconds."
     )
     stat_timeout_s: float = Field(5.0, gt=0, description="Limit for an engine's answer to a stat or version call.")
+    sign_of_life_s: float = Field(
+        1.5,
+        gt=0,
+        description="Limit for an engine's answer to a version call while a stream of it is silent; then the stream "
+        "goes to another engine that is up.",
+    )
     stop_timeout_s: float = Field(3.0, gt=0, description="Limit for an engine's answer to a stop; then it is given up.")
     start_timeout_s: float = Field(
         60.0, gt=0, description="One deadline over all tries of a start, from the request to the first data."

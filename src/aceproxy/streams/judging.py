@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
+from aceproxy.engine.choice import NoAnswer
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 
@@ -79,7 +81,7 @@ class Look:
     `silent_s`: since the newest byte. `points`: random-access points found so far. `is_held`: what it sends is held
     back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
     `has_spare`: another source runs and could take over at once. `better_left`: the engine does not even tell its
-    version, and another one could do.
+    version, since when, and another one could do.
     """
 
     now: float
@@ -95,7 +97,7 @@ class Look:
     repeating_s: float | None = None
     is_held: bool = False
     has_spare: bool = False
-    better_left: bool = False
+    better_left: NoAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,9 @@ class SourceJudge:
                 return _lost(engine.refusal, words)
             if engine.refusal is Reason.ENGINE_TIMEOUT and engine.refusals >= STAT_TIMEOUTS:
                 return _lost(Reason.ENGINE_TIMEOUT, words)
-        if look.better_left:
-            return _lost(Reason.ENGINE_TIMEOUT, f"no data for {silent_s:.1f} s; the engine does not tell its version")
+        mute = look.better_left
+        if mute is not None and not (engine.refusal is None and (engine.asked_at or -inf) > mute.since_at):
+            return _lost(mute.reason, f"no data for {silent_s:.1f} s; the engine does not tell its version")
         if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
             return _lost(Reason.SOURCE_STALLED, words)
         if look.has_spare and silent_s >= min(limits.stuck_s, limits.quiet_s + 1):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from aceproxy.engine.api import Playback
+from aceproxy.engine.choice import NoAnswer
 from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink, MediaEnd, SourceReader
@@ -119,9 +120,14 @@ class Source:
             self._handle.keep()
 
     @property
-    def better_left(self) -> bool:
-        """Whether the engine answers nothing, and another one could do."""
-        return self._handle is not None and self._handle.better_left
+    def better_left(self) -> NoAnswer | None:
+        """Since when the engine does not tell its version, where another one could do."""
+        return self._handle.better_left if self._handle is not None else None
+
+    def doubt_engine(self) -> None:
+        """Have the engine asked whether it lives: nothing comes any more."""
+        if self._handle is not None:
+            self._handle.note_doubt()
 
     def see_engine(self) -> None:
         """Have the engine probed at once: something seems wrong."""

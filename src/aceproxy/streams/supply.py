@@ -27,6 +27,7 @@ from aceproxy.streams.timeline import EventKind, Timeline
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 LOOK_S = 0.5  # between two looks at the present source
+DOUBT_LOOK_S = 0.2  # while it is silent
 LINK_FAULTS = frozenset({
     Reason.CONTENT_NOT_FOUND, Reason.ENGINE_ERROR, Reason.ENGINE_OPTION_MISSING, Reason.ENGINE_REDIRECTED,
     Reason.ENGINE_TIMEOUT, Reason.ENCRYPTED, Reason.NO_PEERS, Reason.START_TIMEOUT, Reason.NO_DATA,
@@ -208,12 +209,18 @@ class Supply:
         judge = SourceJudge(JudgeLimits.from_settings(self._settings))
         polling = asyncio.ensure_future(source.poll.run(source.title))
         ended = asyncio.ensure_future(source.wait_ended())
+        look_s = LOOK_S
         try:
             while True:
-                await asyncio.wait({ended}, timeout=LOOK_S)
+                await asyncio.wait({ended}, timeout=look_s)
                 if ended.done():
                     return ended.result()
-                judgement = judge.look(self._look(source))
+                look = self._look(source)
+                look_s = LOOK_S
+                if self._is_doubtful(look):
+                    source.doubt_engine()
+                    look_s = DOUBT_LOOK_S
+                judgement = judge.look(look)
                 if judgement is not None and judgement.call is Call.LOST:
                     return source.lost(judgement.error)
                 if judgement is not None and judgement.call is Call.INNOCENT:
@@ -263,6 +270,10 @@ class Supply:
         self.source.keep()
         self._intake.begin_source(spare.source)
         await spare.sink.hand_over(self._intake)
+
+    def _is_doubtful(self, look: Look) -> bool:
+        """Whether so little comes that the engine is asked if it lives, before anybody makes anything of it."""
+        return not look.paused and look.silent_s >= self._settings.quiet_s / 2
 
     def _look(self, source: Source) -> Look:
         """Look at the present source; something odd makes the engine be asked at once."""
