@@ -29,6 +29,9 @@ from aceproxy.web.models import (
     Health,
     HistoryAnswer,
     Kicked,
+    LinkEngine,
+    LinkQuality,
+    Links,
     LogTail,
     NewToken,
     Overview,
@@ -176,6 +179,28 @@ def make_past(number: int, **changes: Any) -> PastStream:
     return PastStream(**{**values, **changes})
 
 
+def make_link(key: str = f"content_id:{STREAM_ID}", engines: int = 1, **changes: Any) -> LinkQuality:
+    """Return a link that has played well, on so many engines."""
+    values: dict[str, Any] = {
+        "score": 0.72,
+        "starts": 4.0,
+        "failures": 0.0,
+        "start_s": 2.4,
+        "watched_s": 7200.0,
+        "stalls": 0.0,
+        "stalled_s": 0.0,
+        "losses": 0.0,
+        "speed_ratio": 1.0,
+        "peers": 38.0,
+        "last_reason": None,
+        "seen_at": NOON,
+        **changes,
+    }
+    title = values.pop("title", "Sport Uno")
+    rows = [LinkEngine(engine=f"http://192.0.2.{number}:6878", **values) for number in range(1, engines + 1)]
+    return LinkQuality(key=key, title=title, engines=rows, **values)
+
+
 def make_token(name: str = "TV", role: str = "player", **changes: Any) -> TokenModel:
     """Return a token that nobody has used."""
     values: dict[str, Any] = {"max_clients": None, "max_streams": None, "last_used_at": None, "clients": 0}
@@ -213,6 +238,7 @@ class FakeApi:
     streams: list[StreamSnapshot] = field(default_factory=lambda: [make_stream()])
     recent: list[EndedStream] = field(default_factory=list)
     past: list[PastStream] = field(default_factory=list)
+    links: list[LinkQuality] = field(default_factory=list)
     log: list[LogLine] = field(default_factory=list)
     engines: list[EngineModel] = field(default_factory=lambda: [make_engine()])
     events: list[TimelineEvent] = field(default_factory=list)
@@ -273,6 +299,8 @@ class FakeApi:
                 return as_json(self.stats())
             case ["aceproxy", "engines"]:
                 return as_json(Engines(engines=self.engines, kept=True))
+            case ["aceproxy", "links"]:
+                return as_json(Links(total=len(self.links), links=self.links))
             case ["aceproxy", "history"]:
                 return as_json(self.history(request))
             case ["aceproxy", "streams"]:

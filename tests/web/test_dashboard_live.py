@@ -15,6 +15,7 @@ from aceproxy.app import App
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.quality import Viewing
 from tests.conftest import Answer, ask
 from tests.waiting import until
 
@@ -103,6 +104,14 @@ async def test_an_admin_disconnects_stops_and_finds_it_in_the_history(
     past = page.locator(".past").first
     await expect(past).to_contain_text(engine.contents[0].name)
     await expect(past).to_contain_text("stopped by the operator")
+    played = Viewing(
+        f"content_id:{engine.contents[0].content_id}", engine.url, title="Much seen", start_s=2.0, watched_s=600.0
+    )
+    app.links.add(played)  # what this test plays is too short to teach anything
+    await page.get_by_role("link", name="Quality of links").click()
+    await expect(page.locator(".link-card h2")).to_have_text("Much seen")
+    await expect(page.locator(".link-engine")).to_contain_text(engine.url.removeprefix("http://"))
+    await page.get_by_role("link", name="Past streams").click()
     await past.locator(".card-name a").click()
     await expect(page.locator(".event").first).to_contain_text("The stream ended")
 

@@ -21,6 +21,7 @@ from tests.web.fake_api import (
     make_ended_client,
     make_engine,
     make_line,
+    make_link,
     make_past,
     make_setting,
     make_stream,
@@ -35,6 +36,7 @@ VIEWS = {
     f"stream/{STREAM_ID}": "tbody tr",
     "engines": ".engine-card",
     "history": ".past",
+    "links": ".link-card",
     "log": ".log-line",
     "settings": ".setting",
     "access": ".token",
@@ -99,6 +101,22 @@ def fill(api: FakeApi) -> None:
     ]
     api.recent = [EndedStream(first, f"infohash:{first}", "Radio", NOON, 65.0, 0, "source_stalled", "swarm", message)]
     api.past = [make_past(2), make_past(1, stalls=0, recoveries=0, reason="linger_over", fault="none", message=None)]
+    api.links = [
+        make_link(engines=2),
+        make_link(f"content_id:{second}", title="Cinema", score=0.41, stalls=3.2, stalled_s=64.0, speed_ratio=0.86),
+        make_link(
+            f"infohash:{first}",
+            title=None,
+            score=0.12,
+            starts=0.0,
+            failures=2.0,
+            start_s=None,
+            watched_s=0.0,
+            speed_ratio=None,
+            peers=None,
+            last_reason="no_peers",
+        ),
+    ]
     api.engines = [
         make_engine(),
         make_engine(label="attic", url="http://192.0.2.7:6878", state="down", last_error="refused"),
@@ -170,6 +188,7 @@ async def test_long_texts_fit(browser: Browser, api: FakeApi) -> None:
     api.streams = [make_stream(title=long, ended_clients=[make_ended_client(agent=long, address=long)])]
     api.engines = [make_engine(label=long, url=f"http://{long}", version=long, state="down", last_error=long)]
     api.past = [make_past(1, title=long, message=long)]
+    api.links = [make_link(title=long), make_link(f"content_id:{long}", title=None, last_reason=long)]
     api.log = [make_line(long, stream=long)]
     api.tokens = [make_token(long)]
     async with await browser.new_context(viewport={"width": 360, "height": 800}) as context:

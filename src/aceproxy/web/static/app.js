@@ -12,6 +12,7 @@ import { t, translatePage } from "./texts.js";
 import { AccessView } from "./views/access_view.js";
 import { EnginesView } from "./views/engines_view.js";
 import { HistoryView } from "./views/history_view.js";
+import { LinksView } from "./views/links_view.js";
 import { LogView } from "./views/log_view.js";
 import { OverviewView } from "./views/overview_view.js";
 import { SettingsView } from "./views/settings_view.js";
@@ -45,6 +46,7 @@ class Dashboard {
       stream: new StreamView({ record: this.record, follow, changed }),
       engines: new EnginesView({ changed }),
       history: new HistoryView(),
+      links: new LinksView(),
       log: new LogView(),
       settings: new SettingsView(),
       access: new AccessView(),

@@ -9,6 +9,7 @@ import { changeLanguage, language, t } from "./texts.js";
 import { LANGUAGES } from "./texts/languages.js";
 
 const PAGES = { overview: "home", engines: "engine", history: "clock", log: "lines", settings: "sliders", access: "key" };
+const WITHIN = { stream: "overview", links: "history" }; // pages that are reached from another one
 const byId = (id) => document.getElementById(id);
 
 function chooseTheme(theme) {
@@ -41,9 +42,9 @@ export class Shell {
     });
   }
 
-  /** Mark the page that is shown; a stream belongs to the overview. */
+  /** Mark the page that is shown, or the one it is reached from. */
   showPage(name) {
-    const marked = name === "stream" ? "overview" : name;
+    const marked = WITHIN[name] ?? name;
     for (const [page, link] of Object.entries(this.links)) setAttribute(link, "aria-current", page === marked ? "page" : null);
   }
 

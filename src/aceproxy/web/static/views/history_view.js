@@ -8,6 +8,7 @@ import { count, dateTime, seconds, shortId, size, span } from "../format.js";
 import { icon } from "../icons.js";
 import { nameOf, queryOf } from "../names.js";
 import { routeTo } from "../router.js";
+import { pastTabs } from "../tabs.js";
 import { reasonWords, t } from "../texts.js";
 
 const PAGE = 30;
@@ -100,7 +101,7 @@ export class HistoryView {
     this.loading = h("p", { class: "loading", text: t.page.loading });
     this.problem = h("p", { class: "form-problem", role: "alert", hidden: true });
     this.more = h("button", { type: "button", class: "button", text: t.historyMore, hidden: true, onclick: () => this.load(this.next) });
-    this.root = h("div", { class: "view history-view" }, h("h1", { text: t.views.history }), this.place, this.loading, this.problem, this.empty, list, this.more);
+    this.root = h("div", { class: "view history-view" }, h("h1", { text: t.views.history }), pastTabs("history"), this.place, this.loading, this.problem, this.empty, list, this.more);
   }
 
   enter() {

@@ -10,6 +10,7 @@ export default {
     overview: "Overview",
     engines: "Engines",
     history: "History",
+    links: "Quality of links",
     log: "Log",
     settings: "Settings",
     access: "Access",

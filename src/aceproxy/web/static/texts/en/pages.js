@@ -67,6 +67,29 @@ export default {
   forgetBody: "It is taken out of the history, with who watched it.",
   forgetDone: (name) => `${name} is forgotten.`,
 
+  pastTabs: { history: "Past streams", links: "Quality of links" },
+
+  // quality of links
+  linksLead: "What viewing has taught: AceProxy tries the better link first, on the engine where it plays best. Old experience counts less and less.",
+  linksEmpty: "Nothing is known of any link yet",
+  linksEmptyBody: "When a link has been played, or has failed, you will see here how it starts, whether it keeps up, and how often it stalls, on each engine.",
+  linksFailed: (why) => `The quality of links cannot be shown: ${why}`,
+  linksNoMatch: "No link matches the filter.",
+  linksMore: "Show more",
+  linkSearch: "Find a title or a link",
+  linkOrder: "Order",
+  linkOrders: { seen: "Played last", best: "Best first", worst: "Worst first" },
+  linkGrades: { good: "plays well", fair: "so-so", poor: "plays badly", never: "does not start", faint: "long ago" },
+  linkScore: (points) => `${points} of 100 points`,
+  linkFigures: { start: "Starts in", speed: "Speed", stalls: "Stalls", starts: "Starts", peers: "Peers", watched: "Watched" },
+  linkSpeed: (percent) => `${percent} % of the bitrate`,
+  linkStalls: (n, span) => `${n}, ${span} in all`,
+  linkLosses: (n) => `${n} ${plural(n, "loss", "losses")}`,
+  linkNoStall: "none",
+  linkFailed: (failed, all) => `${failed} of ${all} failed`,
+  linkSeen: (ago) => `last seen ${ago}`,
+  linkLast: (why) => `last trouble: ${why}`,
+
   // log
   level: "Level",
   levels: { debug: "Everything", info: "Info and up", warning: "Warnings and errors", error: "Errors only" },

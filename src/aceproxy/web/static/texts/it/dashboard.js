@@ -10,6 +10,7 @@ export default {
     overview: "Quadro",
     engines: "Motori",
     history: "Storia",
+    links: "Qualità dei link",
     log: "Registro",
     settings: "Opzioni",
     access: "Accesso",

@@ -67,6 +67,29 @@ export default {
   forgetBody: "Viene tolto dalla storia, con chi l’ha guardato.",
   forgetDone: (name) => `${name} è dimenticato.`,
 
+  pastTabs: { history: "Stream passati", links: "Qualità dei link" },
+
+  // quality of links
+  linksLead: "Che cosa ha insegnato la visione: AceProxy prova prima il link migliore, sul motore dove va meglio. L’esperienza vecchia conta sempre meno.",
+  linksEmpty: "Di nessun link si sa ancora nulla",
+  linksEmptyBody: "Quando un link sarà andato in onda, o avrà fallito, vedrai qui come parte, se tiene il passo e quante volte si blocca, su ogni motore.",
+  linksFailed: (why) => `La qualità dei link non si può mostrare: ${why}`,
+  linksNoMatch: "Nessun link corrisponde al filtro.",
+  linksMore: "Mostra altri",
+  linkSearch: "Cerca un titolo o un link",
+  linkOrder: "Ordine",
+  linkOrders: { seen: "Visti per ultimi", best: "Prima i migliori", worst: "Prima i peggiori" },
+  linkGrades: { good: "va bene", fair: "così così", poor: "va male", never: "non parte", faint: "molto tempo fa" },
+  linkScore: (points) => `${points} punti su 100`,
+  linkFigures: { start: "Parte in", speed: "Velocità", stalls: "Blocchi", starts: "Avvii", peers: "Peer", watched: "Visto per" },
+  linkSpeed: (percent) => `${percent} % del bitrate`,
+  linkStalls: (n, span) => `${n}, ${span} in tutto`,
+  linkLosses: (n) => `${n} ${plural(n, "perdita", "perdite")}`,
+  linkNoStall: "nessuno",
+  linkFailed: (failed, all) => `${failed} di ${all} falliti`,
+  linkSeen: (ago) => `visto l’ultima volta ${ago}`,
+  linkLast: (why) => `ultimo guaio: ${why}`,
+
   // log
   level: "Livello",
   levels: { debug: "Tutto", info: "Da info in su", warning: "Avvisi ed errori", error: "Solo errori" },
