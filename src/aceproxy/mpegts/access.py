@@ -68,6 +68,10 @@ class Scan:
     """The latest PTS of the reference PID so far, in stream order."""
     psi_changed: bool
     """The PAT or a PMT changed within this piece."""
+    unit_at: int | None
+    """Absolute offset of the newest packet of the reference PID in which a PES packet starts: all before it is of access
+    units that are complete. None where no such packet has come.
+    """
 
 
 @dataclass(slots=True)
@@ -126,6 +130,7 @@ class Analyzer:
         self._table = _PidTable(self.psi, None)
         self._undecided: _Undecided | None = None
         self._last_start = b"", 0
+        self._unit_at: int | None = None
         self._last_pts: int | None = None
         self._points: list[AccessPoint] = []
         self._psi_changed = False
@@ -175,7 +180,7 @@ class Analyzer:
         points, self._points = tuple(self._points), []
         changed, self._psi_changed = self._psi_changed, False
         decided = self._undecided.offset if self._undecided else self.offset
-        return Scan(points, decided, self._last_pts, changed)
+        return Scan(points, decided, self._last_pts, changed, self._unit_at)
 
     def _window(self, view: memoryview, heads: Heads) -> None:
         """Look at the packets of interest among a few hundred."""
@@ -203,7 +208,7 @@ class Analyzer:
         reference = (program.first("video") or program.first("audio")) if program else None
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
-            self._last_start, self._last_pts = (b"", 0), None
+            self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
         self._reference = reference
         self._table = _PidTable(self.psi, self.reference_pid)
 
@@ -215,6 +220,7 @@ class Analyzer:
         self._last_start = packet, offset
         if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
+        self._unit_at = offset
         self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None

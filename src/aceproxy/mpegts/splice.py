@@ -77,6 +77,7 @@ class Splicer:
         self._splice: Splice | None = None
         self._sent_any = False
         self._mark: tuple[bytes, dict[int, int]] | None = None
+        self._even_bytes = 0  # sent last, packet for packet as they came
 
     @property
     def splice(self) -> Splice | None:
@@ -109,8 +110,15 @@ class Splicer:
         """Return the newest packets of the present source, as it sent them; at most `tail_bytes`."""
         return self._tail.content()
 
-    def mark(self, back_bytes: int) -> None:
-        """Remember how things stood `back_bytes` ago, for `roll_back`; at most as far back as the tail reaches."""
+    def mark(self, back_bytes: int) -> bool:
+        """Remember how things stood before the last `back_bytes` that came out, for `roll_back`.
+
+        Returns False, and remembers nothing, where that is farther back than the tail reaches, or where tables of
+        another size were sent since in the place of the source's.
+        """
+        self._mark = None
+        if back_bytes > self._even_bytes:
+            return False
         tail = self._tail.content()
         kept = tail[: max(0, len(tail) - back_bytes)]
         now, then = Counters(), Counters()
@@ -125,6 +133,7 @@ class Splicer:
             if sent is not None:  # counters are moved by the same amount for the life of a source
                 counters[out] = (counter + sent - ends[pid]) & 0x0F
         self._mark = kept, counters
+        return True
 
     def roll_back(self) -> None:
         """Take back what came out since `mark`: it was not sent after all. To be followed by `begin_source`."""
@@ -134,6 +143,7 @@ class Splicer:
         self._mark = None
         self._tail.clear()
         self._tail.append(kept)
+        self._even_bytes = len(kept)
         self._counters.set_back(counters)
 
     def begin_source(self) -> None:
@@ -184,6 +194,7 @@ class Splicer:
         self._counters.note(heads)
         self._watch.note(view, heads)
         self._tail.append(view)
+        self._even_bytes = min(self._even_bytes + len(view), self._limits.tail_bytes)
 
     def _note(self, out: Buffer, own: memoryview) -> None:
         """Keep up what was sent: `out` as sent, `own` as the source sent it."""
@@ -191,6 +202,7 @@ class Splicer:
         self._counters.note(heads_of(out))
         self._watch.note(own, heads_of(own))
         self._tail.append(own)
+        self._even_bytes = min(self._even_bytes + len(own), self._limits.tail_bytes) if len(out) == len(own) else 0
 
     def _take_stock(self, tail: bytes) -> None:
         """See where the last source ended."""
@@ -246,6 +258,7 @@ class Splicer:
             plan.start, counters, shift=plan.shift, writer=writer, gates=plan.gates, floor=self._clock
         )
         self._tail.clear()
+        self._even_bytes = 0
         carried = {rest.pid for rest in plan.rests}
         self._ends = {pid: end.settled(is_whole=end.is_whole or pid in carried) for pid, end in self._ends.items()}
         self._watch = TableWatch()

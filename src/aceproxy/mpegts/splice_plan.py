@@ -2,8 +2,8 @@
 
 **Same clock.** Each stream goes on by its own time stamps. Where the new source has the PES packet that was cut off,
 byte for byte, only its rest is sent and the next one follows: no frame is repeated or lost. Else video begins with
-the very next access unit if the last one was sent whole, and otherwise at the next random-access point; sound begins
-with the first PES packet that was not sent. Time stamps stay as they are: a short gap is a short jump forward.
+the very next access unit if the last one was sent whole and the source begins with that one, and otherwise at the next
+random-access point; sound begins with the first PES packet that was not sent. Time stamps stay as they are: a short gap is a short jump forward.
 
 **Other clock.** The source begins at a random-access point, its clocks shifted so that this picture comes one frame
 after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players either wait
@@ -200,8 +200,8 @@ def _video_opening(
         rest = rest_of(source, pid, end, cut, after) if after else None
         if after is not None and rest is not None:
             return after, [Rest(out_pid, rest)] if rest else []
-    elif end.is_whole and steps[following] < gap * 3 // 2:
-        return starts[following], []
+    elif end.is_whole and not following and steps[0] < gap * 3 // 2:
+        return starts[0], []  # it begins right behind the place; had it begun before, that would have to be the same
     points = set(source.points)
     for start, step in zip(starts, steps, strict=True):
         if step > gap // 2 and start.offset in points:

@@ -1,9 +1,11 @@
 """Ingest: from the engine's bytes to whole packets in the ring, with the places where a decoder may start.
 
-The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as it is
-known whether a decoder may start there; until then it waits in the buffer, at most 128 KiB. The buffer holds, in this
-order: bytes given to the ring (gone after each call), bytes the analyzer has seen, bytes it has not. What a later
-source sends goes through the splicer first, so that all of it is one continuous stream.
+The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as its
+picture is complete and it is known whether a decoder may start there; until then it waits in the buffer, at most
+HELD_BYTES and HELD_S. So what clients have ends with a whole picture whenever a source is lost, and the next source
+begins with one. The buffer holds, in this order: bytes given to the ring (gone after each call), bytes the analyzer has
+seen, bytes it has not. What a later source sends goes through the splicer first, so that all of it is one continuous
+stream.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
-BUFFER_BYTES = 2 * ROOM_BYTES + (64 << 10)
+HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are given out as they come
+HELD_S = 0.06  # likewise for one that takes longer, so that a slow picture does not delay what is around it
+BUFFER_BYTES = ROOM_BYTES + HELD_BYTES + (64 << 10)
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
 TAIL_BYTES = 1 << 20  # of what was sent, kept to find the place in a reopened source by
 LEAST_POINT_GAP_S = 0.2  # audio-only streams could be joined at every frame; that many points help nobody
@@ -54,6 +58,8 @@ class Ingest:
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
         self._point: AccessPoint | None = None  # of the packet that is appended next
+        self._unit_at: int | None = None  # offset, in the analyzer's count, at which the newest picture begins
+        self._unit_since = 0.0
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -65,8 +71,9 @@ class Ingest:
     def begin_source(self) -> None:
         """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on."""
         with contextlib.suppress(OSError):  # no memory: this end of the last source is lost, the stream is not
-            self._append_until(self._fed)
+            self._append_until(self._whole_until(self._fed))
             self._settle_held()
+        self._drop_incomplete()
         self.guard.begin_source()
         self._point = None
         self.dropped_bytes += self._used - self._fed
@@ -188,12 +195,23 @@ class Ingest:
         for point in scan.points:
             self._append_until(point.offset - self._base)
             self._note_point(point)
-        self._append_until(scan.decided - self._base)
+        if scan.unit_at != self._unit_at:
+            self._unit_at, self._unit_since = scan.unit_at, self._now()
+        self._append_until(self._whole_until(scan.decided - self._base))
         if not self.guard.holding:
             self._ring.advance_edge(self._media_s(scan.last_pts))
-        if self._fed - self._given > ROOM_BYTES // 2:
-            self._append_until(self._fed)  # undecided for too long: given out without a join point
+        if self._fed - self._given > HELD_BYTES or self._now() - self._unit_since > HELD_S:
+            self._append_until(self._fed)  # undecided or incomplete for too long: given out as it is
         self._compact()
+
+    def _whole_until(self, position: int) -> int:
+        """Return up to where before `position` in the buffer pictures are complete.
+
+        One that was begun to be given out is not held any more: its rest goes out as it comes.
+        """
+        if self._unit_at is None or self._unit_at - self._base < self._given:
+            return position
+        return min(position, self._unit_at - self._base)
 
     def _note_point(self, point: AccessPoint) -> None:
         at = point.offset - self._base
@@ -255,7 +273,18 @@ class Ingest:
             self._release()
             return
         self.dropped_bytes += sum(len(held.packets) for held in self.guard.take())
+        self._given = self._fed  # what is left of it in the buffer is old as well
         self._splicer.roll_back()
+
+    def _drop_incomplete(self) -> None:
+        """Forget the picture that the last source has not completed: the next one goes on before it."""
+        incomplete = self._fed - self._given
+        if incomplete and self._splicer.mark(incomplete):
+            self.dropped_bytes += incomplete
+            self._splicer.roll_back()
+        else:
+            with contextlib.suppress(OSError):
+                self._append_until(self._fed)
 
     def _compact(self) -> None:
         """Move what is still needed to the front of the buffer."""
