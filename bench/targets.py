@@ -25,7 +25,7 @@ BIG_LOG_LINE = (
     b'{"time":"2026-01-01T00:00:00.000Z","level":"info","logger":"aceproxy.streams.stream",'
     b'"message":"an old line among millions","stream":"00000000","id":%d}\n'
 )
-TICK_MS = 110  # of the C fan-out with coalescing: the proxy's own batch_s
+TICK_MS = 90  # of the C fan-out with coalescing: the proxy's own batch_s
 CACHE_CONF = ROOT / "docs" / "nginx.conf"
 
 NGINX_CONF = """

@@ -83,7 +83,7 @@ class StreamSettings(Group):
         15.0, gt=0, description="Age after which an engine's last stat is not shown any more."
     )
     batch_s: float = Field(
-        0.11,
+        0.09,
         ge=0,
         le=1,
         description="Longest time that bytes which arrived at our socket wait to be read and sent on.",
