@@ -69,8 +69,8 @@ class Scan:
     psi_changed: bool
     """The PAT or a PMT changed within this piece."""
     unit_at: int | None
-    """Absolute offset of the newest packet of the reference PID in which a PES packet starts: all before it is of access
-    units that are complete. None where no such packet has come.
+    """Absolute offset of the newest packet of the reference PID in which a PES packet starts: the access units before
+    it are complete. None where no such packet has come.
     """
 
 

@@ -3,7 +3,8 @@
 **Same clock.** Each stream goes on by its own time stamps. Where the new source has the PES packet that was cut off,
 byte for byte, only its rest is sent and the next one follows: no frame is repeated or lost. Else video begins with
 the very next access unit if the last one was sent whole and the source begins with that one, and otherwise at the next
-random-access point; sound begins with the first PES packet that was not sent. Time stamps stay as they are: a short gap is a short jump forward.
+random-access point; sound begins with the first PES packet that was not sent. Time stamps stay as they are: a short
+gap is a short jump forward.
 
 **Other clock.** The source begins at a random-access point, its clocks shifted so that this picture comes one frame
 after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players either wait
