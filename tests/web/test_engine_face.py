@@ -89,6 +89,9 @@ async def test_a_start_that_fails_is_a_200_with_the_engines_words(sim: Simulator
         ("id=xyz", "invalid content id"),
         ("id=" + "1" * 40, "failed to load content"),
         ("url=http://127.0.0.1/x.acelive", "url_host_refused: "),
+        (f"id={sim.contents[0].content_id}&fallback=nonsense", "invalid content id"),
+        (f"id={sim.contents[0].content_id}&fallback=http://127.0.0.1/x.acelive", "url_host_refused: "),
+        (f"id={sim.contents[0].content_id}&standby=2", "bad_parameter: "),
     ):
         answer = await ask(app, f"/ace/getstream?{query}&format=json")
         assert answer.status == 200
@@ -286,6 +289,23 @@ async def test_a_stop_while_the_player_waits_for_media_ends_the_wait(sim: Simula
     assert (await command(app, session, "stop"))["response"] == "ok"
     assert (await waiting).reason == "session_unknown"
     await until(lambda: not app.hub.streams)
+
+
+async def test_a_json_start_takes_fallbacks_and_a_standby_as_one_for_media_does(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    fallback = sim.contents[1].content_id
+    answer = await ask(app, f"/ace/getstream?id={'ab' * 20}&fallback={fallback}&standby=1&format=json")
+    session = answer.json["response"]
+    assert session["infohash"] == "ab" * 20, "what was asked for, as the stream is known by it"
+    stream = app.hub.streams[0]
+    assert (stream.supply.at, stream.supply.wants_standby) == (1, True)
+    assert [link.value for link in stream.supply.links] == ["ab" * 20, fallback]
+    media = await play(app, path_of(session["playback_url"]))
+    assert media.status == 200
+    listed = await ask(app, f"/ace/manifest.m3u8?id={'cd' * 20}&fallback={fallback}&standby=3&format=json")
+    assert listed.json["error"].startswith("bad_parameter")
 
 
 async def test_a_manifest_started_in_json_is_a_session_with_a_list(sim: Simulator, make_app: MakeApp) -> None:

@@ -21,6 +21,7 @@ from aceproxy.streams.timeline import EventKind, Timeline
 
 FIRST_WAIT_S: Final = 5.0  # after a spare that failed; doubles
 LONGEST_WAIT_S: Final = 300.0
+GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
 
 
@@ -78,6 +79,7 @@ class Reserve:
         self._timeline = timeline
         self._failures = 0
         self._not_before = 0.0
+        self._poor_at = 0.0  # loop time at which there last was reason to move away
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,9 +91,11 @@ class Reserve:
     def tend(self, situation: Situation) -> Spare | None:
         """Open, keep or drop the spare; return it if it is to take over now."""
         purpose = _purpose(situation, self._limits)
+        if purpose is Purpose.MOVE:
+            self._poor_at = situation.now
         spare = self.spare
         if spare is not None:
-            self._look_after(spare, purpose)
+            self._look_after(spare, purpose, situation.now)
         if self.spare is None:
             if purpose is not None and situation.now >= self._not_before:
                 self._open(purpose, situation)
@@ -102,16 +106,17 @@ class Reserve:
         if not spare.is_told:
             spare.is_told = True
             self._timeline.note(EventKind.STANDBY_READY, engine=spare.source.engine_url, purpose=spare.purpose.value)
-        return spare if self._may_take_over(spare, situation) else None
+        return spare if purpose is spare.purpose and self._may_take_over(spare, situation) else None
 
-    def _look_after(self, spare: Spare, purpose: Purpose | None) -> None:
+    def _look_after(self, spare: Spare, purpose: Purpose | None, now: float) -> None:
         """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""
         if spare.failure is not None:
             self._drop(spare, spare.failure)
         elif spare.source.leave_requested:
             self._drop(spare, None, "it gives way")
         elif purpose is None:
-            self.close()
+            if spare.purpose is not Purpose.MOVE or now - self._poor_at >= GRACE_S:
+                self.close()
         elif spare.purpose is not purpose:
             if Purpose.RETURN in (spare.purpose, purpose):
                 self.close()

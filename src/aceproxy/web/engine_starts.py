@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from aceproxy.engine.links import Link, check_url_host, engine_params, link_from_query
+from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
@@ -21,6 +21,7 @@ from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.answers import json_body
+from aceproxy.web.asked import asked_by
 from aceproxy.web.engine_answers import dumped, failure, success, words_for
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.playback_sessions import Output, PlaybackSession, PlaybackSessions
@@ -83,15 +84,13 @@ class EngineStarts:
 
     async def _open(self, request: web.Request, output: Output) -> PlaybackSession:
         """Start the stream if need be and make a session of it, or find the player's own."""
-        query = list(request.query.items())
-        link = link_from_query(query)
-        check_url_host(link, self._settings.url_hosts)
-        params = engine_params(query)
+        asked = asked_by(request, self._settings)
+        link, params = asked.link, dict(asked.params)
         if (facts := self._recordings.facts(link)) is not None:
             return self._session(request, output, link, params, _Told(None, facts.infohash or link.digest, 0))
         running = self._hub.find(link)
         self._hub.places.check(visitor_of(request), link.stream_id if running is None else running.stream_id)
-        stream = self._hub.find_or_start(link, params)
+        stream = asked.find_or_start(self._hub)
         interest = _Interest()
         while True:
             stream.hold(interest)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from aceproxy.engine.links import Link, check_url_host, engine_params, fallback_links, link_from_query, parse_link
+from aceproxy.engine.links import Link, parse_link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.hls.desk import HlsDesk, Shown, new_token
 from aceproxy.hls.playlist import master_text, media_text
@@ -26,6 +26,7 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.stream import MetRecording, Stream
 from aceproxy.web.answers import error_answer
+from aceproxy.web.asked import Asked, asked_by
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.playback_sessions import PlaybackSession
 from aceproxy.web.segments import asked_span, send_segment
@@ -129,14 +130,14 @@ class HlsRoutes:
     async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
         """A viewer's list of a link that was read already."""
         try:
-            return await self.answer_list(request, self._starter(request, link))
+            return await self.answer_list(request, self._starter(asked_by(request, self._settings, link)))
         except AceProxyError as error:
             return _refusal(error)
 
     def head(self, request: web.Request, link: Link) -> web.Response:
         """The headers of the list of a link that was read already; starts nothing."""
         try:
-            self._starter(request, link)
+            asked_by(request, self._settings, link)
         except AceProxyError as error:
             return _refusal(error)
         return _list_head()
@@ -265,22 +266,17 @@ class HlsRoutes:
         """
         stream_id = request.match_info.get("stream_id")
         if stream_id is None:
-            return self._starter(request, link_from_query(list(request.query.items())))
-        start = self._starter(request, _link_of(stream_id))
+            return self._starter(asked_by(request, self._settings))
+        start = self._starter(asked_by(request, self._settings, _link_of(stream_id)))
         return lambda: self._hub.find_by_id(stream_id) or start()
 
-    def _starter(self, request: web.Request, link: Link) -> Callable[[], Stream]:
-        """Return what finds a link's stream or starts it, with what else the request says. Raises AceProxyError."""
-        query = list(request.query.items())
-        fallbacks = fallback_links(query, link)
-        for one in (link, *fallbacks):
-            check_url_host(one, self._settings.url_hosts)
-        params = engine_params(query)
+    def _starter(self, asked: Asked) -> Callable[[], Stream]:
+        """Return what finds the stream that is asked for, or starts it. Raises AceProxyError."""
 
         def start() -> Stream:
-            if self._hub.find(link) is None and self._recordings.facts(link) is not None:
+            if self._hub.find(asked.link) is None and self._recordings.facts(asked.link) is not None:
                 raise AceProxyError(Reason.RECORDING)  # without a start that would come to nothing
-            return self._hub.find_or_start(link, params, fallbacks)
+            return asked.find_or_start(self._hub)
 
         return start
 

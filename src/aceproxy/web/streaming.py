@@ -16,7 +16,7 @@ from functools import partial
 
 from aiohttp import web
 
-from aceproxy.engine.links import Link, check_url_host, engine_params, fallback_links, link_from_query
+from aceproxy.engine.links import Link, check_url_host
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Client, Visitor
@@ -25,6 +25,7 @@ from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.recording import NotARecording
 from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
+from aceproxy.web.asked import asked_by
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.files import FileLists
 from aceproxy.web.playback_sessions import PlaybackSession, PlaybackSessions
@@ -78,9 +79,7 @@ class StreamRoutes:
 
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
-        link = self._link(request)
-        self._fallbacks(request, link)
-        return await self.head(link)
+        return await self.head(asked_by(request, self._settings).link)
 
     async def head(self, link: Link) -> web.StreamResponse:
         """Tell what playing a link would send. Raises AceProxyError for a link that is not allowed."""
@@ -99,21 +98,22 @@ class StreamRoutes:
         """Play the broadcast, or start a playback session of it if that is what is asked for."""
         if wants_session(request):
             return await self._starts.start(request, "ts")
-        return await self.play(request, self._link(request))
+        return await self.play(request)
 
-    async def play(self, request: web.Request, link: Link) -> web.StreamResponse:
-        """Play a broadcast or a recording, and stay until the client or what it plays ends."""
-        check_url_host(link, self._settings.url_hosts)
+    async def play(self, request: web.Request, link: Link | None = None) -> web.StreamResponse:
+        """Play a broadcast or a recording, and stay until the client or what it plays ends.
+
+        `link` where the path names it and not the query.
+        """
+        asked = asked_by(request, self._settings, link)
+        link = asked.link
         wish = self._sounds.wish(request)
         if self._vod.recordings.facts(link) is not None:
             try:
                 return await self._vod.play(request, link)
             except NotARecording:
                 log.info("%s is not a recording any more", link.label)
-        params = engine_params(list(request.query.items()))
-        wants_standby = _wants_standby(request)
-        stream = self._hub.find_or_start(link, params, self._fallbacks(request, link))
-        stream.supply.wants_standby |= wants_standby
+        stream = asked.find_or_start(self._hub)
         try:
             visitor = visitor_of(request)
             if wish is not Wish.NONE:
@@ -172,17 +172,6 @@ class StreamRoutes:
         finally:
             stream.end_client(client, Reason.CLIENT_LEFT)
 
-    def _link(self, request: web.Request) -> Link:
-        link = link_from_query(list(request.query.items()))
-        check_url_host(link, self._settings.url_hosts)
-        return link
-
-    def _fallbacks(self, request: web.Request, link: Link) -> tuple[Link, ...]:
-        links = fallback_links(list(request.query.items()), link)
-        for one in links:
-            check_url_host(one, self._settings.url_hosts)
-        return links
-
     async def _join(self, stream: Stream, visitor: Visitor) -> tuple[Stream, Client]:
         """Join the stream, or the one that it turns out to be."""
         while True:
@@ -224,14 +213,6 @@ class StreamRoutes:
 def _give_up(waiting: asyncio.Task[object]) -> None:
     """End the wait for a start whose session was stopped."""
     waiting.cancel()
-
-
-def _wants_standby(request: web.Request) -> bool:
-    """Whether a second engine is to be kept ready for the stream. Raises AceProxyError for what is neither 0 nor 1."""
-    given = request.query.get("standby", "0")
-    if given not in ("0", "1"):
-        raise AceProxyError(Reason.BAD_PARAMETER, "standby is 0 or 1")
-    return given == "1"
 
 
 async def _flush(request: web.Request) -> None:
