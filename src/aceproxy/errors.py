@@ -141,9 +141,7 @@ REASONS: dict[Reason, ReasonRow] = {
         409, Fault.CLIENT, "The settings cannot be used as they stand; nothing was changed."
     ),
     Reason.REQUEST_TIMEOUT: ReasonRow(408, Fault.CLIENT, "The request did not come in time (head_timeout_s)."),
-    Reason.SIGN_IN_NEEDED: ReasonRow(
-        401, Fault.CLIENT, "This needs signing in, or a request from one of the trusted_networks."
-    ),
+    Reason.SIGN_IN_NEEDED: ReasonRow(401, Fault.CLIENT, "This needs signing in."),
     Reason.NOT_ALLOWED: ReasonRow(403, Fault.CLIENT, "Whoever is signed in here may not do this."),
     Reason.BAD_CREDENTIALS: ReasonRow(401, Fault.CLIENT, "The password, secret or token is not right."),
     Reason.TOO_MANY_ATTEMPTS: ReasonRow(429, Fault.CLIENT, "Too many sign-ins failed; wait before the next one."),

@@ -55,7 +55,7 @@ class Guard:
         if right is Right.PLAY:
             caller = request[CALLER] = self._player(request, caller)
         elif not caller.has(right):
-            raise _refusal(caller, right)
+            raise _refusal(caller, right, changes=request.method not in ("GET", "HEAD"))
         if request.method not in SAFE_METHODS:
             _check_same_site(request, origin)
             self._check_csrf(request, caller)
@@ -106,7 +106,7 @@ class Guard:
             raise AceProxyError(Reason.TOKEN_NEEDED)
         if caller.may_view or self._settings.foreign_streams:
             return caller
-        raise _refusal(caller, Right.PLAY)
+        raise _refusal(caller, Right.PLAY, changes=False)
 
     @contextlib.contextmanager
     def _while_proven(self, caller: Caller, right: Right) -> Iterator[None]:
@@ -146,16 +146,20 @@ class Guard:
             raise AceProxyError(Reason.CROSS_SITE, f"{CSRF_HEADER} is missing or not that of this session")
 
 
-def _refusal(caller: Caller, right: Right) -> AceProxyError:
+def _refusal(caller: Caller, right: Right, *, changes: bool) -> AceProxyError:
     if caller.signed_in:
         return AceProxyError(Reason.NOT_ALLOWED, f"this needs the right {right}")
     if right is Right.ADMIN and caller.may_view:
-        return AceProxyError(Reason.SIGN_IN_NEEDED, "changing something needs an admin")
+        return AceProxyError(
+            Reason.SIGN_IN_NEEDED, "stopping and changing is for admins" if changes else "that is for admins"
+        )
     if caller.origin.relayed:
         return AceProxyError(
             Reason.SIGN_IN_NEEDED, f"{caller.address} relays for others; if it is your reverse proxy: trusted_proxies"
         )
-    return AceProxyError(Reason.SIGN_IN_NEEDED, f"{caller.address} is in none of them")
+    return AceProxyError(
+        Reason.SIGN_IN_NEEDED, f"{caller.address} is in none of the trusted_networks, which may look and watch without"
+    )
 
 
 def _check_same_site(request: web.Request, origin: Origin) -> None:

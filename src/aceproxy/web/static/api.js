@@ -1,5 +1,6 @@
 /** Calls of AceProxy's API. Every call has a time limit; every failure is an ApiError with words for people. */
 
+import { serverWords } from "./server_words.js";
 import { t } from "./texts.js";
 
 /** Paths are relative to the page, so that the dashboard works under a sub-path of a reverse proxy as well. */
@@ -93,7 +94,7 @@ function refusal(answer, body) {
   const gateway = typeof told !== "string" && [502, 503, 504].includes(answer.status);
   // A reverse proxy in front answers so when AceProxy behind it is gone.
   if (gateway) return new ApiError("unreachable", t.gatewayAnswer(answer.status), answer.status);
-  const message = typeof told === "string" ? told : t.oddAnswer(answer.status);
+  const message = typeof told === "string" ? serverWords(body.error) : t.oddAnswer(answer.status);
   return new ApiError("refused", message, answer.status, body?.error?.reason ?? "");
 }
 

@@ -7,6 +7,7 @@ import { icon } from "./icons.js";
 import { span, shortId, since, timeOfDay } from "./format.js";
 import { queryOfKey } from "./links.js";
 import { routeTo } from "./router.js";
+import { serverWords } from "./server_words.js";
 import { reasonWords, t } from "./texts.js";
 
 const SHOWN = 6;
@@ -31,7 +32,7 @@ class EndedRow {
         h("span", { class: "fault", "data-fault": ended.fault, title: t.whose, text: t.faults[ended.fault] ?? ended.fault }),
         h("span", { class: "ended-reason", title: ended.reason, text: reasonWords(ended.reason) }),
       ),
-      h("p", { class: "ended-message" }, outside("", ended.message)),
+      h("p", { class: "ended-message" }, outside("", serverWords(ended))),
       h(
         "p",
         { class: "ended-foot" },

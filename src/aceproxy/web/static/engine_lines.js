@@ -3,6 +3,7 @@
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { count, hostOf, span } from "./format.js";
 import { routeTo } from "./router.js";
+import { detailWords } from "./server_words.js";
 import { t } from "./texts.js";
 
 /** How an engine is, in one word of the catalogue: its own state, unless it is being emptied. */
@@ -18,7 +19,7 @@ export const isSick = (engine) => engine.state === "down" || engine.state === "h
 export function troubleOf(engine) {
   const known = engine.last_ok_age_s !== null && engine.last_ok_age_s !== undefined;
   const words = [known ? t.engineLastOk(span(engine.last_ok_age_s)) : t.engineNever];
-  if (engine.last_error) words.push(engine.last_error);
+  if (engine.last_error) words.push(t.reasons[engine.last_error] ?? detailWords(engine.last_error));
   return `${words.join(": ")}.${engine.state === "hung" ? ` ${t.engineHung}` : ""}`.replace(/\.\.+/g, ".");
 }
 

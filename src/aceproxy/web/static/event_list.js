@@ -3,16 +3,20 @@
 import { get, streamPath } from "./api.js";
 import { h, KeyedList, outside, setText, show } from "./dom.js";
 import { shortId, size, span, timeOfDay } from "./format.js";
+import { detailWords } from "./server_words.js";
 import { reasonWords, t } from "./texts.js";
 
 const MOST = 200;
 const ASK_EVERY_MS = 3000;
 const LONG = /^[0-9a-f]{12,}$/;
 
-function detailWords([name, value]) {
+const SAID = ["detail", "message"]; // by the server, in its own words
+
+function wordsOf([name, value]) {
   const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
   if (name.endsWith("_s") && typeof value === "number") return `${label} ${span(Math.round(value))}`;
+  if (SAID.includes(name)) return `${label} ${detailWords(String(value))}`;
   return `${label} ${typeof value === "string" && LONG.test(value) ? shortId(value) : value}`;
 }
 
@@ -34,7 +38,7 @@ function row(event) {
         event.fault !== "none" &&
           h("span", { class: "fault", "data-fault": event.fault, title: t.whose, text: t.faults[event.fault] ?? event.fault }),
       ),
-      details.length > 0 && h("p", { class: "event-details" }, outside("", details.map(detailWords).join(" · "))),
+      details.length > 0 && h("p", { class: "event-details" }, outside("", details.map(wordsOf).join(" · "))),
     ),
   );
   return { root, update() {} };

@@ -5,6 +5,7 @@ import { h, setAttribute, setText } from "./dom.js";
 import { span } from "./format.js";
 import { icon } from "./icons.js";
 import { routeTo } from "./router.js";
+import { detailWords } from "./server_words.js";
 import { changeLanguage, language, t } from "./texts.js";
 import { LANGUAGES } from "./texts/languages.js";
 
@@ -72,7 +73,7 @@ export class Shell {
     const pill = byId("health");
     setText(pill, t.health[status] ?? status ?? "");
     setAttribute(pill, "data-status", status);
-    setAttribute(pill, "title", message || null);
+    setAttribute(pill, "title", detailWords(message ?? "") || null);
   }
 
   /** Say whether what is shown is fresh. */

@@ -3,6 +3,7 @@
  * stands in no log), or by typing. Then on to the dashboard.
  */
 
+import { serverWords } from "./server_words.js";
 import { t } from "./texts.js";
 
 const form = document.getElementById("form");
@@ -30,7 +31,7 @@ async function signIn(secret) {
   }
   if (answer.ok) return "";
   const told = await answer.json().catch(() => null);
-  return told?.error?.message ?? String(answer.status);
+  return told?.error?.message ? serverWords(told.error) : String(answer.status);
 }
 
 async function attempt(secret) {

@@ -1,6 +1,6 @@
 /**
  * The texts of the pages, in the language that was chosen, else in the first one of the browser's that there is a
- * catalogue for. For another language, copy the folder `texts/en`, translate it, and add it to `texts/languages.js`.
+ * catalogue for. For another language, copy the folder `texts/it`, translate it, and add it to `texts/languages.js`.
  * Reason names are those of docs/reasons.md; one that a catalogue lacks is shown by its name.
  */
 

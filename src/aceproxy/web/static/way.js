@@ -2,6 +2,7 @@
 
 import { h, outside, setAttribute, setText, show } from "./dom.js";
 import { count, NOTHING, rate, rateParts, secondsParts, size, span } from "./format.js";
+import { detailWords } from "./server_words.js";
 import { t } from "./texts.js";
 import { judge } from "./verdict.js";
 
@@ -78,6 +79,6 @@ export class Way {
     setText(this.startWords, t.inState(words, span(stream.state_s)).replace(/^./, (first) => first.toUpperCase()));
     setAttribute(this.bar, "value", known ? Math.max(0, Math.min(100, stat.progress)) : null);
     setAttribute(this.bar, "aria-label", words);
-    setText(this.startDetail, known ? "" : (stream.start_detail ?? ""));
+    setText(this.startDetail, known ? "" : detailWords(stream.start_detail ?? ""));
   }
 }

@@ -8,6 +8,7 @@ import { count, dateTime, seconds, shortId, size, span } from "../format.js";
 import { icon } from "../icons.js";
 import { nameOf, queryOf } from "../names.js";
 import { routeTo } from "../router.js";
+import { detailWords, serverWords } from "../server_words.js";
 import { pastTabs } from "../tabs.js";
 import { reasonWords, t } from "../texts.js";
 
@@ -65,7 +66,7 @@ class PastRow {
     const running = past.is_over === false;
     setText(this.state, running ? t.stillRunning : (t.faults[fault] ?? fault));
     setText(this.reason, running ? "" : reasonWords(past.reason));
-    setText(this.message, past.message ?? "");
+    setText(this.message, past.message ? serverWords(past) : "");
     const began = Number.isFinite(past.start_s) ? t.pastStart(seconds(past.start_s)) : "";
     const peak = past.peak_clients ? t.pastPeak(count(past.peak_clients)) : "";
     setText(this.line, [t.lasted(span(past.lasted_s)), size(past.outbound_bytes), peak, began].filter(Boolean).join(" · "));
@@ -155,6 +156,6 @@ export class HistoryView {
 }
 
 function placeWords(store) {
-  if (store?.problem) return t.historyProblem(store.problem);
+  if (store?.problem) return t.historyProblem(detailWords(store.problem));
   return store?.place === "disk" ? t.historyKept : t.historyMemory;
 }

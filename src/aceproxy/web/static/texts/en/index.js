@@ -3,6 +3,7 @@
 import common from "./common.js";
 import dashboard from "./dashboard.js";
 import pages from "./pages.js";
+import server from "./server.js";
 import watch from "./watch.js";
 
-export default { ...common, ...dashboard, ...pages, ...watch };
+export default { ...common, ...dashboard, ...pages, ...server, ...watch };

@@ -1,0 +1,108 @@
+"""What the server says is shown in the language of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from aceproxy.errors import REASONS, AceProxyError, Reason
+from aceproxy.streams.snapshot import EndedStream
+from aceproxy.web.models import TimelineEvent
+from tests.web.fake_api import NOON, STREAM_ID, FakeApi, make_engine, make_past
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WORDS = """async (told) => {
+  const { serverWords } = await import(new URL("static/server_words.js", document.baseURI));
+  return told.map((one) => serverWords(one));
+}"""
+DETAIL = "no answer within 5 s"
+IN_ITALIAN = "nessuna risposta entro 5 s"
+
+
+async def open_in(page: Page, api: FakeApi, language: str, view: str = "") -> None:
+    await page.add_init_script(f"localStorage.setItem('aceproxy.language', '{language}')")
+    await page.goto(f"{api.url}#/{view}")
+
+
+async def words(page: Page, told: list[dict[str, Any]]) -> list[str]:
+    found: list[str] = await page.evaluate(WORDS, told)
+    return found
+
+
+async def test_every_reason_is_told_in_italian_with_its_detail(page: Page, api: FakeApi) -> None:
+    """As errors have it, and as streams that ended have it: only as a sentence with the detail in brackets behind."""
+    await open_in(page, api, "it")
+    errors = [
+        {"reason": reason, "message": AceProxyError(reason, DETAIL).message, "detail": DETAIL} for reason in Reason
+    ]
+    ended = [{"reason": one["reason"], "message": one["message"]} for one in errors]
+    found = await words(page, errors)
+    assert found == await words(page, ended)
+    for reason, text in zip(Reason, found, strict=True):
+        assert text.endswith(f" ({IN_ITALIAN})"), reason
+        assert REASONS[reason].message not in text
+    plain = await words(page, [{"reason": reason, "message": REASONS[reason].message} for reason in Reason])
+    assert plain == [text.removesuffix(f" ({IN_ITALIAN})") for text in found]
+
+
+@pytest.mark.parametrize(
+    ("detail", "own"),
+    [
+        ("2 of 3 engines answer.", "Rispondono 2 motori su 3."),
+        ("stat: no answer within 5 s", f"stat: {IN_ITALIAN}"),
+        ("attic: no connection in time; cellar: closed without an answer",
+         "attic: nessun collegamento in tempo; cellar: chiuso senza una risposta"),
+        ("buffering 12 %, 1 peer", "riempimento del buffer 12 %, 1 peer"),
+        ('the body is not an object such as {"linger_s": 30}', 'il corpo non è un oggetto come {"linger_s": 30}'),
+        ("what an engine says (in its own words)", "what an engine says (in its own words)"),
+        ("<b>: no connection in time", "<b>: nessun collegamento in tempo"),
+        ("; , : ", "; , : "),
+    ],
+)  # fmt: skip
+async def test_details_are_told_part_by_part(page: Page, api: FakeApi, detail: str, own: str) -> None:
+    await open_in(page, api, "it")
+    told = await words(page, [{"reason": "engine_error", "message": "", "detail": detail}])
+    assert told == [f"Il motore ha risposto con un errore. ({own})"]
+
+
+async def test_what_is_not_known_stays_as_the_server_said_it(page: Page, api: FakeApi) -> None:
+    await open_in(page, api, "it")
+    assert await words(page, [{"reason": "of_tomorrow", "message": "Something new. (5)"}]) == ["Something new. (5)"]
+    await open_in(page, api, "en")
+    await page.reload()
+    message = AceProxyError(Reason.NO_PEERS, DETAIL).message
+    assert await words(page, [{"reason": "no_peers", "message": message, "detail": DETAIL}]) == [message]
+
+
+async def test_the_pages_speak_italian_of_failures(page: Page, api: FakeApi) -> None:
+    message = AceProxyError(Reason.ENGINE_TIMEOUT, DETAIL).message
+    reason = Reason.ENGINE_TIMEOUT
+    api.engines = [make_engine(state="down", last_error=DETAIL)]
+    api.recent = [EndedStream(STREAM_ID, f"id:{STREAM_ID}", "Radio", NOON, 65.0, 0, reason, "engine", message)]
+    api.past = [make_past(1, reason=reason, message=message)]
+    details = {"detail": DETAIL}
+    api.events = [
+        TimelineEvent(
+            seq=1, at=NOON, after_s=1, kind="engine_failed", fault="engine", reason=reason, message="", details=details
+        )
+    ]
+    await open_in(page, api, "it")
+    await expect(page.locator("#ended .ended-message")).to_have_text(
+        f"Il motore ha preso la richiesta ma non ha risposto in tempo; forse è bloccato. ({IN_ITALIAN})"
+    )
+    await expect(page.locator("#engines .engine-trouble")).to_contain_text(IN_ITALIAN)
+    for view, place in (("history", ".past .ended-message"), (f"stream/{STREAM_ID}", ".event-details")):
+        await page.goto(f"{api.url}#/{view}")
+        await expect(page.locator(place)).to_contain_text(IN_ITALIAN)
+
+
+async def test_a_refusal_is_told_in_italian(page: Page, api: FakeApi) -> None:
+    api.refuses = True
+    api.without.add(f"/api/aceproxy/streams/{STREAM_ID}")
+    await open_in(page, api, "it")
+    await page.get_by_role("button", name="Ferma").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Ferma lo stream").click()
+    await expect(page.locator("#toasts")).to_contain_text("A questo indirizzo non")
