@@ -26,6 +26,7 @@ class Programs:
     source: Path
     load: Path
     fanout: Path
+    probe: Path
 
 
 def build() -> Programs:
@@ -38,7 +39,7 @@ def build() -> Programs:
         digest.update(path.read_bytes())
     folder = CACHE / digest.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    return Programs(*(_compile(compiler, folder, name) for name in ("source", "load", "fanout")))
+    return Programs(*(_compile(compiler, folder, name) for name in ("source", "load", "fanout", "probe")))
 
 
 def _compile(compiler: str, folder: Path, name: str) -> Path:

@@ -29,7 +29,7 @@ VOLUME_S_PER_GB = 5.0  # slower than that and the run is given up
 
 @dataclass(slots=True)
 class Run:
-    """What came out of one run. `load` and `probes` are the documents of load.c and the prober.
+    """What came out of one run. `load` and `probes` are the documents of load.c and probe.c.
 
     `others_cpu_s` is what the machine did in the window beside the target, the load and the source: noise.
     """
@@ -110,10 +110,13 @@ def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Targ
         load.ask_to_end()
         load.wait_end(SLACK_S)
         run.load = json.loads(load.lines[-1])
-        run.others_cpu_s = max(0.0, run.others_cpu_s - run.load["own_cpu_s"])
+        run.others_cpu_s -= run.load["own_cpu_s"]
         if prober is not None:
             prober.wait_end(SLACK_S)
-            run.probes = json.loads(prober.lines[-1])
+            probed = json.loads(prober.lines[-1])
+            run.probes = probed["routes"]
+            run.others_cpu_s -= probed["own_cpu_s"]
+        run.others_cpu_s = max(0.0, run.others_cpu_s)
     if run.target == PROXY and not scenario.hang:
         _look_back(scenario, run, engine, goal)
 
@@ -151,9 +154,10 @@ def _hls_command(scenario: Scenario, relay: Target) -> list[str]:
 def _start_prober(setup: Setup, scenario: Scenario, goal: Target) -> Child | None:
     if not scenario.routes:
         return None
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from bench.probing import main; main(sys.argv[1:])"
-    numbers = [str(goal.port), f"{PROBE_RATE:g}", f"{scenario.measure_s - 0.5:g}"]
-    return Child("prober", [sys.executable, "-c", code, *numbers, *scenario.routes], setup.folder / "prober.log")
+    numbers = {"--port": goal.port, "--rate": PROBE_RATE, "--seconds": scenario.measure_s - 0.5}
+    command = [str(setup.programs.probe), "--routes", " ".join(scenario.routes)]
+    command += [f"{part:g}" if isinstance(part, float) else str(part) for pair in numbers.items() for part in pair]
+    return Child("prober", command, setup.folder / "prober.log")
 
 
 def _watch_volume(scenario: Scenario, run: Run, engine: Target, goal: Target) -> None:

@@ -1,4 +1,4 @@
-"""The API's latency, measured in a process of its own: `python -m bench.probing PORT RATE SECONDS ROUTE...`.
+"""The API's latency during a chaos run, in a process of its own: `python -m bench.probing PORT RATE SECONDS ROUTE...`.
 
 Open loop: each route has its own connection and its own schedule, and a request's time counts from the moment it was
 due, so that an answer that holds up the next ones is felt in theirs. Prints one JSON object, times in milliseconds.

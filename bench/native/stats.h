@@ -35,7 +35,7 @@ static double histogram_at(const histogram_t *h, double share) {
     return (double)h->highest_ns / 1e6;
 }
 
-static void print_histogram(const char *name, const histogram_t *h) {
+static inline void print_histogram(const char *name, const histogram_t *h) {
     printf("\"%s\": {\"count\": %llu, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f, \"buckets\": [", name,
            (unsigned long long)h->count, histogram_at(h, .5), histogram_at(h, .9), histogram_at(h, .99),
            (double)h->highest_ns / 1e6);
@@ -54,7 +54,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 /* Print percentiles of a list, which gets sorted. */
-static void print_list(const char *name, double *values, int n) {
+static inline void print_list(const char *name, double *values, int n) {
     qsort(values, (size_t)n, sizeof *values, by_size);
     if (!n) {
         printf("\"%s\": null, ", name);

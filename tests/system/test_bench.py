@@ -1,0 +1,96 @@
+"""The bench's own tools: what they measure must be what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+from bench.building import Programs, build
+from bench.hls_load import Connection
+
+from tests.system.programs import tool
+from tests.waiting import until
+
+HOLD_S = 0.6  # for which one answer is held back
+RATE = 20
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n12345"
+
+
+@pytest.fixture(scope="module")
+def native() -> Programs:
+    tool("cc")
+    return build()
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a connection's requests at once, but for the tenth for `/held`, and refuse `/refused`."""
+    number = 0
+    while head := await reader.readuntil(b"\r\n\r\n"):
+        number += 1
+        if b"GET /held" in head and number == 10:
+            await asyncio.sleep(HOLD_S)
+        writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n" if b"GET /refused" in head else ANSWER)
+
+
+async def test_the_prober_feels_a_held_answer_in_those_that_were_due_meanwhile(
+    native: Programs,
+) -> None:
+    async def ignore_ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (OSError, EOFError):
+            writer.close()
+
+    server = await asyncio.start_server(ignore_ends, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(native.probe, "--port", str(port), "--rate", str(RATE), "--seconds", "1.5"),
+        *("--routes", "/held /plain /refused"),
+        stdout=subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    server.close()
+    await server.wait_closed()
+    routes = json.loads(out)["routes"]
+    held, plain, refused = routes["/held"], routes["/plain"], routes["/refused"]
+    assert held["count"] == plain["count"] == refused["count"] == 1.5 * RATE
+    assert held["errors"] == plain["errors"] == 0
+    assert refused["errors"] == refused["count"]
+    assert plain["answer_bytes"] == 5
+    assert held["max"] >= HOLD_S * 1e3
+    # ten more were due while it was held, and those wait for less and less: half of these 30 is not at once there
+    assert held["p50"] < held["max"]
+    assert held["p99"] >= HOLD_S * 1e3 - 1e3 / RATE
+
+
+async def test_an_hls_viewer_of_the_bench_ends_when_it_is_cancelled_as_its_answer_comes() -> None:
+    loop = asyncio.get_running_loop()
+    viewer = Connection()
+    asked = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport, _ = await loop.create_connection(lambda: viewer, "127.0.0.1", port)
+
+    async def watch() -> None:
+        while True:
+            await viewer.get("/list", port, 100)
+
+    watching = asyncio.create_task(watch())
+    await until(asked.is_set)
+    viewer.get_buffer(0)[: len(ANSWER)] = ANSWER
+    viewer.buffer_updated(len(ANSWER))  # the answer is there
+    watching.cancel()  # and before anybody has looked at it, the end
+    await until(watching.done)
+    assert watching.cancelled()
+    transport.abort()
+    server.close()
+    await server.wait_closed()
