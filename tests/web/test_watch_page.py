@@ -162,19 +162,6 @@ async def test_a_stream_that_the_operator_stops_is_not_opened_anew(page: Page, a
     assert app.hub.find_by_id(link) is None
 
 
-async def test_a_recording_is_said_to_be_one_and_not_fetched_again_and_again(
-    page: Page, app: App, engine: Simulator
-) -> None:
-    film = next(content for content in engine.contents if not content.live)
-    fetched: list[str] = []
-    page.on("request", lambda call: fetched.append(call.method) if "/ace/getstream" in call.url else None)
-    await page.goto(f"{address(app)}watch?id={film.content_id}")
-    await expect(page.locator(".curtain")).to_contain_text("This is a recording", timeout=30_000)
-    await expect(page.locator(".curtain")).to_contain_text("VLC")
-    await expect(page.locator(".spinner")).to_be_hidden()  # no new try is under way
-    assert fetched == ["GET", "HEAD"]
-
-
 async def test_other_devices_get_addresses_codes_and_a_file(page: Page, app: App, engine: Simulator) -> None:
     link = engine.contents[0].content_id
     _, token = app.credentials.tokens.create("TV", Role.PLAYER, None, None)

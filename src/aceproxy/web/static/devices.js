@@ -25,6 +25,7 @@ export class Devices {
   constructor(root, link) {
     this.link = link;
     this.form = "watch";
+    this.choices = [];
     this.code = h("img", { class: "qr", width: 180, height: 180, alt: "" });
     this.code.addEventListener("error", () => show(this.code, false)); // an address too long for a code
     this.lead = h("p", { class: "quiet" });
@@ -33,6 +34,7 @@ export class Devices {
     const choice = h("fieldset", { class: "segments" }, h("legend", { class: "off-screen", text: t.watch.addressOf }));
     for (const [form, words] of Object.entries(t.watch.forms)) {
       const input = h("input", { type: "radio", name: "form", value: form, checked: form === this.form, onchange: () => this.choose(form) });
+      this.choices.push(input);
       choice.append(h("label", {}, input, h("span", { text: words })));
     }
     const app = appAddress(playUrl(link.query));
@@ -53,6 +55,14 @@ export class Devices {
       LOCAL.test(location.hostname) && h("p", { class: "notice", text: t.watch.localOnly(location.hostname) }),
     );
     this.choose(this.form);
+  }
+
+  /** It is a recording, which is not played as HLS. */
+  forFile() {
+    if (this.form === "hls") this.choose("watch");
+    const [choice] = this.choices.filter((input) => input.value === "hls");
+    show(choice.parentElement, false);
+    for (const input of this.choices) input.checked = input.value === this.form;
   }
 
   choose(form) {

@@ -14,8 +14,11 @@ export function ways(video) {
   return { ts: Boolean(sources), hls: Boolean(sources) || native, native };
 }
 
-/** MPEG-TS by mpegts.js. `sound` false leaves the sound out, where the browser cannot decode it. */
-export async function playTs(video, address, { sound, failed }) {
+/**
+ * MPEG-TS by mpegts.js. `sound` false leaves the sound out, where the browser cannot decode it; `begun()` is called when
+ * there is something to play.
+ */
+export async function playTs(video, address, { sound, failed, begun }) {
   const mpegts = await library("mpegts");
   mpegts.LoggingControl.enableAll = false;
   const player = mpegts.createPlayer(
@@ -30,12 +33,14 @@ export async function playTs(video, address, { sound, failed }) {
       fixAudioTimestampGap: false,
     },
   );
-  const tell = once(failed);
+  const tellOnce = once(failed);
+  const tell = (fault) => setTimeout(tellOnce, 0, fault); // it must not be taken down while it still tells of a fault
   player.on(mpegts.Events.ERROR, (type, detail) => {
     if (detail === mpegts.ErrorDetails.NETWORK_STATUS_CODE_INVALID) tell({ kind: "http", detail });
     else if (type === mpegts.ErrorTypes.NETWORK_ERROR) tell({ kind: "network", detail });
     else tell({ kind: "media", detail });
   });
+  player.on(mpegts.Events.MEDIA_INFO, once(begun));
   player.on(mpegts.Events.LOADING_COMPLETE, () => tell({ kind: "ended", detail: "" }));
   player.attachMediaElement(video);
   player.load();

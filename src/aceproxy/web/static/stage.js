@@ -7,6 +7,7 @@ import { count, rate, seconds, shortId, since } from "./format.js";
 import { icon } from "./icons.js";
 import { judgeCodecs } from "./playable.js";
 import { playHls, playNative, playTs, ways } from "./players.js";
+import { playRecording } from "./recording.js";
 import { reasonWords, t } from "./texts.js";
 import { WatchFigures } from "./watch_figures.js";
 
@@ -16,6 +17,7 @@ const STEADY_S = 15; // after so long without a fault the next one is tried agai
 const FAR_BEHIND_S = 12;
 const EDGE_S = 2; // how close to the newest picture "go live" leads
 const TICK_MS = 500;
+const LEFT_OUT_S = 2; // of a file; by then something of each kind was decoded
 const HEAD_LIMIT_MS = 5000;
 const JUST_ENDED_S = 30; // by two clocks, which may differ
 const NO_AAC = new Set(["no_transcoder", "transcoders_busy", "transcoder_failed"]);
@@ -30,6 +32,9 @@ export class Stage {
     this.sound = true;
     this.aac = "off"; // the sound as AAC: "off", "on" where the browser needs it, "none" where the server has none
     this.steadyAt = 0;
+    this.isFile = false; // a recording, in which one can go anywhere
+    this.resumeAt = 0; // where in it to go on
+    this.onFile = () => {};
     this.build(root);
     this.ways = ways(this.video);
     this.way = this.firstWay();
@@ -108,27 +113,63 @@ export class Stage {
   async start() {
     this.drop();
     const attempt = ++this.attempt;
-    if (this.way === null) {
+    if (this.way === null && !this.isFile) {
       this.close(t.watch.noWay, t.watch.openElsewhere, { again: false });
       return;
     }
-    this.open(t.watch.asking);
+    this.open(this.isFile ? t.watch.openingFile : t.watch.asking);
     const failed = (fault) => attempt === this.attempt && this.fail(fault, attempt);
     const query = this.query();
     try {
-      const player =
-        this.way === "ts"
-          ? await playTs(this.video, playUrl(query), { sound: this.sound, failed })
+      const player = this.isFile
+        ? await playRecording(this.video, playUrl(this.link.query), { startAt: this.resumeAt, failed })
+        : this.way === "ts"
+          ? await playTs(this.video, playUrl(query), { sound: this.sound, failed, begun: () => this.see(attempt) })
           : this.ways.native && !this.ways.ts
             ? await playNative(this.video, hlsUrl(query), { failed })
             : await playHls(this.video, hlsUrl(query), { failed });
+      if (player === null) return; // it has said why
       if (attempt !== this.attempt) player.stop();
       else this.player = player;
     } catch {
       failed({ kind: "network", detail: "" }); // the player itself could not be loaded
       return;
     }
+    if (this.isFile) this.showTracks(this.player?.codecs ?? []);
     this.run();
+  }
+
+  /** Look what it is, now that the server knows: what came is media all the same where it is a file. */
+  async see(attempt) {
+    if (attempt === this.attempt && (await this.isRecording()) && attempt === this.attempt) this.becomeFile();
+  }
+
+  /** Take what a recording is made of, as far as that is known. */
+  showTracks(codecs) {
+    this.showNotice({ codecs });
+    this.figures.showStream({ codecs });
+  }
+
+  /** Say what the browser leaves out of a file that nobody has looked into: what it has decoded tells. */
+  showLeftOut() {
+    const { video } = this;
+    if (this.player?.codecs || video.currentTime < LEFT_OUT_S) return;
+    const words = [];
+    if (video.webkitVideoDecodedByteCount === 0) words.push(t.watch.noPictures);
+    if (video.webkitAudioDecodedByteCount === 0 || video.mozHasAudio === false) words.push(t.watch.noSound);
+    setText(this.notice, words.length ? [...words, t.watch.openElsewhere].join(" ") : "");
+    show(this.notice, words.length > 0);
+  }
+
+  /** It is a recording: play it as a file from now on. */
+  becomeFile() {
+    this.isFile = true;
+    show(this.wayBox, false);
+    setText(this.chip, t.watch.recording);
+    setAttribute(this.chip, "data-state", "live");
+    this.figures.forFile();
+    this.onFile();
+    this.start();
   }
 
   /** Play with sound; where the browser wants a touch first, without, and offer the sound. */
@@ -158,6 +199,7 @@ export class Stage {
 
   drop() {
     clearTimeout(this.retryTimer);
+    if (this.isFile && this.player) this.resumeAt = this.video.currentTime;
     this.attempt += 1;
     this.player?.stop();
     this.player = null;
@@ -166,13 +208,18 @@ export class Stage {
 
   async fail(fault, attempt) {
     const watched = this.steadyAt && performance.now() - this.steadyAt > STEADY_S * 1000;
+    if (this.isFile && this.player) this.resumeAt = this.video.currentTime;
     this.player?.stop();
     this.player = null;
-    if (["ended", "media"].includes(fault.kind) && (await this.isRecording())) {
-      if (attempt === this.attempt) this.close(t.watch.recording, t.watch.openElsewhere, { again: false });
+    if (!this.isFile && fault.kind !== "network" && (await this.isRecording())) {
+      if (attempt === this.attempt) this.becomeFile();
       return;
     }
     if (attempt !== this.attempt) return;
+    if (fault.kind === "media" && this.isFile) {
+      this.close(t.watch.cannotFile, t.watch.openElsewhere, { again: false });
+      return;
+    }
     if (fault.kind === "media") {
       this.failMedia(fault);
       return;
@@ -236,7 +283,7 @@ export class Stage {
   /** Why the server refuses: ask as the player did, and let go at once if it does not refuse after all. */
   async reason() {
     try {
-      const path = this.way === "ts" ? playUrl(this.query()) : hlsUrl(this.query());
+      const path = this.isFile || this.way === "ts" ? playUrl(this.query()) : hlsUrl(this.query());
       await get(path, { limitMs: 30000, headOnly: true });
       return null;
     } catch (error) {
@@ -265,17 +312,22 @@ export class Stage {
 
   /** Take the stream as the server knows it; null while it does not. */
   showStream(stream) {
+    if (this.isFile) return; // the stream that was begun for it is none
     this.stream = stream ?? this.stream;
     if (stream) {
-      const name = stream.title || shortId(stream.stream_id);
-      setText(this.title.firstChild, name);
-      document.title = `${name} · AceProxy`;
+      this.setTitle(stream.title || shortId(stream.stream_id));
       setText(this.chip, t.states[stream.state] ?? stream.state);
       setAttribute(this.chip, "data-state", stream.state);
       if (stream.state === "starting" && this.player) this.open(t.watch.asking, startWords(stream));
       this.showNotice(stream);
     }
     this.figures.showStream(stream);
+  }
+
+  /** Show the name of what plays: outside text. */
+  setTitle(name) {
+    setText(this.title.firstChild, name);
+    document.title = `${name} · AceProxy`;
   }
 
   showNotice(stream) {
@@ -299,8 +351,9 @@ export class Stage {
     else if (this.player && this.video.currentTime > 0 && !this.video.paused) this.open(t.watch.buffering);
     if (playing && !this.steadyAt) this.steadyAt = performance.now();
     this.figures.tick(this.player?.name ?? "");
+    if (this.isFile && playing) this.showLeftOut();
     const lag = this.figures.lag();
-    show(this.live, lag !== null && lag > FAR_BEHIND_S);
+    show(this.live, !this.isFile && lag !== null && lag > FAR_BEHIND_S);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { Feed } from "./feed.js";
 import { Devices } from "./devices.js";
+import { Files } from "./files.js";
 import { h, setText, show } from "./dom.js";
 import { keyOfLink, readLink, readQuery } from "./links.js";
 import { Stage } from "./stage.js";
@@ -69,7 +70,12 @@ function start() {
     return;
   }
   const stage = new Stage(byId("stage"), link);
-  new Devices(byId("elsewhere"), link);
+  const devices = new Devices(byId("elsewhere"), link);
+  const files = new Files(byId("files"), link, (name) => stage.setTitle(name));
+  stage.onFile = () => {
+    devices.forFile();
+    files.show();
+  };
   show(byId("elsewhere"), true);
   const feed = new Feed({
     overview: ({ streams }) => streams && stage.showStream(streamOf(link, streams) ?? null),

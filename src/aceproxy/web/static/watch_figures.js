@@ -1,9 +1,10 @@
 /** The figures below the picture: what arrives, what is shown, how far behind, and who else watches. */
 
-import { h, setText } from "./dom.js";
+import { h, setText, show } from "./dom.js";
 import { count, NOTHING, rate, seconds } from "./format.js";
 import { t } from "./texts.js";
 
+const OF_BROADCASTS = ["lag", "ahead", "bitrate", "viewers", "swarm"];
 const NAMES = ["picture", "sound", "lag", "ahead", "bitrate", "lost", "viewers", "swarm", "player"];
 
 export class WatchFigures {
@@ -17,6 +18,11 @@ export class WatchFigures {
       return h("div", { class: `fact fact-${name}` }, h("dt", { text: t.watch.figures[name] }), this.values[name]);
     });
     this.root = h("dl", { class: "facts" }, ...items);
+  }
+
+  /** Show what a recording has. */
+  forFile() {
+    for (const name of OF_BROADCASTS) show(this.values[name].parentElement, false);
   }
 
   /** The newest second that the browser holds, null while there is none. */

@@ -23,6 +23,7 @@ export default {
     loading: "Asking AceProxy…",
     dashboard: "Dashboard",
     elsewhere: "On other devices",
+    files: "Files",
   },
   languageLabel: "Language",
   themeLabel: "Look",

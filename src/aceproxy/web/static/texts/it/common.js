@@ -23,6 +23,7 @@ export default {
     loading: "Sto chiedendo ad AceProxy…",
     dashboard: "Pannello",
     elsewhere: "Su altri dispositivi",
+    files: "File",
   },
   languageLabel: "Lingua",
   themeLabel: "Aspetto",
