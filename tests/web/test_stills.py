@@ -71,15 +71,21 @@ async def test_a_still_is_made_once_for_all_who_ask(
 
 
 @pytest.mark.parametrize(
-    "script",
-    ["exit 1", "cat > /dev/null; echo no picture", "exec sleep 30"],
+    ("script", "limit_s"),
+    [("exit 1", 30.0), ("cat > /dev/null; echo no picture", 30.0), ("exec sleep 60", 2.0)],
     ids=["fails", "writes rubbish", "hangs"],
 )
 async def test_a_decoder_that_does_not_do_its_work_is_given_up(
-    sim: Simulator, make_app: MakeApp, play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    sim: Simulator,
+    make_app: MakeApp,
+    play: Play,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    limit_s: float,
 ) -> None:
     ran = programs_in(tmp_path, monkeypatch, script)
-    monkeypatch.setattr(still_maker, "MAKE_S", 0.5)
+    monkeypatch.setattr(still_maker, "MAKE_S", limit_s)
     app = await make_app()
     path = await playing(app, play, sim.contents[0].content_id)
     for _ in range(2):

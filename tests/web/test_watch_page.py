@@ -22,17 +22,10 @@ from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import PlayersTable, browser_of
 from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
+from tests.web.pictures import holds, moving
 from tests.web.test_sounds import make_media
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-GRAB = """() => {
-  const video = document.querySelector("video");
-  const canvas = new OffscreenCanvas(64, 36);
-  const context = canvas.getContext("2d");
-  context.drawImage(video, 0, 0, 64, 36);
-  return [video.currentTime, Array.from(context.getImageData(0, 0, 64, 36).data).join()];
-}"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,22 +70,6 @@ async def page(browser: Browser, app: App) -> AsyncIterator[Page]:
 
 def address(app: App) -> str:
     return f"http://127.0.0.1:{app.port}/"
-
-
-async def holds(page: Page, expression: str, limit_s: float = 15.0) -> None:
-    """Wait until a JavaScript expression is true (the page's policy forbids Playwright's own way, an `eval`)."""
-    async with asyncio.timeout(limit_s):
-        while not await page.evaluate(expression):  # noqa: ASYNC110 - the browser tells of no event
-            await asyncio.sleep(0.05)
-
-
-async def moving(page: Page) -> None:
-    """Return when the picture has moved: time goes on, and two pictures differ."""
-    await holds(page, "document.querySelector('video')?.currentTime > 0.2")
-    began_at, first = await page.evaluate(GRAB)
-    await holds(page, f"document.querySelector('video')?.currentTime > {began_at} + 0.5")
-    _, second = await page.evaluate(GRAB)
-    assert first != second
 
 
 async def test_the_stream_plays_and_says_what_it_is(
