@@ -16,6 +16,8 @@ from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import ROOT, PlayersTable
 
+pytest_plugins = ["tests.leftovers"]
+
 MakeApp = Callable[..., Awaitable[App]]
 
 
