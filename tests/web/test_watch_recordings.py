@@ -16,7 +16,8 @@ from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
 from tests.system.programs import tool
-from tests.web.test_watch_page import GRAB, address, holds, moving
+from tests.web.pictures import GRAB, holds, moving
+from tests.web.test_watch_page import address
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
