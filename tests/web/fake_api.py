@@ -64,6 +64,7 @@ def make_client(number: int) -> ClientSnapshot:
         client_id=f"c{number}",
         address=f"192.0.2.{number % 250}:5000",
         agent=f"VLC/{number}",
+        token_name=None,
         protocol="mpegts",
         connected_at=NOON,
         connected_s=61.0 + number,
@@ -434,6 +435,10 @@ class FakeApi:
         """Return the streams without their clients."""
         return [replace(stream, clients=[], ended_clients=[]) for stream in self.streams]
 
+    def few(self) -> list[StreamSnapshot]:
+        """Return the streams with five of their clients, as overviews have them."""
+        return [replace(stream, clients=stream.clients[:5], ended_clients=[]) for stream in self.streams]
+
     def stream_list(self) -> Streams:
         """Return the list of streams, as with `clients=0`."""
         clients = sum(stream.client_count for stream in self.streams)
@@ -479,7 +484,7 @@ class FakeApi:
         key = request.query.get("stream")
         try:
             while not self.silent:
-                overview = Overview(at=NOON, stats=self.stats(), streams=self.light(), engines=self.engines)
+                overview = Overview(at=NOON, stats=self.stats(), streams=self.few(), engines=self.engines)
                 # Time goes on, or the rates would be those of no time at all.
                 told = json.loads(overview.model_dump_json()) | {"at": None}
                 await response.write(f"event: overview\ndata: {json.dumps(told)}\n\n".encode())

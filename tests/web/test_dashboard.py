@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from aceproxy.streams.snapshot import EndedStream, EngineStat
 from tests.waiting import until
-from tests.web.fake_api import HOSTILE, NOON, STREAM_ID, FakeApi, make_engine, make_stream
+from tests.web.fake_api import HOSTILE, NOON, STREAM_ID, FakeApi, make_client, make_engine, make_stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -214,3 +214,40 @@ async def test_a_starting_stream_shows_how_far_it_is(page: Page, api: FakeApi) -
         await expect(card).to_contain_text(words)
     await expect(card.get_by_role("heading", level=3)).to_have_text("Untitled 0a484827…8141")
     await expect(card.locator(".still-picture")).to_be_hidden()
+
+
+async def test_a_card_tells_who_watches_and_how_well(page: Page, api: FakeApi) -> None:
+    clients = [make_client(number) for number in range(5)]
+    clients[1] = replace(clients[1], agent="mpv", token_name="Kitchen", skips=2, lag_s=25.0, behind=True)
+    api.streams = [replace(make_stream(clients=7), clients=clients)]
+    await page.goto(api.url)
+    rows = page.locator("article.card .few-client")
+    await expect(rows).to_have_count(5)
+    for words in ("mpv", "Kitchen", "192.0.2.1:5000", "8.00", "25.0", "2 skips"):
+        await expect(rows.nth(1)).to_contain_text(words)
+    await expect(rows.nth(1).locator(".few-lag")).to_have_class("few-lag some")
+    await expect(rows.nth(0)).not_to_contain_text("skip")
+    await page.get_by_role("link", name="and 2 more").click()
+    await expect(page.locator("tbody tr")).to_have_count(5)
+    await expect(page.locator("tbody tr").nth(1).locator(".token-badge")).to_have_text("Kitchen")
+    await expect(page.locator("tbody .token-badge")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "height"),
+    [
+        ([], 0),
+        ([5], 5),
+        ([48, 8, 8], 8),
+        ([48, 48, 8, 8, 8, 8], 8),
+        ([None, 48, 8, 8, 9, 8, None, 60, 8], 8),
+        ([8] * 100 + [80] * 5, 80),
+        ([80] * 5 + [8] * 100, 80),
+    ],
+)
+async def test_a_burst_does_not_flatten_a_graph_and_what_lasts_is_seen(
+    page: Page, api: FakeApi, values: list[int | None], height: int
+) -> None:
+    await page.goto(api.url)
+    script = "async (values) => (await import(new URL('static/graph.js', document.baseURI))).lasting(values)"
+    assert await page.evaluate(script, values) == height

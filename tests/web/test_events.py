@@ -47,7 +47,7 @@ async def test_the_overview_comes_at_once_and_then_again_and_again(
     assert later["at"] > first["at"]
     stream = later["streams"][0]
     assert (stream["title"], stream["client_count"]) == (sim.contents[0].name, 1)
-    assert (stream["clients"], stream["ended_clients"]) == ([], [])
+    assert ([client["protocol"] for client in stream["clients"]], stream["ended_clients"]) == (["mpegts"], [])
     reader.answer.close()
 
 

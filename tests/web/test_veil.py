@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from aceproxy.app import App
 from aceproxy.simulator import Simulator
+from aceproxy.web.figures import Figures
 from aceproxy.web.rights import RIGHTS, Right
 from aceproxy.web.veil import LARGE_BYTES, TEXTS_KEPT, Veil
 from tests.conftest import Answer, MakeApp, ask
@@ -190,3 +192,32 @@ async def test_ones_own_address_is_shown(make_app: MakeApp, sim: Simulator) -> N
         assert clients[0]["address"] == OTHER
         clients = (await ask(app, "/api/aceproxy/streams", admin=True)).json["streams"][0]["clients"]
         assert [client["address"] for client in clients] == [OTHER, "127.0.0.1"]
+
+
+async def test_which_token_a_player_has_is_told_to_admins_alone(make_app: MakeApp, sim: Simulator) -> None:
+    app = await make_app()
+    name = 'the "TV"\\ in {"token_name":"x"} kitchen'
+    made = await ask(app, "/api/tokens", "POST", body=json.dumps({"name": name, "role": "player"}).encode())
+    stream_id = sim.contents[0].content_id
+    player = await ask(app, f"/ace/getstream?id={stream_id}&token={made.json['token']}", stream=True)
+    for route in ("/api/aceproxy/streams", f"/api/aceproxy/streams/{stream_id}"):
+        told = await ask(app, route, admin=True)
+        stream = told.json.get("stream") or told.json["streams"][0]
+        assert [client["token_name"] for client in stream["clients"]] == [name], route
+        told = await ask(app, route)
+        stream = told.json.get("stream") or told.json["streams"][0]
+        assert [client["token_name"] for client in stream["clients"]] == [None], route
+    events = f"/api/events?stream={stream_id}"
+    assert b"kitchen" in await beginning(app, events, admin=True)
+    assert b"kitchen" not in await beginning(app, events)
+    player.close()
+
+
+async def test_an_overview_has_a_few_clients_of_each_stream(make_app: MakeApp, sim: Simulator) -> None:
+    app = await make_app()
+    players = [await ask(app, f"/ace/getstream?id={sim.contents[0].content_id}", stream=True) for _ in range(7)]
+    figures = Figures(app.hub, app.pool)
+    (stream,) = figures.overview().streams
+    assert (stream.client_count, len(stream.clients), stream.ended_clients) == (7, 5, [])
+    for player in players:
+        player.close()

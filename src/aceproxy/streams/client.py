@@ -131,6 +131,7 @@ class Client:
             client_id=self.client_id,
             address=self.address,
             agent=self.agent,
+            token_name=self.ticket.name if self.ticket is not None else None,
             protocol=self.delivery,
             connected_at=self.connected_text,
             connected_s=round(now - self.connected_at, 3),

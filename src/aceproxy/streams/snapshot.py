@@ -17,11 +17,13 @@ def utc_text(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClientSnapshot:
-    """One player of a stream. `lag_bytes`: from the live edge back to its next byte; `behind`: its socket is full."""
+    """One player of a stream. `lag_bytes`: from the live edge back to its next byte; `behind`: its socket is full;
+    `token_name`: the name of the token it plays with, for admins alone."""
 
     client_id: str
     address: str
     agent: str
+    token_name: str | None
     protocol: str
     connected_at: str
     connected_s: float

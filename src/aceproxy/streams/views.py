@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aceproxy.errors import REASONS, Reason
+from aceproxy.streams.client import Client
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.record import StreamRecord, Viewer
 from aceproxy.streams.recording import Recording
@@ -35,11 +37,27 @@ def _late_clients(stream: Stream) -> int:
     return late(lags_bytes, stream.ring.held_s, stream.intake.bitrate_bps)
 
 
-def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnapshot:
-    """Return a stream as it is now; without its clients it costs little, however many there are."""
+def few_clients(clients: Sequence[Client], most: int) -> list[Client]:
+    """Return at most `most` clients, as they came: those whose sockets are full and lag most before others."""
+    if len(clients) <= most:
+        return list(clients)
+
+    def urgency(place: int) -> tuple[int, int]:
+        outlet = clients[place].outlet
+        return (outlet.lag_bytes if outlet is not None and outlet.watched else 0, -place)
+
+    return [clients[place] for place in sorted(heapq.nlargest(most, range(len(clients)), key=urgency))]
+
+
+def stream_snapshot(stream: Stream, *, with_clients: bool = True, most_clients: int | None = None) -> StreamSnapshot:
+    """Return a stream as it is now; without its clients it costs little, however many there are.
+
+    With `most_clients` it has only that many of them, and none that ended.
+    """
     now = time.monotonic()
     source = stream.source
     clients = list(stream.clients.values())
+    told = few_clients(clients, most_clients) if most_clients is not None else clients if with_clients else []
     last_byte_at = source.last_byte_at if source is not None else None
     return StreamSnapshot(
         stream_id=stream.stream_id,
@@ -59,8 +77,8 @@ def stream_snapshot(stream: Stream, *, with_clients: bool = True) -> StreamSnaps
         waiting=stream.waiting,
         late_clients=_late_clients(stream),
         sessions=stream.holder_count,
-        clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in clients] if with_clients else [],
-        ended_clients=list(stream.ended_clients) if with_clients else [],
+        clients=[client.snapshot(now, stream.intake.bitrate_bps) for client in told],
+        ended_clients=list(stream.ended_clients) if with_clients and most_clients is None else [],
         inbound_bytes=stream.intake.ingest.received_bytes,
         outbound_bytes=stream.outbound_bytes,
         inbound_bps=round(stream.intake.inbound_bps),

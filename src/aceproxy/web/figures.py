@@ -14,6 +14,8 @@ from aceproxy.streams.views import stream_snapshot, totals
 from aceproxy.web.models import EngineExperience, EngineModel, Overview, Stats
 
 SUMS_MAX_AGE_S = 0.2  # of the byte counters
+STREAM_CLIENTS = 5  # of one stream that an overview tells
+ALL_CLIENTS = 100  # of all streams together
 
 
 class Figures:
@@ -51,11 +53,13 @@ class Figures:
         return [engine_model(engine) for engine in self.pool.snapshot()]
 
     def overview(self) -> Overview:
-        """Return sums, engines and the streams without their clients: what a dashboard shows all the time."""
+        """Return sums, engines and the streams with a few of their clients: what a dashboard shows all the time."""
+        streams = self.hub.streams
+        most = min(STREAM_CLIENTS, ALL_CLIENTS // max(1, len(streams)))
         return Overview(
             at=utc_text(datetime.now(UTC)),
             stats=self.stats(),
-            streams=[stream_snapshot(stream, with_clients=False) for stream in self.hub.streams],
+            streams=[stream_snapshot(stream, most_clients=most) for stream in streams],
             engines=self.engines(),
         )
 

@@ -1,9 +1,12 @@
-"""Masks the addresses of others in everything that is told to who is no admin.
+"""Masks the addresses of others, and the names of tokens, in everything that is told to who is no admin.
 
 It works on the text of the answer, not on its fields: a route that tells of addresses in a new place (a field, a log
 record, a reason) is covered without knowing about it. What stands in a URL stays, since that is an engine or an origin
 and no viewer, and so does the same host and port elsewhere in that answer (the label of an engine). Version numbers
 behind a slash stay, and one's own address.
+
+Names of tokens stand in the member `token_name` of JSON objects and become null. A quote within a JSON string is
+escaped, so that no text from outside can look like that member.
 
 A masked address becomes a name such as `hidden-3fa2b1`, the same one for the same address until the program ends, so
 that devices can be told apart. It is made with a random key: trying all addresses does not reveal it.
@@ -33,6 +36,7 @@ _SIGNS = (
     (re.compile(rb":[0-9a-fA-F]{0,4}:"), frozenset(b"0123456789abcdefABCDEF:.")),
     (re.compile(rb"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9])"), frozenset(b"0123456789.")),
 )
+_TOKEN_NAME = re.compile(rb'"token_name":\s?"(?:[^"\\]|\\.)*"')
 _WORD = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 _NOT_BEFORE = _WORD | frozenset(b"./")
 LONGEST = 45  # characters of an address
@@ -69,6 +73,7 @@ class Veil:
         return masked
 
     def _mask(self, text: bytes, own: str) -> bytes:
+        text = _TOKEN_NAME.sub(b'"token_name":null', text)
         for sign, characters in _SIGNS:
             pieces: list[bytes] = []
             done = 0

@@ -24,7 +24,7 @@ class StreamAnswer(Model):
 
 
 class Overview(Model):
-    """The event `overview` of `GET /api/events`. `streams` without their clients."""
+    """The event `overview` of `GET /api/events`. `streams` with few of their clients."""
 
     at: str
     stats: Stats

@@ -17,6 +17,11 @@ const COLUMNS = {
   skips: { value: (client) => client.skips, number: true },
 };
 
+/** The name of the token that a client plays with; only admins are told. */
+export function tokenBadge(client) {
+  return client.token_name ? h("span", { class: "token-badge", title: t.withToken }, icon("key"), outside("", client.token_name)) : null;
+}
+
 class ClientRow {
   constructor(client, kick) {
     const cell = (column, ...content) =>
@@ -46,7 +51,7 @@ class ClientRow {
     this.root = h(
       "tr",
       { role: "row" },
-      cell("agent", outside("agent", name)),
+      cell("agent", outside("agent", name), tokenBadge(client)),
       cell("address", outside("", client.address)),
       cell("connected", this.connected),
       cell("rate", this.rate),

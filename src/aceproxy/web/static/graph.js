@@ -6,14 +6,26 @@ import { library } from "./vendor.js";
 
 const SPAN_S = 300;
 const HEIGHT = 132;
-const USUAL_SHARE = 0.85; // of the samples are no burst
-const BURST = 2; // times the usual is where the line is cut off
+const LASTING = 5; // samples: what is high for less than half of them is a burst
+const ROOM = 1.25; // of what lasts, so that a line does not run along the upper edge
 const graphs = new Set();
 
 addEventListener("aceproxy-theme", () => graphs.forEach((graph) => graph.redraw()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => graphs.forEach((graph) => graph.redraw()));
 
 const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** The highest value that lasts: the maximum of the medians of some samples in a row. Pure. */
+export function lasting(values) {
+  const known = values.filter((value) => value !== null);
+  const width = Math.min(LASTING, known.length);
+  let most = 0;
+  for (let at = 0; at + width <= known.length && width > 0; at += 1) {
+    const near = known.slice(at, at + width).sort((a, b) => a - b);
+    most = Math.max(most, near[(width - 1) >> 1]);
+  }
+  return most;
+}
 
 export class Graph {
   /**
@@ -76,9 +88,10 @@ export class Graph {
 
   /** What fills the height. A short burst, as every start has one, is cut off instead of flattening all the rest. */
   top() {
-    const all = this.data().slice(1).flat().filter((value) => value !== null).sort((a, b) => a - b);
-    const usual = all[Math.floor(all.length * USUAL_SHARE)] ?? 0;
-    return Math.max(this.floor, Math.min(all.at(-1) ?? 0, usual * BURST)) * 1.12;
+    const [times, ...columns] = this.data();
+    const from = (times.at(-1) ?? 0) - SPAN_S;
+    const first = Math.max(0, times.findIndex((at) => at >= from));
+    return Math.max(this.floor, ...columns.map((column) => lasting(column.slice(first)))) * ROOM;
   }
 
   async draw() {

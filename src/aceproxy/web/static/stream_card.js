@@ -1,6 +1,7 @@
 /** One stream in the list: its picture, its state, how it goes, and the way to its page. */
 
 import { watchUrl } from "./api.js";
+import { FewClients } from "./few_clients.js";
 import { h, outside, setAttribute, setText, show } from "./dom.js";
 import { span } from "./format.js";
 import { icon } from "./icons.js";
@@ -22,6 +23,7 @@ export class StreamCard {
     this.name = outside();
     this.facts = h("p", { class: "card-facts" });
     this.way = new Way();
+    this.clients = new FewClients(page);
     this.watch = h("a", { class: "button" }, icon("resume"), h("span", { text: t.watchHere }));
     this.stop = h(
       "button",
@@ -47,6 +49,7 @@ export class StreamCard {
         h("div", { class: "card-buttons" }, this.watch, this.details, this.stop),
       ),
       this.way.root,
+      this.clients.root,
     );
   }
 
@@ -67,5 +70,6 @@ export class StreamCard {
     setText(this.facts, factsOf(stream));
     this.still.update(stream, name);
     this.way.update(stream, this.actions.outboundOf(stream.stream_id));
+    this.clients.update(stream);
   }
 }
