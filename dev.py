@@ -17,11 +17,14 @@ into `.tools` where it is not.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import venv
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -30,6 +33,14 @@ TOOLS = ROOT / ".tools"
 BIN = "Scripts" if os.name == "nt" else "bin"
 RUNTIME_LOCK = ROOT / "locks" / "runtime.txt"
 DEV_LOCK = ROOT / "locks" / "dev.txt"
+
+# the tests in parts, so that what needs the machine for itself has it (docs/decisions/0024)
+TEST_PARTS = {
+    "plain": ("-m", "not system", "--numprocesses", "2"),
+    "system": ("-m", "system"),
+}
+TESTS_FAILED = 1  # pytest's exit status when all ran, some failed, and nothing else went wrong
+CHANCE_LIMIT = 12  # when more tests fail than this, it is not for want of processor time
 
 
 def call(*command: str | Path) -> None:
@@ -81,15 +92,77 @@ def set_up_to_run() -> Path:
     return set_up(RUNTIME_LOCK)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of tests ended: pytest's exit status, the names of those that failed, how many passed."""
+
+    status: int
+    failed: tuple[str, ...] = ()
+    passed: int = 0
+
+
+def may_be_chance(first: Outcome) -> bool:
+    """Tell whether a failed run is worth a second look: a few tests failed, and nothing crashed or was not found."""
+    return first.status == TESTS_FAILED and 0 < len(first.failed) <= CHANCE_LIMIT
+
+
+def was_chance(first: Outcome, alone: Outcome) -> bool:
+    """Tell whether everything that failed first has passed alone; what was skipped then has not passed."""
+    return may_be_chance(first) and alone.status == 0 and not alone.failed and alone.passed >= len(first.failed)
+
+
+def run_tests(python: Path, root: Path, part: str, *arguments: str) -> Outcome:
+    """Run tests of the project at `root`. What pytest itself keeps of the run goes to folders named after `part`."""
+    kept = root / ".pytest_cache" / f"check-{part}"
+    report = kept / "report.xml"
+    command = [python, "-m", "pytest", "-o", f"cache_dir={kept}", f"--junitxml={report}", *arguments]
+    report.unlink(missing_ok=True)
+    status = subprocess.run([str(word) for word in command], cwd=root, check=False).returncode
+    failed = kept / "v" / "cache" / "lastfailed"
+    names = tuple(json.loads(failed.read_text())) if failed.exists() else ()
+    passed = 0
+    if report.exists():
+        for suite in ET.parse(report).iter("testsuite"):  # noqa: S314 - pytest wrote it just now
+            counts = {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
+            passed += 2 * counts["tests"] - sum(counts.values())
+    return Outcome(status, names, passed)
+
+
+def run_part(python: Path, root: Path, part: str, *arguments: str) -> tuple[str, ...]:
+    """Run a part of the tests, and what failed once more alone; returns what passed only alone.
+
+    Leaves with pytest's status when a test fails alone too, or something else went wrong than a few tests.
+    """
+    shutil.rmtree(root / ".pytest_cache" / f"check-{part}", ignore_errors=True)
+    first = run_tests(python, root, part, *arguments)
+    if first.status == 0:
+        return ()
+    if not may_be_chance(first):
+        sys.exit(first.status)
+    tell(f"failed beside others, and run once more alone ({part}):", first.failed)
+    alone = run_tests(python, root, part, "--last-failed", *arguments, "--numprocesses", "0")
+    if not was_chance(first, alone):
+        sys.exit(alone.status or TESTS_FAILED)
+    return first.failed
+
+
+def tell(words: str, names: tuple[str, ...]) -> None:
+    """Print a list that cannot be overlooked."""
+    line = "!" * 100
+    print("", line, f"{len(names)} {words}", *(f"    {name}" for name in names), line, "", sep="\n", flush=True)
+
+
 def check(bin_dir: Path) -> None:
     """Run every check, cheapest first."""
     call(bin_dir / "ruff", "format", "--check")
     call(bin_dir / "ruff", "check")
     call(bin_dir / "mypy")
     call(bin_dir / "lint-imports")
-    # two at once where nothing is measured; players and loads have the machine for themselves
-    call(bin_dir / "python", "-m", "pytest", "-m", "not system", "--numprocesses", "2")
-    call(bin_dir / "python", "-m", "pytest", "-m", "system")
+    chance: list[str] = []
+    for part, arguments in TEST_PARTS.items():
+        chance += run_part(bin_dir / "python", ROOT, part, *arguments)
+    if chance:
+        tell("FAILED BESIDE OTHERS AND PASSED ALONE; the check is passed, and these tests want mending:", tuple(chance))
 
 
 def lock() -> None:

@@ -16,7 +16,7 @@ from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import ROOT, PlayersTable
 
-pytest_plugins = ["tests.leftovers"]
+pytest_plugins = ["tests.crashes", "tests.leftovers"]
 
 MakeApp = Callable[..., Awaitable[App]]
 
