@@ -65,6 +65,7 @@ from aceproxy.web.spellings import SpellingRoutes
 from aceproxy.web.sse import Seats
 from aceproxy.web.still_maker import StillMaker
 from aceproxy.web.stills import StillRoutes
+from aceproxy.web.stream_lists import StreamLists
 from aceproxy.web.streaming import StreamRoutes
 from aceproxy.web.timelines import TimelineRoutes
 from aceproxy.web.token_routes import TokenRoutes
@@ -155,6 +156,7 @@ class App:
         sweeping = asyncio.create_task(self.hls.sweep(), name="HLS viewers")
         self._stack.callback(sweeping.cancel)
         figures = Figures(self.hub, self.pool)
+        lists = self._stack.enter_context(contextlib.closing(StreamLists(self.hub)))
         self.listeners = Seats(settings.max_listeners)
         self.live.subscribe(("max_listeners",), lambda now: self.listeners.resize(now.max_listeners))
         self._remember()
@@ -163,7 +165,7 @@ class App:
         self._stack.callback(watching.cancel)
         self.server = Server(
             [
-                ApiRoutes(figures),
+                ApiRoutes(figures, lists),
                 LogRoutes(self.logs, self.listeners),
                 *self._players_routes(),
                 EventRoutes(figures, self.listeners),

@@ -41,7 +41,7 @@ async def test_an_operation_tells_its_answer_its_parameters_its_right_and_its_er
     api = (await ask(app, "/api/openapi.json")).json
     kick = api["paths"]["/api/aceproxy/streams/{key}/clients/{client_id}"]["delete"]
     assert [one["name"] for one in kick["parameters"]] == ["key", "client_id"]
-    assert kick["summary"] == "Disconnect one client"
+    assert kick["summary"].startswith("Disconnect one client")
     assert kick["responses"]["200"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Kicked"}
     assert kick["security"] == [{"secret": []}]
     assert {"200", "400", "401", "403", "404"} <= set(kick["responses"])

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import redact
 from aceproxy.web.models import ErrorAnswer, ErrorBody
+from aceproxy.web.veil import IS_VEILED
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,13 @@ def json_body(body: bytes, status: int = 200) -> web.Response:
         charset="utf-8",
         headers={"Cache-Control": "no-store"},
     )
+
+
+def json_veiled(body: bytes) -> web.Response:
+    """Answer with JSON in which addresses are masked already, as far as whoever asked may not read them."""
+    answer = json_body(body)
+    answer[IS_VEILED] = True
+    return answer
 
 
 def error_answer(error: AceProxyError) -> web.Response:

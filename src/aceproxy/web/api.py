@@ -1,8 +1,9 @@
-"""The API: health, stats, streams, clients. Every answer is made from values at hand; no route waits."""
+"""The API: health, stats, streams, clients. Every answer is made from values at hand; no route waits for an engine."""
 
 from __future__ import annotations
 
-import time
+import asyncio
+import contextlib
 
 from aiohttp import web
 
@@ -10,8 +11,7 @@ from aceproxy import __version__
 from aceproxy.engine.links import link_from_query
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.stream import Stream
-from aceproxy.streams.views import stream_snapshot
-from aceproxy.web.answers import json_answer, json_body
+from aceproxy.web.answers import json_answer, json_veiled
 from aceproxy.web.callers import caller_of
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
@@ -21,23 +21,21 @@ from aceproxy.web.models import (
     StatusAll,
     StatusOne,
     Stopped,
-    StreamAnswer,
-    Streams,
 )
+from aceproxy.web.stream_lists import StreamLists
+from aceproxy.web.veil import reader_of
 
-LIST_MAX_AGE_S = 0.2  # of the counters in the list of streams; who is there is always up to date
+KICK_S = 1.0  # for the pump to let go of a client, so that the next list is without it
 LINK_FIELDS = {"id", "content_id", "infohash", "magnet", "url"}
 
 
 class ApiRoutes:
     """The routes below `/api`, and `/ace/status`."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: Figures, lists: StreamLists) -> None:
         self._figures = figures
         self._hub = figures.hub
-        self._listed = b""  # the newest list of streams; with many viewers of the dashboard it is made once for all
-        self._listed_at = -LIST_MAX_AGE_S
-        self._listed_version = -1
+        self._lists = lists
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -77,26 +75,12 @@ class ApiRoutes:
         wanted = request.query.get("clients", "1")
         if wanted not in ("0", "1"):
             raise AceProxyError(Reason.BAD_PARAMETER, "clients is 0 or 1")
-        if wanted == "0":
-            return json_answer(self._list_streams(with_clients=False))
-        now = time.monotonic()
-        if now - self._listed_at > LIST_MAX_AGE_S or self._listed_version != self._hub.version:
-            self._listed_at, self._listed_version = now, self._hub.version
-            self._listed = self._list_streams().model_dump_json().encode()
-        return json_body(self._listed)
-
-    def _list_streams(self, *, with_clients: bool = True) -> Streams:
-        streams = [stream_snapshot(stream, with_clients=with_clients) for stream in self._hub.streams]
-        return Streams(
-            total_streams=len(streams),
-            total_clients=sum(stream.client_count for stream in streams),
-            streams=streams,
-            recent=list(self._hub.ended),
-        )
+        return json_veiled(await self._lists.all(reader_of(request), with_clients=wanted == "1"))
 
     async def stream(self, request: web.Request) -> web.Response:
         """One stream, by any of its names."""
-        return json_answer(StreamAnswer(stream=stream_snapshot(self._find(request))))
+        found = await self._lists.one(lambda: self._find(request), reader_of(request))
+        return json_veiled(b'{"stream":%b}' % found)
 
     async def stop_stream(self, request: web.Request) -> web.Response:
         """Stop a stream: its clients end, its playback is stopped on the engine."""
@@ -106,12 +90,15 @@ class ApiRoutes:
         return json_answer(Stopped(stopped=True, stream_id=stream.stream_id, clients_ended=clients))
 
     async def kick_client(self, request: web.Request) -> web.Response:
-        """Disconnect one client."""
+        """Disconnect one client. It is gone when the answer comes, unless sending is held up."""
         stream = self._find(request)
         client = stream.clients.get(request.match_info["client_id"])
         if client is None:
             raise AceProxyError(Reason.CLIENT_NOT_FOUND)
         stream.end_client(client, Reason.KICKED)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KICK_S):
+                await asyncio.shield(client.ended)
         return json_answer(Kicked(kicked=True, stream_id=stream.stream_id, client_id=client.client_id))
 
     async def status(self, request: web.Request) -> web.Response:

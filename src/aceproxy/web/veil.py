@@ -20,6 +20,7 @@ import hmac
 import re
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -130,6 +131,20 @@ def _is_place_of_url(text: bytes, start: int, end: int) -> bool:
 
 
 VEIL = web.RequestKey("veil", Veil)
+IS_VEILED = web.ResponseKey("is_veiled", bool)  # the answer was masked as it was made
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads an answer that is made of pieces: their own address, and the veil, None for an admin."""
+
+    veil: Veil | None
+    own: str
+
+
+def reader_of(request: web.Request) -> Reader:
+    """Return who reads the answer to `request`."""
+    return Reader(request.get(VEIL), caller_of(request).address)
 
 
 def veiled(request: web.Request, text: bytes) -> bytes:
@@ -142,6 +157,8 @@ def veiled(request: web.Request, text: bytes) -> bytes:
 
 def veil_answer(request: web.Request, answer: web.StreamResponse) -> None:
     """Mask the body of an answer that is not on its way yet, if it is one that tells something."""
+    if answer.get(IS_VEILED):
+        return
     if isinstance(answer, web.Response) and answer.content_type in VEILED_TYPES and isinstance(answer.body, bytes):
         masked = veiled(request, answer.body)
         if masked is not answer.body:
