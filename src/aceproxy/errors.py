@@ -78,6 +78,7 @@ class Reason(StrEnum):
     ENDED = "ended"
     SOURCE_ENDED = "source_ended"
     SOURCE_STALLED = "source_stalled"
+    ENGINE_STALLED = "engine_stalled"
     SOURCE_LOOPS = "source_loops"
     SOURCE_SLOW = "source_slow"
     NO_KEYFRAMES = "no_keyframes"
@@ -232,6 +233,9 @@ REASONS: dict[Reason, ReasonRow] = {
         502, Fault.ENGINE, "The engine ended the broadcast and it could not be reopened.", 5
     ),
     Reason.SOURCE_STALLED: ReasonRow(504, Fault.SWARM, "The broadcast stopped arriving and could not be revived.", 10),
+    Reason.ENGINE_STALLED: ReasonRow(
+        504, Fault.ENGINE, "The engine sent nothing more, though it did not wait for the swarm.", 10
+    ),
     Reason.SOURCE_LOOPS: ReasonRow(
         504,
         Fault.ENGINE,

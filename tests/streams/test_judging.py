@@ -109,7 +109,7 @@ def test_a_silent_engine_that_tells_of_the_playback_lives_though_it_does_not_tel
 
 def test_an_engine_that_claims_to_deliver_gets_less_patience_than_one_that_waits_for_the_swarm() -> None:
     waits = EngineWord(asked_at=99.0, status="buf", speed_down_bps=0, peers=3)
-    assert lost(silent(8, PLAYS)) is Reason.SOURCE_STALLED
+    assert lost(silent(8, PLAYS)) is Reason.ENGINE_STALLED
     judgement = silent(8, waits)
     assert judgement is not None
     assert judgement.call is Call.POOR
@@ -121,7 +121,7 @@ def test_an_engine_that_claims_to_deliver_gets_less_patience_than_one_that_waits
 
 
 def test_with_another_source_at_hand_nobody_waits_for_a_silent_one() -> None:
-    assert lost(silent(3, PLAYS, has_spare=True)) is Reason.SOURCE_STALLED
+    assert lost(silent(3, PLAYS, has_spare=True)) is Reason.ENGINE_STALLED
     assert silent(2.5, PLAYS, has_spare=True) is None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aceproxy.app import App
-from aceproxy.errors import Reason
+from aceproxy.errors import Fault, Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
 from aceproxy.streams.states import State
@@ -111,8 +111,9 @@ async def test_silence_of_an_engine_that_claims_to_deliver_ends_after_stuck_s(
     sim.set_fault("frozen-after", value="0", times=1)
     await read_for(answer, lambda: stream.recoveries == 1)
     [loss] = events(stream, EventKind.SOURCE_LOST)
-    assert loss.reason is Reason.SOURCE_STALLED
+    assert loss.reason is Reason.ENGINE_STALLED
     assert "says dl" in str(loss.details["detail"])
+    assert {event.fault for event in [loss, *events(stream, EventKind.STALL_BEGAN)]} == {Fault.ENGINE}
 
 
 async def test_garbage_in_the_middle_is_given_up_and_the_picture_goes_on_unbroken(
@@ -242,6 +243,34 @@ async def test_a_fallback_that_runs_as_a_stream_of_its_own_is_shared_at_the_star
     assert answer.status == 200
     assert len(app.hub.streams) == 1
     assert len(app.hub.streams[0].clients) == 2
+
+
+@pytest.mark.parametrize("name", ["id={0.content_id}", "infohash={0.infohash}"])
+async def test_who_asks_for_what_plays_as_a_fallback_already_joins_it(
+    sim: Simulator, make_app: MakeApp, play: Play, name: str
+) -> None:
+    app = await make_app()
+    second = channel(sim, "Light Two")
+    await play(app, f"/ace/getstream?id={'ab' * 20}&fallback={second.content_id}")
+    answer = await play(app, f"/ace/getstream?{name.format(second)}")
+    assert answer.status == 200
+    (stream,) = app.hub.streams
+    assert (stream.stream_id, len(stream.clients)) == ("ab" * 20, 2)
+    listed = await ask(app, f"/ace/manifest.m3u8?{name.format(second)}")
+    assert listed.status == 200
+    assert len(app.hub.streams) == 1
+    assert [one.infohash for one in sim.playbacks] == [second.infohash], "the engine plays it once"
+
+
+async def test_a_fallback_that_waits_for_its_turn_is_started_for_who_asks_for_it(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app()
+    first, second = channel(sim, "Light One"), channel(sim, "Light Two")
+    await play(app, url_of(sim, fallback=second.content_id))
+    other = await play(app, url_of(sim, "Light Two"))
+    assert other.status == 200
+    assert [stream.stream_id for stream in app.hub.streams] == [first.content_id, second.content_id]
 
 
 async def test_a_link_that_failed_just_now_does_not_hold_up_its_fallback(

@@ -104,13 +104,14 @@ class Hub:
         """Return the stream of a link, started if it is not running. The caller then waits for `ready`.
 
         `fallbacks`: further links of the same broadcast, best first. A stream that runs already learns them as well.
+        One that plays the link as a fallback is as good: an engine would have to play it twice otherwise.
 
         Raises AceProxyError at once if the link failed just now, there are too many clients or the program is leaving.
         """
         if self._closing:
             raise AceProxyError(Reason.SHUTDOWN)
         self.check_room()
-        stream = self.find(link)
+        stream = self.find(link) or self._find_fallback(link)
         if stream is not None:
             stream.supply.add_links(fallbacks)
             return stream
@@ -222,6 +223,9 @@ class Hub:
             self._infohashes.popitem(last=False)
         own_key = _infohash_key(infohash, stream.link.index)
         other = self._by_key.get(own_key)
+        playing = self._find_fallback(Link(LinkKind.INFOHASH, infohash, stream.link.index))
+        if other is None and playing is not None and playing is not stream:
+            raise MetAnother(playing)
         if other is not None and other is not stream:
             other.aliases |= stream.aliases
             for alias in stream.aliases:
@@ -312,6 +316,11 @@ class Hub:
         """Streams without clients, the one that has been so for the longest first."""
         idle = [(stream.idle_at, stream) for stream in self._streams.values() if stream.idle_at is not None]
         return [stream for _, stream in sorted(idle, key=lambda pair: pair[0])]
+
+    def _find_fallback(self, link: Link) -> Stream | None:
+        """Return the stream of another link that plays this one now, for its own was lost."""
+        infohash = link.digest if link.kind is LinkKind.INFOHASH else self._infohashes.get(link.key)
+        return next((stream for stream in self._streams.values() if stream.plays_as_fallback(link, infohash)), None)
 
     def _unless_all_bad(self, links: Sequence[Link]) -> list[Link]:
         """Return the links, unless all of them failed just now: then raise the first one's failure."""

@@ -42,6 +42,14 @@ class Judgement:
     error: AceProxyError
 
 
+def waits_for_swarm(status: str | None, peers: int | None, speed_down_bps: int | None) -> bool:
+    """Whether an engine that tells this of its playback waits for the swarm: without peers, or collecting data.
+
+    One that tells nothing, or claims to load and play, does not: where nothing comes of it, it is at fault itself.
+    """
+    return status is not None and (peers == 0 or status != "dl" or not speed_down_bps)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineWord:
     """What the engine said of the playback when last asked. Times are in seconds of the same clock as `Look.now`.
@@ -62,7 +70,12 @@ class EngineWord:
     @property
     def claims_delivery(self) -> bool:
         """Whether the engine says that media arrives and is handed on."""
-        return self.refusal is None and self.status == "dl" and bool(self.speed_down_bps)
+        return self.refusal is None and self.status is not None and not self.waits_for_swarm
+
+    @property
+    def waits_for_swarm(self) -> bool:
+        """Whether the engine says that nothing arrives."""
+        return self.refusal is None and waits_for_swarm(self.status, self.peers, self.speed_down_bps)
 
     def words(self) -> str:
         """What it says, for people."""
@@ -175,6 +188,7 @@ class SourceJudge:
         if silent_s < min(limits.quiet_s, limits.silence_s):
             return None
         words = f"no data for {silent_s:.1f} s; {engine.words()}"
+        reason = Reason.SOURCE_STALLED if engine.waits_for_swarm else Reason.ENGINE_STALLED
         if engine.asked_at is not None and engine.asked_at > look.now - silent_s:
             if engine.refusal in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED):
                 return _lost(engine.refusal, words)
@@ -184,11 +198,11 @@ class SourceJudge:
         if mute is not None and not (engine.refusal is None and (engine.asked_at or -inf) > mute.since_at):
             return _lost(mute.reason, f"no data for {silent_s:.1f} s; the engine does not tell its version")
         if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
-            return _lost(Reason.SOURCE_STALLED, words)
+            return _lost(reason, words)
         if look.has_spare and silent_s >= min(limits.stuck_s, limits.quiet_s + 1):
-            return _lost(Reason.SOURCE_STALLED, words)
+            return _lost(reason, words)
         if silent_s >= limits.stuck_s:
-            return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_STALLED, words))
+            return Judgement(Call.POOR, AceProxyError(reason, words))
         return None
 
     def _garbage(self, look: Look) -> Judgement | None:

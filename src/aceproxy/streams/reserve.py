@@ -216,7 +216,8 @@ def _ways(purpose: Purpose, situation: Situation) -> Sequence[Way]:
     """Return the ways to open a spare, the best first."""
     here = frozenset({situation.engine} if situation.engine else ())
     if purpose is Purpose.RETURN:  # both links may name one broadcast
-        return [Way(0, here if situation.engines - here else frozenset())]
+        shun = here if situation.engines - here else frozenset()
+        return [Way(at, shun) for at in range(situation.at)]
     ways = [Way(situation.at, here)] if situation.engines - here else []
     if purpose is Purpose.MOVE:
         shun = here if situation.source.leave_requested else frozenset()

@@ -21,7 +21,7 @@ class Purpose(StrEnum):
 
     STANDBY = "standby"  # to take over when the present source is lost
     MOVE = "move"  # to take over as soon as it can
-    RETURN = "return"  # to go back to the first link, if nobody notices
+    RETURN = "return"  # to go back to a link before the present one, if nobody notices
 
 
 class TailSink:

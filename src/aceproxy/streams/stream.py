@@ -441,6 +441,14 @@ class Stream:
             raise MetAnother(other)
         raise AceProxyError(Reason.SESSION_LOST, f"this link plays as stream {other.stream_id} already")
 
+    def plays_as_fallback(self, link: Link, infohash: str | None) -> bool:
+        """Whether it plays this link, or this infohash, in the place of its own."""
+        source = self.source
+        if not self.supply.at or source is None or source.playback is None or self.state is State.CLOSED:
+            return False
+        same = infohash is not None and source.playback.infohash == infohash and source.link.index == link.index
+        return same or source.link.key == link.key
+
     def should_ask_first(self) -> bool:
         """Whether the broadcast may already run under another kind of name."""
         return self._owner.might_be_running(self)

@@ -35,7 +35,7 @@ LINK_FAULTS = frozenset({
 })  # fmt: skip  # failures of a start that another link may not have
 DISTRUST = frozenset({
     Reason.ENGINE_TIMEOUT, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.SOURCE_LOOPS, Reason.NOT_MPEGTS,
-    Reason.SOURCE_STALLED,
+    Reason.SOURCE_STALLED, Reason.ENGINE_STALLED,
 })  # fmt: skip  # losses after which other engines come before the same one
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from aceproxy.errors import Fault
 from aceproxy.streams.client import Client
+from aceproxy.streams.judging import waits_for_swarm
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import EventKind, Timeline
 
@@ -54,16 +55,8 @@ class StallWatch:
 
 
 def stall_fault(stat: EngineStat) -> Fault:
-    """Say whose fault a silence is, by what the engine told of its playback last.
-
-    An engine that says it has no peers, or that it collects data, waits for the swarm. One that tells nothing any more,
-    or claims to load and play, is at fault itself.
-    """
-    if stat.status is None:
-        return Fault.ENGINE
-    if stat.peers == 0 or stat.status != "dl" or not stat.speed_down_bps:
-        return Fault.SWARM
-    return Fault.ENGINE
+    """Say whose fault a silence is, by what the engine told of its playback last."""
+    return Fault.SWARM if waits_for_swarm(stat.status, stat.peers, stat.speed_down_bps) else Fault.ENGINE
 
 
 class SkipWatch:

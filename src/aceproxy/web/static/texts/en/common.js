@@ -130,6 +130,7 @@ export default {
     internal: "a mistake of AceProxy",
     source_ended: "the engine ended it",
     source_stalled: "stopped arriving",
+    engine_stalled: "the engine sent nothing more",
     session_lost: "the engine forgot it",
     no_peers: "no peers",
     start_timeout: "did not begin in time",

@@ -129,6 +129,7 @@ export default {
     internal: "un errore di AceProxy",
     source_ended: "il motore l’ha terminato",
     source_stalled: "non arrivava più nulla",
+    engine_stalled: "il motore non mandava più nulla",
     session_lost: "il motore l’ha dimenticato",
     no_peers: "nessun peer",
     start_timeout: "non è partito in tempo",

@@ -1,0 +1,115 @@
+"""When a second source is opened, for which link, how long it is kept and when it takes over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.judging import Call, Judgement
+from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve, ReserveLimits, Situation
+from aceproxy.streams.spare import TailSink
+from aceproxy.streams.timeline import Timeline
+
+POOR = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW))
+ENGINES = frozenset({"http://one", "http://other"})
+
+
+class Playing:
+    """A source that was opened somewhere; delivers for ever if it `can`."""
+
+    def __init__(self, *, can: bool) -> None:
+        self.leave_requested = False
+        self.is_live = True
+        self.engine_url = "http://other"
+        self.closed = False
+        self._can = can
+
+    @property
+    def last_byte_at(self) -> float:
+        """Just now."""
+        return asyncio.get_running_loop().time()
+
+    async def open(self, _deadline_at: float, **_options: Any) -> None:
+        """Open, or say why not."""
+        if not self._can:
+            raise AceProxyError(Reason.NO_PEERS)
+
+    async def wait_ended(self) -> AceProxyError:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def close(self) -> None:
+        """End."""
+        self.closed = True
+
+
+def situation(now: float, at: int = 0, judgement: Judgement | None = None, at_since: float = 0.0) -> Situation:
+    """Return how a stream with a present source and viewers is."""
+    return Situation(
+        now=now,
+        source=Playing(can=True),  # type: ignore[arg-type]  # as much of a source as is looked at
+        at=at,
+        engine="http://one",
+        engines=ENGINES,
+        links=3,
+        has_clients=True,
+        wants_standby=False,
+        at_since=at_since,
+        judgement=judgement,
+    )
+
+
+def reserve(opened: list[int], *, can: bool = True, received: int = 1 << 20) -> Reserve:
+    """Return a reserve that writes down which link it opens."""
+
+    def make(at: int, sink: TailSink, _role: str) -> Playing:
+        opened.append(at)
+        sink.received_bytes = received
+        return Playing(can=can)
+
+    making: Callable[..., Any] = make
+    return Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda: b"", Timeline(lambda: 0.0))
+
+
+async def test_a_fallback_is_left_for_each_of_the_links_before_it_in_turn() -> None:
+    opened: list[int] = []
+    keeper = reserve(opened, can=False)
+    now = asyncio.get_running_loop().time()
+    for _ in range(8):
+        keeper.tend(situation(now, at=2, at_since=now - 100.0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        now += 1000.0  # past every wait
+    assert opened[:4] == [0, 1, 0, 1], "never the present one, nor one behind it"
+    keeper.close()
+    await keeper.settle()
+
+
+async def test_one_that_is_to_be_moved_to_outlasts_a_moment_in_which_the_present_source_seems_well() -> None:
+    opened: list[int] = []
+    keeper = reserve(opened)
+    now = asyncio.get_running_loop().time()
+    assert keeper.tend(situation(now, judgement=POOR)) is None
+    assert keeper.tend(situation(now + 0.1, judgement=POOR)) is None, "it has to prove itself"
+    spare = keeper.spare
+    assert spare is not None
+    assert keeper.tend(situation(now + PROOF_S + 1.0)) is None, "it does not take over from one that is well"
+    assert keeper.spare is spare
+    assert keeper.tend(situation(now + PROOF_S + 1.5, judgement=POOR)) is spare
+    keeper.close()
+    await keeper.settle()
+
+
+async def test_one_that_was_to_be_moved_to_is_let_go_once_the_present_source_is_well_again() -> None:
+    keeper = reserve([])
+    now = asyncio.get_running_loop().time()
+    keeper.tend(situation(now, judgement=POOR))
+    spare = keeper.spare
+    keeper.tend(situation(now + GRACE_S + 0.1))
+    assert keeper.spare is None
+    assert spare is not None
+    assert spare.source.closed  # type: ignore[attr-defined]  # a Playing
+    await keeper.settle()
