@@ -55,6 +55,7 @@ export default {
     "ended": "La trasmissione è arrivata alla fine.",
     "source_ended": "Il motore ha terminato la trasmissione e non si è potuta riaprire.",
     "source_stalled": "La trasmissione ha smesso di arrivare e non si è potuta riprendere.",
+    "engine_stalled": "Il motore non ha mandato più nulla, pur non aspettando lo swarm.",
     "source_loops": "Il motore mandava sempre le stesse parti vecchie della trasmissione, e nulla di nuovo si poteva avere.",
     "source_slow": "La trasmissione arriva troppo piano per essere guardata.",
     "no_keyframes": "La trasmissione non ha un punto da cui un player possa cominciare.",
