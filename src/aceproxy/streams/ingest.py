@@ -240,8 +240,8 @@ class Ingest:
         if position <= self._given:
             return
         point, self._point = self._point, None
-        for start in range(self._given, position, ROOM_BYTES):
-            part = self._view[start : min(start + ROOM_BYTES, position)]
+        for start in range(self._given, position, PIECE_BYTES):
+            part = self._view[start : min(start + PIECE_BYTES, position)]
             pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
             if not self.guard.holding:
                 self._append(part, pts, preamble)
