@@ -16,12 +16,15 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.chaos_faults import Engines, make, plan
+from bench.chaos_jumps import UNKNOWN, causes_of
 from bench.chaos_players import Crowd
 from bench.processes import Child
 
@@ -55,15 +58,22 @@ class Proxy:
             found: dict[str, object] = json.loads(answer.read())
         return found
 
-    def held(self) -> dict[str, object]:
+    def held(self) -> dict[str, Any]:
         """Return what the process holds now."""
+        return self._tell(signal.SIGUSR2, "held ")
+
+    def jumps(self) -> dict[str, Any]:
+        """Return where counters jumped, see `chaos_jumps`."""
+        return self._tell(signal.SIGUSR1, "jumps ")
+
+    def _tell(self, number: signal.Signals, word: str) -> dict[str, Any]:
         seen = len(self._child.lines)
-        os.kill(self._child.pid, signal.SIGUSR2)
+        os.kill(self._child.pid, number)
         deadline_at = time.monotonic() + 10
         while time.monotonic() < deadline_at:
             for line in self._child.lines[seen:]:
-                if line.startswith("held "):
-                    found: dict[str, object] = json.loads(line[5:])
+                if line.startswith(word):
+                    found: dict[str, Any] = json.loads(line.removeprefix(word))
                     return found
             time.sleep(0.02)
         raise TimeoutError("the proxy's event loop does not answer a signal")
@@ -159,6 +169,8 @@ async def _run(options: argparse.Namespace, rng: random.Random, engines: Engines
     playbacks = await settled(proxy, engines)
     after = await asyncio.to_thread(proxy.held)
     stats = await asyncio.to_thread(proxy.get, "/api/aceproxy/stats")
+    jumps = await asyncio.to_thread(proxy.jumps)
+    tally = {name: getattr(crowd.tally, name) for name in crowd.tally.__slots__ if name != "jumped"}
     return {
         "seed": options.seed,
         "steps": steps,
@@ -167,7 +179,10 @@ async def _run(options: argparse.Namespace, rng: random.Random, engines: Engines
         "playbacks_left": playbacks,
         "stats": stats,
         "warm_up": served_before,
-        "tally": {name: getattr(crowd.tally, name) for name in crowd.tally.__slots__},
+        "tally": tally,
+        "jumps_by_cause": causes_of(crowd.tally.jumped, jumps),
+        "ring_jumps_by_cause": dict(Counter(cause for *_, cause in jumps["jumps"])),
+        "unexplained": [jump for *jump, cause in jumps["jumps"] if cause == UNKNOWN][:20],
         "api_ms": latencies,
         "control_ms": idle_ms,
     }
@@ -196,6 +211,9 @@ def failures(found: dict[str, object], api_limit_ms: float) -> list[str]:
     if tally["cut"] > cut_for:
         wrong.append(f"{tally['cut']} players were cut off, only {cut_for} for a recorded reason")
     wrong += [f"{name}: {tally[name]}" for name in ("out_of_sync", "gave_up") if tally[name]]
+    for name in ("jumps_by_cause", "ring_jumps_by_cause"):
+        count = dict(found[name]).get(UNKNOWN, 0)  # type: ignore[call-overload]  # made above
+        wrong += [f"{count} jumps without a cause in {name}"] if count else []
     nameless = tally["refused"].get("an error without a reason", 0) + tally["refused"].get("cut before the headers", 0)
     if nameless:
         wrong.append(f"{nameless} requests failed without a reason")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ READ_BYTES = 188 * 1024
 VERIFIED_SHARE = 0.2  # of the players look at continuity counters too, which costs time
 MEAN_STAY_S = 15.0
 HEAD_S = 60.0
+KEPT_JUMPS = 2000
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Tally:
     cut: int = 0  # ended by the other side
     out_of_sync: int = 0  # players who met a packet without sync byte: never right
     jumps: int = 0  # of continuity counters: right where packets were damaged or a player was moved forward
+    jumped: list[tuple[float, int, int, int]] = field(default_factory=list)  # when, PID, counter before, counter then
     longest_wait_s: float = 0.0  # without any byte, null packets included
     gave_up: int = 0  # waited for headers until the limit: never right
 
@@ -62,6 +65,8 @@ class Verifier:
             last[pid] = control & 15
             if before is not None and control & 15 not in ((before + 1) & 15, before):
                 self._tally.jumps += 1
+                if len(self._tally.jumped) < KEPT_JUMPS:
+                    self._tally.jumped.append((time.monotonic(), pid, before, control & 15))
 
 
 class Crowd:

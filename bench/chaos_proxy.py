@@ -1,7 +1,7 @@
 """The program as the chaos run starts it: `python -m bench.chaos_proxy NAME=VALUE...`, each a setting.
 
 The same objects as `aceproxy serve` builds. SIGUSR2 has it print one line of JSON with what it holds: tasks of the
-event loop, threads, descriptors, resident bytes.
+event loop, threads, descriptors, memory. SIGUSR1 has it print where counters jumped, see `chaos_jumps`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,20 @@ import psutil
 from aceproxy.app import App, make_logs
 from aceproxy.cli import _calm_collector
 from aceproxy.settings import load_settings
+from bench.chaos_jumps import watch
 
 BEAT_S = 0.02
 STUCK_S = 0.2
+
+
+def memory() -> dict[str, int]:
+    """Return what makes up the resident bytes: private pages, and those of blocks in nameless files."""
+    kinds = {"Rss": 0, "Pss": 0, "Private_Dirty": 0, "Pss_Shmem": 0, "Pss_Anon": 0}
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in kinds:
+            kinds[name] = int(rest.split()[0]) << 10
+    return {f"{name.lower()}_bytes": count for name, count in kinds.items()}
 
 
 def held() -> dict[str, object]:
@@ -35,6 +46,7 @@ def held() -> dict[str, object]:
         "threads": threading.active_count(),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "resident_bytes": psutil.Process().memory_info().rss,
+        **memory(),
     }
 
 
@@ -65,6 +77,7 @@ class Watchdog:
 async def serve(pairs: list[str]) -> None:
     """Serve until SIGTERM."""
     settings, _ = load_settings(dict(pair.split("=", 1) for pair in pairs), {})
+    jumps = watch()
     logs = make_logs(settings)
     logs.start()
     ended = asyncio.Event()
@@ -72,6 +85,7 @@ async def serve(pairs: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGUSR2, lambda: print("held " + json.dumps(held()), flush=True))
+    loop.add_signal_handler(signal.SIGUSR1, lambda: print("jumps " + json.dumps(jumps.told()), flush=True))
     beating = asyncio.create_task(Watchdog().beat(), name="beat")
     try:
         async with App(settings, logs) as app:

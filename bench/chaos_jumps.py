@@ -1,0 +1,161 @@
+"""Where jumps of continuity counters come from: what each engine sent is compared with what went into the ring.
+
+`watch` observes every stream of the process, before and behind the splicer. A jump of the output has a cause if the
+source made the very same one, if it lies where one source ends and the next begins, or if something was taken out on
+purpose. One without a cause is a mistake of the program.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Buffer
+from aceproxy.streams.block import Block, JoinPoint
+from aceproxy.streams.ingest import Ingest
+from aceproxy.streams.intake import Intake, Pausable
+from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.ring import Ring
+
+KEPT = 5000  # jumps
+BEHIND_S = 40.0  # a client at the end of the ring, with what its socket holds
+ENGINE, SPLICE, UNKNOWN = "the engine sent it so", "a source changed", "unexplained"
+MOVED = "a client was moved forward"
+
+
+class Jump(NamedTuple):
+    """A counter that did not go on: loop time, PID, the counter before and the one that came."""
+
+    at: float
+    pid: int
+    before: int
+    got: int
+
+
+class Counters:
+    """The counters of one sequence of packets."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+
+    def feed(self, packets: Buffer) -> list[Jump]:
+        """Take whole packets; return the jumps among them."""
+        now, found, last = time.monotonic(), [], self._last
+        data = bytes(packets)
+        for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
+            pid = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+            control = data[at + 3]
+            if pid == NULL_PID or not control & 0x10:
+                continue
+            before, got = last.get(pid), control & 15
+            last[pid] = got
+            if before is not None and got not in ((before + 1) & 15, before):
+                found.append(Jump(now, pid, before, got))
+        return found
+
+
+class StreamWatch:
+    """One stream, before and behind the splicer."""
+
+    def __init__(self) -> None:
+        self._sent = Counters()  # by the present source
+        self._given = Counters()  # to the ring
+        self._due: Counter[tuple[int, int]] = Counter()  # PID and width of jumps the source made
+        self._fresh_pids: set[int] = set()  # on which the present source has given something already
+        self.sources = 0
+
+    def begin_source(self) -> None:
+        """Another source follows."""
+        self.sources += 1
+        self._sent = Counters()
+        self._due.clear()
+        self._fresh_pids.clear()
+
+    def received(self, part: Buffer) -> None:
+        """Take whole packets that the source sent."""
+        for jump in self._sent.feed(part):
+            self._due[jump.pid, (jump.got - jump.before) & 15] += 1
+
+    def appended(self, part: Buffer) -> list[tuple[Jump, str]]:
+        """Take what goes into the ring; return its jumps with their causes."""
+        found = []
+        for jump in self._given.feed(part):
+            key = jump.pid, (jump.got - jump.before) & 15
+            if self._due[key]:
+                self._due[key] -= 1
+                found.append((jump, ENGINE))
+            elif self.sources > 1 and jump.pid not in self._fresh_pids:
+                found.append((jump, SPLICE))
+            else:
+                found.append((jump, UNKNOWN))
+        data = bytes(part)
+        self._fresh_pids.update(
+            (data[at + 1] & 0x1F) << 8 | data[at + 2] for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES)
+        )
+        return found
+
+
+class JumpLog:
+    """The jumps of all streams of this process, and when clients were moved forward."""
+
+    def __init__(self) -> None:
+        self.jumps: deque[tuple[Jump, str]] = deque(maxlen=KEPT)
+        self.skipped_at: deque[float] = deque(maxlen=KEPT)
+        self._watches: WeakKeyDictionary[Ring, StreamWatch] = WeakKeyDictionary()
+
+    def of(self, ring: Ring) -> StreamWatch:
+        """Return the watch of one stream."""
+        if ring not in self._watches:
+            self._watches[ring] = StreamWatch()
+        return self._watches[ring]
+
+    def told(self) -> dict[str, object]:
+        """Return all of it for JSON."""
+        return {"jumps": [[*jump, cause] for jump, cause in self.jumps], "skipped_at": list(self.skipped_at)}
+
+
+def watch() -> JumpLog:
+    """Observe all streams that this process will have."""
+    log = JumpLog()
+    take, begin, append = Ingest._take, Intake.begin_source, Ring.append  # noqa: SLF001 - whole packets, not yet spliced
+    lose_place = Outlet._lose_place  # noqa: SLF001 - where a client is moved forward
+
+    def taken(self: Ingest, count: int) -> None:
+        log.of(self._ring).received(self._view[self._fed : self._fed + count])
+        take(self, count)
+
+    def begin_source(self: Intake, source: Pausable) -> None:
+        begin(self, source)
+        log.of(self.ring).begin_source()
+
+    def appended(self: Ring, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
+        log.jumps.extend(log.of(self).appended(part))
+        append(self, part, media_s, point)
+
+    def moved(self: Outlet, block: Block) -> None:
+        log.skipped_at.append(time.monotonic())
+        lose_place(self, block)
+
+    Ingest._take = taken  # type: ignore[method-assign]  # noqa: SLF001 - observed from outside, for this process only
+    Intake.begin_source = begin_source  # type: ignore[method-assign]  # the same
+    Ring.append = appended  # type: ignore[method-assign]  # the same
+    Outlet._lose_place = moved  # type: ignore[method-assign]  # noqa: SLF001 - the same
+    return log
+
+
+def causes_of(seen: list[tuple[float, int, int, int]], told: dict[str, Any]) -> dict[str, int]:
+    """Count the causes of the jumps that players saw: those of the ring, and that a player was moved forward."""
+    in_ring: dict[tuple[int, int, int], list[tuple[float, str]]] = {}
+    for at, pid, before, got, cause in told["jumps"]:
+        in_ring.setdefault((pid, before, got), []).append((at, cause))
+    causes: Counter[str] = Counter()
+    for at, pid, before, got in seen:
+        same = [cause for since_at, cause in in_ring.get((pid, before, got), ()) if 0 <= at - since_at + 1 < BEHIND_S]
+        if same:
+            causes[same[-1]] += 1
+        else:
+            was_moved = any(-1 < at - moved_at < BEHIND_S for moved_at in told["skipped_at"])
+            causes[MOVED if was_moved else UNKNOWN] += 1
+    return dict(causes)
