@@ -21,7 +21,7 @@ from aceproxy.access.passwords import verify
 from aceproxy.cli import cli
 
 PROGRAM = Path(sys.executable).parent / "aceproxy"
-COMMANDS = ("serve", "demo", "simulate-engine", "check", "doctor", "password")
+COMMANDS = ("serve", "demo", "simulate-engine", "check", "doctor", "password", "secret")
 LIMIT_S = 20.0
 
 

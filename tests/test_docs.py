@@ -336,6 +336,7 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 def test_commands_in_the_documents_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     commands = {command.name or getattr(command.callback, "__name__", "") for command in cli.cli.registered_commands}
+    commands |= {group.name or "" for group in cli.cli.registered_groups}
     assert set(re.findall(r"(?:^aceproxy|`aceproxy|dev\.py run) ([a-z-]+)", text, re.MULTILINE)) <= commands
     steps = set(re.findall(r"python3 dev\.py ([a-z]+)", text))
     assert steps <= set(re.findall(r"dev\.py ([a-z]+)", dev.__doc__ or ""))

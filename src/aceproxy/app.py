@@ -98,12 +98,7 @@ class App:
     @property
     def sign_in_link(self) -> str | None:
         """The link with which the admin signs in, for the terminal alone; None if it was told by an earlier start."""
-        if not self.secret.is_new:
-            return None
-        host, _ = split_address(self.settings.listen)
-        if host is None or host in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces, so the terminal's own as well
-            host = "127.0.0.1"
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/sign-in#{self.secret.value}"
+        return sign_in_link(self.settings, self.port, self.secret) if self.secret.is_new else None
 
     @property
     def port(self) -> int:
@@ -184,8 +179,7 @@ class App:
                 PageRoutes(),
                 WatchRoutes(self.hub),
             ],
-            Guard(settings, self.credentials),
-            Connections(settings, connection_limit()),
+            *self._gate(),
         )
         self._stack.push_async_callback(self.server.close)
         self._stack.push_async_callback(self.hub.close)
@@ -198,6 +192,15 @@ class App:
         if self.secret.path is not None:
             log.info("the admin secret is in %s", self.secret.path)
 
+    def _gate(self) -> tuple[Guard, Connections]:
+        """Build what every request passes, and let it follow the settings."""
+        guard = Guard(self.settings, self.credentials)
+        connections = Connections(self.settings, connection_limit())
+        self.live.subscribe(("trusted_networks", "trusted_proxies", "allowed_hosts"), guard.settings_changed)
+        self.live.subscribe(("trusted_proxies",), connections.settings_changed)
+        self.live.subscribe(("sign_in_idle_s", "sign_in_limit_s"), self.credentials.settings_changed)
+        return guard, connections
+
     def _players_routes(self) -> list[Routes]:
         """Build what players speak to: media in all forms, and the engine's interface."""
         settings = self.settings
@@ -207,6 +210,7 @@ class App:
         lookups = Lookups(self.pool)
         self._stack.push_async_callback(lookups.close)
         urls = OwnUrls(settings.trusted_proxies)
+        self.live.subscribe(("trusted_proxies",), urls.settings_changed)
         starts = EngineStarts(self.hub, self.recordings, settings, self.sessions, urls)
         files = FileLists(lookups, settings)
         sounds = Sounds(self.hub, settings)
@@ -268,6 +272,14 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
+
+
+def sign_in_link(settings: Settings, port: int, secret: AdminSecret) -> str:
+    """Return the link with which the admin signs in on this machine."""
+    host, _ = split_address(settings.listen)
+    if host is None or host in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces, so the terminal's own as well
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/sign-in#{secret.value}"
 
 
 def make_logs(settings: Settings) -> Logs:

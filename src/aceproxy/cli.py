@@ -15,9 +15,10 @@ from typing import Annotated, Any
 import typer
 
 from aceproxy import __version__
-from aceproxy.app import App, make_logs
+from aceproxy.access.secret import AdminSecret, make_admin_secret, read_admin_secret
+from aceproxy.app import App, make_logs, sign_in_link
 from aceproxy.logs import Logs, redact
-from aceproxy.settings import Settings, SettingsError, load_settings, read_settings
+from aceproxy.settings import Settings, SettingsError, load_settings, read_settings, split_address
 
 USAGE_STATUS = 2
 FORCED_STATUS = 130
@@ -33,6 +34,9 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+secret_commands = typer.Typer(help="The admin secret: replace it, or print the link that signs in with it.")
+cli.add_typer(secret_commands, name="secret", no_args_is_help=True)
 
 Listen = Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Where to serve; an empty HOST is everywhere.")]
 Engines = Annotated[
@@ -279,6 +283,40 @@ def password(
     except OSError as error:
         _fail(f"{path} cannot be written: {error.strerror}")
     typer.echo(f"The password is set, in {path}.")
+
+
+@secret_commands.command("rotate")
+def rotate_secret(config: Config = None, sets: Sets = None) -> None:
+    """Replace the admin secret in `state_dir` and print the link that signs in with the new one.
+
+    The old secret, its links and all sessions end; a running AceProxy notices within seconds. Tokens and the password
+    stay.
+    """
+    _tell_sign_in_link(_settings(config, sets), make_admin_secret)
+
+
+@secret_commands.command("link")
+def show_sign_in_link(config: Config = None, sets: Sets = None) -> None:
+    """Print the link that signs in with the present admin secret, as the first start did."""
+    _tell_sign_in_link(_settings(config, sets), read_admin_secret)
+
+
+def _tell_sign_in_link(settings: Settings, find: Callable[[Path], AdminSecret | None]) -> None:
+    """Print the link for the secret that `find` returns of the folder of the settings."""
+    folder = settings.state_dir
+    if folder is None:
+        _fail("the admin secret is kept in state_dir, which is not set; without, every start makes another one")
+        return
+    try:
+        secret = find(folder)
+    except OSError as error:
+        _fail(f"the admin secret in {folder} cannot be used: {error.strerror}")
+        return
+    if secret is None:
+        _fail(f"there is no admin secret in {folder} yet; the first start of the server makes one")
+        return
+    port = split_address(settings.listen)[1]
+    typer.echo(sign_in_link(settings, port, secret) if port else secret.value)
 
 
 @cli.command()

@@ -45,9 +45,8 @@ _NOW = (
     "bad_link_memory_s", "history_rows", "history_days", "history_addresses", "hls_silence_s",
     "require_token", "foreign_streams", "max_clients_per_address", "max_streams_per_address", "max_clients_per_token",
     "max_streams_per_token", "head_timeout_s", "max_waiting", "max_waiting_per_address", "shutdown_s",
-    "engine_max_streams",
-    "max_waiting", "max_waiting_per_address", "shutdown_s", "engine_max_streams",
-    "client_stall_s",
+    "engine_max_streams", "client_stall_s", "trusted_networks", "trusted_proxies", "allowed_hosts", "sign_in_idle_s",
+    "sign_in_limit_s",
 )  # fmt: skip
 _NEXT_START = (
     "quiet_s", "stuck_s", "silence_s", "garbage_s", "trickle_s", "slow_s", "keyframe_gap_s", "loop_s",
@@ -57,8 +56,8 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(_NOW, Effect.NOW),
     **dict.fromkeys(_NEXT_START, Effect.NEXT_START),
 }
-"""Of the settings that may be changed. All others are built into something at the start: addresses that are listened on
-or trusted, files, limits of calls. Engines have routes of their own, and follow the file when it is read anew."""
+"""Of the settings that may be changed. All others are built into something at the start: the address that is
+listened on, files, limits of calls. Engines have routes of their own, and follow the file when it is read anew."""
 _ON_RELOAD = ("engines",)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from aceproxy.access.attempts import Attempts
 from aceproxy.access.passwords import Passwords
 from aceproxy.access.roles import Role
-from aceproxy.access.secret import AdminSecret, load_admin_secret
+from aceproxy.access.secret import AdminSecret, load_admin_secret, make_admin_secret, read_admin_secret
 from aceproxy.access.sessions import Session, Sessions
 from aceproxy.access.shelf import Shelf
 from aceproxy.access.tokens import Token, Tokens
@@ -46,30 +46,48 @@ class Credentials:
 
     def __init__(self, folder: Path | None, settings: Settings) -> None:
         """Load what is kept in `folder`. Raises OSError if the admin secret can be neither read nor kept."""
+        self._folder = folder
         self.secret: AdminSecret = load_admin_secret(folder)
         self.passwords = Passwords(folder)
         self.passwords.load()
-        key = hmac.new(self.secret.value.encode(), b"sessions", hashlib.sha256).digest()
-        self.session_limit_s = settings.sign_in_limit_s
+        key = self._take_secret(self.secret)
+        self._settings = settings
         self._shelf = Shelf(None if folder is None else folder / "sessions.json")
         self.sessions = Sessions(self._shelf, key, settings.sign_in_idle_s, settings.sign_in_limit_s)
         self._token_shelf = Shelf(None if folder is None else folder / "tokens.json")
         self.tokens = Tokens(self._token_shelf)
-        self.cookie_name = f"aceproxy-{hmac.new(key, b'cookie', hashlib.sha256).hexdigest()[:8]}"
-        self._secret_digest = _digest(self.secret.value)
         self._near, self._far = Attempts(), Attempts()
         self._pending = 0
         self.close_stale_sessions()
 
     async def run(self) -> None:
-        """Notice a password that was changed from outside, for ever. Cancel-safe."""
+        """Notice a password or an admin secret that was changed from outside, for ever. Cancel-safe."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
+            await self._look_at_the_secret()
             mark = self.passwords.mark
             await self.passwords.refresh()
             if self.passwords.mark != mark:
                 log.info("the password was changed")
                 self.close_stale_sessions()
+
+    @property
+    def session_limit_s(self) -> float:
+        """After how long everybody has to sign in again."""
+        return self._settings.sign_in_limit_s
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Take over how long sessions last."""
+        self.sessions.set_limits(settings.sign_in_idle_s, settings.sign_in_limit_s)
+
+    async def replace_secret(self) -> AdminSecret:
+        """Make a new admin secret: the old one, its links and every session end. Tokens and the password stay.
+
+        Raises OSError if it cannot be kept; then nothing has changed. Cancelled, it may be replaced all the same.
+        """
+        fresh = await asyncio.to_thread(make_admin_secret, self._folder)
+        self._replace(fresh)
+        return fresh
 
     async def close(self) -> None:
         """Keep what is to be kept."""
@@ -142,6 +160,32 @@ class Credentials:
         if keep is not None:
             keep.proof = f"password {self.passwords.mark}" if password is not None else "secret"
         self.sessions.close_unless(lambda session: session is keep)
+
+    async def _look_at_the_secret(self) -> None:
+        """Take over a secret that a command has written. A file that is gone or damaged takes nothing away."""
+        if self._folder is None:
+            return
+        try:
+            kept = await asyncio.to_thread(read_admin_secret, self._folder)
+        except OSError as error:
+            log.warning("the admin secret cannot be read: %s", error.strerror)
+            return
+        if kept is not None and kept.value != self.secret.value:
+            self._replace(kept)
+
+    def _replace(self, secret: AdminSecret) -> None:
+        if secret.value == self.secret.value:
+            return
+        self.sessions.replace_key(self._take_secret(secret))
+        log.info("the admin secret was replaced; everybody has to sign in again")
+
+    def _take_secret(self, secret: AdminSecret) -> bytes:
+        """Believe this secret and no other; returns the key of the sessions that follows from it."""
+        key = hmac.new(secret.value.encode(), b"sessions", hashlib.sha256).digest()
+        self.secret = secret
+        self.cookie_name = f"aceproxy-{hmac.new(key, b'cookie', hashlib.sha256).hexdigest()[:8]}"
+        self._secret_digest = _digest(secret.value)
+        return key
 
     async def _who_knows_the_password(self, given: str) -> Known | None:
         if self.passwords.is_set and await self.passwords.is_right(given):

@@ -28,6 +28,10 @@ class Networks:
 
     def __init__(self, networks: Iterable[str]) -> None:
         """Take networks in CIDR notation. Raises ValueError."""
+        self.become(networks)
+
+    def become(self, networks: Iterable[str]) -> None:
+        """Be another list from now on. Raises ValueError; then it stays what it was."""
         self._networks = [ipaddress.ip_network(text) for text in networks]
 
     def __contains__(self, text: str) -> bool:

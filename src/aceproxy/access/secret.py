@@ -1,4 +1,4 @@
-"""The admin secret: made by the first start, kept in a file that only the owner may read."""
+"""The admin secret: made by the first start, kept in a file that only the owner may read, and replaced when asked."""
 
 from __future__ import annotations
 
@@ -32,18 +32,31 @@ def load_admin_secret(folder: Path | None) -> AdminSecret:
     Raises OSError if it can be neither read nor written.
     """
     if folder is None:
-        return AdminSecret(secrets.token_urlsafe(SECRET_BYTES), None, is_new=True)
+        return make_admin_secret(None)
+    kept = read_admin_secret(folder)
+    if kept is None:
+        return make_admin_secret(folder)
+    _close_to_others(folder / FILE_NAME)
+    return kept
+
+
+def read_admin_secret(folder: Path) -> AdminSecret | None:
+    """Return the secret kept in `folder`, None if there is none. Raises OSError if it cannot be read."""
     path = folder / FILE_NAME
     try:
         kept = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
-        kept = ""
-    if len(kept) >= LEAST_CHARACTERS:
-        _close_to_others(path)
-        return AdminSecret(kept, path, is_new=False)
+        return None
+    return AdminSecret(kept, path, is_new=False) if len(kept) >= LEAST_CHARACTERS else None
+
+
+def make_admin_secret(folder: Path | None) -> AdminSecret:
+    """Make a new secret in place of what there was, and keep it. Raises OSError; then the old one is still kept."""
     value = secrets.token_urlsafe(SECRET_BYTES)
-    write_private(path, value + "\n")
-    return AdminSecret(value, path, is_new=True)
+    if folder is None:
+        return AdminSecret(value, None, is_new=True)
+    write_private(folder / FILE_NAME, value + "\n")
+    return AdminSecret(value, folder / FILE_NAME, is_new=True)
 
 
 def _close_to_others(path: Path) -> None:

@@ -47,8 +47,7 @@ class Sessions:
     ) -> None:
         """Begin with those kept in `shelf`; `key` signs the cookies."""
         self._shelf = shelf
-        self._key = key
-        self._signer = Signer(key, salt="session", digest_method=hashlib.sha256, key_derivation="hmac")
+        self._take_key(key)
         self._idle_s = idle_s
         self._limit_s = limit_s
         self._clock = clock
@@ -58,6 +57,17 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def replace_key(self, key: bytes) -> None:
+        """End all sessions, and sign with another key from now on: no cookie that was given out counts any more."""
+        self.close_unless(lambda _: False)
+        self._take_key(key)
+
+    def set_limits(self, idle_s: float, limit_s: float) -> None:
+        """Change how long a session lasts; those that are over by that end now."""
+        self._idle_s, self._limit_s = idle_s, limit_s
+        now = self._clock()
+        self.close_unless(lambda session: not self._is_over(session, now))
 
     def open(self, role: Role, name: str, proof: str) -> tuple[Session, str]:
         """Begin a session; returns it with its cookie."""
@@ -108,6 +118,10 @@ class Sessions:
         for session in list(self._sessions.values()):
             if not is_valid(session):
                 self.close(session)
+
+    def _take_key(self, key: bytes) -> None:
+        self._key = key
+        self._signer = Signer(key, salt="session", digest_method=hashlib.sha256, key_derivation="hmac")
 
     def _is_over(self, session: Session, now: float) -> bool:
         return (

@@ -42,6 +42,10 @@ class Connections:
         self._by_address: dict[str, dict[Connection, None]] = {}  # the same, but for trusted proxies
         self._sweeping: asyncio.TimerHandle | None = None
 
+    def settings_changed(self, settings: Settings) -> None:
+        """Take the proxies that are trusted now for such; who waits already stays where it was counted."""
+        self._proxies.become(settings.trusted_proxies)
+
     @property
     def waiting(self) -> int:
         """How many wait for a request."""

@@ -10,6 +10,7 @@ import contextlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from aiohttp import web
 
@@ -37,12 +38,23 @@ class Guard:
     """Decides about every request. Keeps nothing about any of them."""
 
     def __init__(self, settings: Settings, credentials: Credentials) -> None:
-        self._forwarding = Forwarding(settings.trusted_proxies)
-        self._trusted = Networks(settings.trusted_networks)
-        self._hosts = Hosts(settings.allowed_hosts)
         self._settings = settings
         self._credentials = credentials
         self._veil = Veil()
+        self._by_network: dict[asyncio.Task[Any], str] = {}  # requests served for where they come from: the address
+        self._read(settings)
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Go by the networks, proxies and names of now; what is shown to who is not trusted any more ends."""
+        self._read(settings)
+        for task, address in list(self._by_network.items()):
+            if address not in self._trusted:
+                task.cancel()
+
+    def _read(self, settings: Settings) -> None:
+        self._forwarding = Forwarding(settings.trusted_proxies)
+        self._trusted = Networks(settings.trusted_networks)
+        self._hosts = Hosts(settings.allowed_hosts)
 
     @web.middleware
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
@@ -110,7 +122,7 @@ class Guard:
 
     @contextlib.contextmanager
     def _while_proven(self, caller: Caller, right: Right) -> Iterator[None]:
-        """End the running request when what proved the caller's role ends: a session, or a token that they bear.
+        """End the running request when what proved the role ends: a session, a token that they bear, their network.
 
         What is streamed is not for who has signed out. Players end through their place in the stream, with a reason.
         """
@@ -127,6 +139,12 @@ class Guard:
         elif caller.ticket is not None:
             with self._credentials.tokens.serving(caller.ticket.ticket_id, task):
                 yield
+        elif right is Right.VIEW and not caller.signed_in:
+            self._by_network[task] = caller.address
+            try:
+                yield
+            finally:
+                del self._by_network[task]
         else:
             yield
 

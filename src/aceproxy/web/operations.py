@@ -185,6 +185,13 @@ OPERATIONS: dict[str, Operation] = {
         errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.INTERNAL),
     ),
     "DELETE /api/password": Operation("signing in", models.PasswordAnswer, errors=(Reason.INTERNAL,)),
+    "POST /api/secret": Operation(
+        "signing in",
+        models.SecretReplaced,
+        body=signing_in.SecretWanted,
+        errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.INTERNAL),
+        status=201,
+    ),
     "GET /api/aceproxy/history": Operation(
         "history",
         models.HistoryAnswer,

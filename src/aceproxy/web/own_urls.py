@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from aceproxy.access.networks import Networks
+from aceproxy.settings import Settings
 from aceproxy.web.callers import caller_of
 
 _HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -27,6 +28,10 @@ class OwnUrls:
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted = Networks(trusted_proxies)
+
+    def settings_changed(self, settings: Settings) -> None:
+        """Believe the proxies that are trusted now."""
+        self._trusted.become(settings.trusted_proxies)
 
     def base(self, request: web.Request) -> str:
         """Return what goes before a path of ours: `http://tv.example:6880`, or with a prefix behind it."""

@@ -38,6 +38,7 @@ RIGHTS: dict[str, Right] = {
     "DELETE /api/tokens/{token_id}": Right.ADMIN,
     "PUT /api/password": Right.ADMIN,
     "DELETE /api/password": Right.ADMIN,
+    "POST /api/secret": Right.ADMIN,
     "GET /api/docs": Right.PUBLIC,
     "GET /api/openapi.json": Right.PUBLIC,
     # media

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,8 +13,8 @@ from aceproxy.access.sessions import Session
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.web.answers import json_answer
 from aceproxy.web.bodies import read_json
-from aceproxy.web.callers import caller_of
-from aceproxy.web.models import PasswordAnswer, SessionAnswer, SignedOut
+from aceproxy.web.callers import Caller, caller_of
+from aceproxy.web.models import PasswordAnswer, SecretReplaced, SessionAnswer, SignedOut
 
 GIVEN_LIMIT = 1024  # characters of a password or token
 
@@ -35,8 +37,16 @@ class NewPassword(BaseModel):
     current: str | None = Field(None, max_length=GIVEN_LIMIT)
 
 
+class SecretWanted(BaseModel):
+    """`POST /api/secret`. `current`: the present admin secret, or the password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current: str = Field(max_length=GIVEN_LIMIT)
+
+
 class SessionRoutes:
-    """`/api/session`, `/api/sessions` and `/api/password`."""
+    """`/api/session`, `/api/sessions`, `/api/password` and `/api/secret`."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -49,6 +59,7 @@ class SessionRoutes:
         app.router.add_delete("/api/sessions", self.sign_all_out)
         app.router.add_put("/api/password", self.set_password)
         app.router.add_delete("/api/password", self.remove_password)
+        app.router.add_post("/api/secret", self.replace_secret)
 
     async def who(self, request: web.Request) -> web.Response:
         """Who asks, and what a page needs to change things."""
@@ -74,15 +85,7 @@ class SessionRoutes:
         if caller.session is not None:
             self._credentials.sessions.close(caller.session)
         answer = json_answer(self._answer(session))
-        answer.set_cookie(
-            self._credentials.cookie_name,
-            cookie,
-            max_age=round(self._credentials.session_limit_s),
-            path="/",
-            httponly=True,
-            samesite="Strict",
-            secure=caller.origin.scheme == "https",
-        )
+        self._set_cookie(answer, cookie, caller)
         return answer
 
     async def sign_out(self, request: web.Request) -> web.Response:
@@ -115,6 +118,40 @@ class SessionRoutes:
             raise AceProxyError(Reason.NOT_ALLOWED, "sign in with the admin secret to remove the password")
         await self._change(None, caller_of(request).session)
         return json_answer(PasswordAnswer(password_set=False))
+
+    async def replace_secret(self, request: web.Request) -> web.Response:
+        """Replace the admin secret: the old one ends, with its sign-in links and all sessions but this browser's."""
+        caller = caller_of(request)
+        wanted = await read_json(request, SecretWanted)
+        known = await self._credentials.check_again(wanted.current, caller.address, is_near=caller.is_near)
+        if known.ticket is not None:
+            raise AceProxyError(Reason.NOT_ALLOWED, "a token is neither the admin secret nor the password")
+        ended = len(self._credentials.sessions)
+        task = asyncio.current_task()
+        if caller.session is not None and task is not None:
+            caller.session.tasks.discard(task)  # the session ends, its request shall tell what came of it
+        try:
+            fresh = await self._credentials.replace_secret()
+        except OSError as error:
+            raise AceProxyError(Reason.INTERNAL, f"the admin secret cannot be kept: {error.strerror}") from error
+        answer = json_answer(
+            SecretReplaced(secret=fresh.value, sessions_ended=ended, kept=fresh.path is not None), status=201
+        )
+        if caller.session is not None:
+            _, cookie = self._credentials.sessions.open(caller.session.role, caller.session.name, known.proof)
+            self._set_cookie(answer, cookie, caller)
+        return answer
+
+    def _set_cookie(self, answer: web.Response, cookie: str, caller: Caller) -> None:
+        answer.set_cookie(
+            self._credentials.cookie_name,
+            cookie,
+            max_age=round(self._credentials.session_limit_s),
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=caller.origin.scheme == "https",
+        )
 
     async def _check_current(self, request: web.Request, current: str | None) -> None:
         """Let nobody take over an open browser: who signed in with the password has to know it still."""

@@ -7,6 +7,7 @@ outside (agents, titles, engine messages) is bounded and without control charact
 from aceproxy.web.models.access import (
     NewToken,
     PasswordAnswer,
+    SecretReplaced,
     SessionAnswer,
     SignedOut,
     TokenModel,
@@ -66,6 +67,7 @@ __all__ = [
     "RecordingEnded",
     "RecordingList",
     "RecordingModel",
+    "SecretReplaced",
     "SessionAnswer",
     "SessionModel",
     "Sessions",

@@ -55,6 +55,14 @@ class TokenRevoked(Model):
     clients_ended: int
 
 
+class SecretReplaced(Model):
+    """`POST /api/secret`: the new admin secret, told this once. `kept`: a restart finds it."""
+
+    secret: str
+    sessions_ended: int
+    kept: bool
+
+
 class PasswordAnswer(Model):
     """What `PUT` or `DELETE /api/password` did."""
 

@@ -7,6 +7,7 @@ import { ask, copyButton, note } from "../feedback.js";
 import { count, dateTime } from "../format.js";
 import { icon } from "../icons.js";
 import { PasswordBox } from "../password_box.js";
+import { SecretBox } from "../secret_box.js";
 import { session, signInForm } from "../session.js";
 import { t } from "../texts.js";
 
@@ -45,6 +46,7 @@ export class AccessView {
     this.signBox = h("div", {}, this.fields.form);
     this.buildTokens();
     this.passwords = new PasswordBox();
+    this.secret = new SecretBox();
     this.root = h(
       "div",
       { class: "view access-view" },
@@ -52,6 +54,7 @@ export class AccessView {
       h("section", { class: "panel" }, this.who, this.signBox, this.out),
       this.tokenBox,
       this.passwords.root,
+      this.secret.root,
     );
     session.listen(() => this.draw());
     this.draw();
@@ -109,6 +112,7 @@ export class AccessView {
   }
 
   leave() {
+    this.secret.leave();
     show(this.freshBox, false); // it is shown once
     setText(this.fresh, "");
   }
@@ -122,6 +126,7 @@ export class AccessView {
     show(this.out, session.signedIn);
     if (!session.isAdmin) show(this.tokenBox, false);
     this.passwords.draw();
+    this.secret.draw();
   }
 
   async signOut() {

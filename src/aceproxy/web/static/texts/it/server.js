@@ -79,6 +79,8 @@ export default {
     "a corrupt response: {}": "una risposta corrotta: {}",
     "a list without segments": "una lista senza segmenti",
     "a list, but no segment until the deadline": "una lista, ma nessun segmento entro il termine",
+    "a token is neither the admin secret nor the password": "un token non è né il segreto di amministrazione né la password",
+    "the admin secret cannot be kept: {}": "il segreto di amministrazione non si può conservare: {}",
     "a password has at least {} characters": "una password ha almeno {} caratteri",
     "a password has at most {} bytes": "una password ha al massimo {} byte",
     "a recording that is given as HLS only": "una registrazione che si dà solo come HLS",
