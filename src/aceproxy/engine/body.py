@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Iterable
 from enum import Enum, StrEnum, auto
+from itertools import chain
 from typing import Protocol
 
 from aceproxy.engine.http_response import (
@@ -16,11 +17,12 @@ from aceproxy.engine.http_response import (
     head_end,
     parse_head,
 )
+from aceproxy.engine.rests import Rests
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
 ERROR_TEXT_LIMIT_BYTES = 4096  # of an error page
-CHUNKED_ROOM_BYTES = 64 << 10
+CHUNKED_ROOM_BYTES = 256 << 10
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -80,9 +82,8 @@ class ResponseBody(asyncio.BufferedProtocol):
         self._eof = False
         self._error_text_timeout_s = error_text_timeout_s
         self._error_timer: asyncio.TimerHandle | None = None
-        self._rest_s = 0.0
+        self._rests: Rests | None = None
         self._rest_below_bytes = 0
-        self._rest_timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._transport: asyncio.Transport | None = None
         self.head: ResponseHead | None = None
@@ -112,14 +113,8 @@ class ResponseBody(asyncio.BufferedProtocol):
         """Take what has arrived."""
         if self._phase is _Phase.DIRECT:
             self.last_byte_at = self._loop.time()
-            try:
-                self._sink.filled(nbytes)
-            except OSError as error:
-                self._end(MediaEnd.BROKEN, f"the media cannot be kept: {error.strerror}")
-                return
-            self._count(nbytes)
-            if nbytes < self._rest_below_bytes:
-                self._rest()
+            self._fill(nbytes)
+            self._rest(nbytes)
             return
         try:
             if self._phase is _Phase.HEAD:
@@ -127,6 +122,7 @@ class ResponseBody(asyncio.BufferedProtocol):
                 self._read_head()
             else:
                 self._read_body(memoryview(self._staging)[:nbytes])
+                self._rest(nbytes)
         except BrokenResponseError as error:
             self._end(MediaEnd.BROKEN, str(error))
 
@@ -156,6 +152,8 @@ class ResponseBody(asyncio.BufferedProtocol):
     def pause(self) -> None:
         """Receive nothing until `resume`; the engine is held up by TCP. Of no effect once it has ended."""
         self._paused = True
+        if self._rests is not None:
+            self._rests.end()
         if self._transport is not None and self._phase is not _Phase.DONE:
             self._transport.pause_reading()
 
@@ -168,11 +166,11 @@ class ResponseBody(asyncio.BufferedProtocol):
     def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
         """From now on, after a read that found fewer than `below_bytes`, read again `rest_s` later at most.
 
-        Engines send in small pieces; what arrives meanwhile waits in the kernel and costs no wake-up. All connections
-        rest until the same multiples of `rest_s`, so that one wake-up serves them all.
+        See `Rests`.
         """
-        self._rest_s = rest_s
-        self._rest_below_bytes = below_bytes if rest_s > 0 else 0
+        if rest_s > 0 and self._transport is not None:
+            self._rest_below_bytes = below_bytes
+            self._rests = Rests(self._transport, self, rest_s, self._rested, self._reset)
 
     def close(self) -> None:
         """End it at once; the sink is not called any more. May be called again."""
@@ -180,16 +178,20 @@ class ResponseBody(asyncio.BufferedProtocol):
 
     # own steps
 
-    def _rest(self) -> None:
-        if self._phase is not _Phase.DIRECT or self._paused or self._transport is None:
+    def _rest(self, nbytes: int) -> None:
+        """Rest after a read of so many bytes, if that is all there was."""
+        room = self._rest_below_bytes if self._phase is _Phase.DIRECT else CHUNKED_ROOM_BYTES
+        if self._rests is None or self._paused or self._phase not in (_Phase.DIRECT, _Phase.BODY):
             return
-        self._transport.pause_reading()
-        beat = math.floor(self._loop.time() / self._rest_s) + 1
-        self._rest_timer = self._loop.call_at(beat * self._rest_s, self._rested)
+        if nbytes < min(self._rest_below_bytes, room):
+            self._rests.begin()
 
     def _rested(self) -> None:
         if self._transport is not None and self._phase is not _Phase.DONE and not self._paused:
             self._transport.resume_reading()
+
+    def _reset(self, error: OSError) -> None:
+        self._end(MediaEnd.RESET, error_text(error.strerror or "connection reset"))
 
     def _read_head(self) -> None:
         end = head_end(self._staging[: self._staged])
@@ -221,8 +223,12 @@ class ResponseBody(asyncio.BufferedProtocol):
         if self._chunks is None:
             self._take(received if self._left is None else received[: self._left])
             return
-        for part in self._chunks.feed(received):
-            self._take(part)
+        parts = self._chunks.feed(received)
+        for part in parts:
+            if self._phase is _Phase.BODY and self._decided:
+                self._copy(chain((part,), parts))
+            else:
+                self._take(part)
         if self._chunks.ended:
             self._end(MediaEnd.EOF, "all bytes received")
 
@@ -234,7 +240,7 @@ class ResponseBody(asyncio.BufferedProtocol):
             self.error_page += part[: ERROR_TEXT_LIMIT_BYTES - len(self.error_page)]
             self._count(len(part))
         elif self._decided:
-            self._copy(part)
+            self._copy((part,))
         else:
             self._first += part
             if STATUS_LINE_START.startswith(self._first[: len(STATUS_LINE_START)]):
@@ -243,20 +249,36 @@ class ResponseBody(asyncio.BufferedProtocol):
                 return
             self._decided = True
             first, self._first = self._first, bytearray()
-            self._copy(memoryview(first))
+            self._copy((memoryview(first),))
 
-    def _copy(self, part: memoryview) -> None:
+    def _copy(self, parts: Iterable[memoryview]) -> None:
+        """Copy parts of the body into the sink: small ones together."""
         self.last_byte_at = self._loop.time()
         if self._chunks is None:
             self._phase = _Phase.DIRECT
-        length = len(part)
-        while part and self._phase is not _Phase.DONE:
-            room = self._sink.room()
-            n = min(len(room), len(part))
-            room[:n] = part[:n]
-            self._sink.filled(n)
-            part = part[n:]
-        self._count(length)
+        room, used = self._sink.room(), 0
+        try:
+            for part in parts:
+                rest = part
+                while rest and self._phase is not _Phase.DONE:
+                    n = min(len(room) - used, len(rest))
+                    room[used : used + n] = rest[:n]
+                    used, rest = used + n, rest[n:]
+                    if used == len(room):
+                        self._fill(used)
+                        room, used = self._sink.room(), 0
+        finally:  # what came before a broken chunk is media
+            self._fill(used)
+
+    def _fill(self, count: int) -> None:
+        if not count or self._phase is _Phase.DONE:
+            return
+        try:
+            self._sink.filled(count)
+        except OSError as error:
+            self._end(MediaEnd.BROKEN, f"the media cannot be kept: {error.strerror}")
+        else:
+            self._count(count)
 
     def _count(self, nbytes: int) -> None:
         if self._phase is not _Phase.ERROR:
@@ -277,8 +299,8 @@ class ResponseBody(asyncio.BufferedProtocol):
             return
         if self._error_timer is not None:
             self._error_timer.cancel()
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
+        if self._rests is not None:
+            self._rests.end()
         self.detail = detail
         self.ended.set_result(how)
         if not self.opened.done():

@@ -1,0 +1,138 @@
+"""Reading at beats: nothing is lost or late for long, whatever the framing, and every end is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import pytest
+
+from aceproxy.engine.media import MediaEnd
+from tests.engine.test_media import MEDIA, Serve, Sink, head_of, opened, response
+from tests.waiting import until
+
+REST_S = 0.05
+BELOW = 100_000
+
+
+class Counting(Sink):
+    """Counts how often something was put in, and has room for all of it at once."""
+
+    def __init__(self) -> None:
+        super().__init__(256 << 10)
+        self.times = 0
+
+    def filled(self, n: int) -> None:
+        self.times += 1
+        super().filled(n)
+
+
+def framed_in(piece: bytes, *, framed: bool) -> bytes:
+    """Return a piece of a body, in chunks of 100 bytes if so asked."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in hundreds(piece)) if framed else piece
+
+
+def hundreds(piece: bytes) -> list[bytes]:
+    """Cut a piece into parts of 100 bytes."""
+    return [piece[at : at + 100] for at in range(0, len(piece), 100)]
+
+
+@pytest.mark.parametrize("how", [MediaEnd.EOF, MediaEnd.RESET])
+@pytest.mark.parametrize("framed", [False, True])
+async def test_small_pieces_are_read_together_and_the_end_is_noticed(serve: Serve, framed: bool, how: MediaEnd) -> None:
+    sink = Counting()
+    go, finish = asyncio.Event(), asyncio.Event()
+    pieces = [bytes([number]) * 300 for number in range(100)]
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        headers = (b"Transfer-Encoding: chunked",) if framed else ()
+        writer.write(response(framed_in(b"abc", framed=framed), *headers))
+        await go.wait()
+        for piece in pieces:
+            writer.write(framed_in(piece, framed=framed))
+            await asyncio.sleep(0)
+        await finish.wait()
+        if how is MediaEnd.RESET:
+            writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER 0: closing resets
+        elif framed:
+            writer.write(b"0\r\n\r\n")
+
+    reader = await opened(await serve(converse), sink)
+    reader.rest_between_reads(REST_S, BELOW)
+    go.set()
+    await until(lambda: sink.used == 3 + 30_000)
+    assert sink.content == b"abc" + b"".join(pieces)
+    assert sink.times < 50, "not every piece has cost a wake-up"
+    finish.set()
+    async with asyncio.timeout(10):
+        assert await reader.wait_ended() is how
+
+
+async def test_what_comes_after_a_silence_is_read_at_once(serve: Serve) -> None:
+    sink = Counting()
+    go = asyncio.Event()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        await go.wait()
+        writer.write(b"defg")
+        await go.wait()
+        await reader.read()
+
+    reader = await opened(await serve(converse), sink)
+    reader.rest_between_reads(REST_S, BELOW)
+    await asyncio.sleep(3 * REST_S)  # it has rested once, and found nothing
+    go.set()
+    await until(lambda: sink.content == b"abcdefg")
+    reader.close()
+    assert await reader.wait_ended() is MediaEnd.CLOSED
+
+
+async def test_a_reader_that_is_paused_while_it_rests_stays_so(serve: Serve) -> None:
+    sink = Counting()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        for _ in range(1000):
+            writer.write(b"x" * 100)
+            await asyncio.sleep(0.001)
+        await reader.read()
+
+    reader = await opened(await serve(converse), sink)
+    reader.rest_between_reads(REST_S, BELOW)
+    await until(lambda: sink.used > 1000)
+    reader.pause()
+    used = sink.used
+    await asyncio.sleep(4 * REST_S)
+    assert sink.used == used
+    reader.resume()
+    await until(lambda: sink.used > used + 1000)
+    reader.close()
+
+
+@pytest.mark.parametrize("framed", [False, True])
+async def test_as_much_as_there_is_at_once_is_read_without_rests(serve: Serve, framed: bool) -> None:
+    sink = Counting()
+    sent = 0
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await head_of(reader)
+        headers = (b"Transfer-Encoding: chunked",) if framed else ()
+        writer.write(response(framed_in(b"abc", framed=framed), *headers))
+        while sent < len(sink.memory) - 400_000:
+            writer.write(framed_in(MEDIA, framed=framed))
+            await writer.drain()
+            sent += len(MEDIA)
+        await reader.read()
+
+    reader = await opened(await serve(converse), sink)
+    reader.pause()
+    await until(lambda: sent > 500_000)  # waits in the kernel
+    reader.rest_between_reads(60.0, 50_000)  # one rest would last longer than the test
+    reader.resume()
+    await until(lambda: sink.used > 400_000)
+    reader.close()
