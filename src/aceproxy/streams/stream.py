@@ -138,7 +138,7 @@ class Stream:
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
         settings = self._settings = upstream.settings
         self.timeline = Timeline(time.monotonic)
-        self.timeline.listen(self._noted)
+        self._stop_noting = self.timeline.listen(self._noted)
         self.stall_watch = StallWatch(self.timeline)
         self._skip_watch = SkipWatch(self.timeline)
         self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
@@ -334,6 +334,7 @@ class Stream:
     def _settle(self) -> None:
         """Tell the owner once the last client of a stream that is over has ended."""
         if not self.clients:
+            self._stop_noting()  # the time line is kept for a while, and would keep the stream's buffers with it
             self._owner.settled(self)
 
     def _end_clients(self, reason: Reason) -> None:
