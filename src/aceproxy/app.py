@@ -211,9 +211,9 @@ class App:
         self._stack.push_async_callback(lookups.close)
         urls = OwnUrls(settings.trusted_proxies)
         self.live.subscribe(("trusted_proxies",), urls.settings_changed)
-        starts = EngineStarts(self.hub, self.recordings, settings, self.sessions, urls)
-        files = FileLists(lookups, settings)
         sounds = Sounds(self.hub, settings)
+        starts = EngineStarts(self.hub, self.recordings, settings, self.sessions, urls, sounds)
+        files = FileLists(lookups, settings)
         streams = StreamRoutes(self.hub, settings, starts, RecordingServer(self.recordings, settings), files, sounds)
         hls = HlsRoutes(self.hub, self.hls, settings, starts, sounds, self.recordings)
         return [

@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import os
+import posixpath
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +16,12 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from aceproxy.app import App
+from aceproxy.simulator import Simulator
 from aceproxy.streams import derived
 from aceproxy.streams.derived import TranscodingSupply
 from aceproxy.streams.states import State
@@ -250,6 +254,140 @@ async def test_hls_has_the_sound_too(make_app: MakeApp, engine: FakeEngine, film
     got = await ask(app, "/" + segment.removeprefix("../"))
     streams = (await asyncio.to_thread(probed, got.body, "-show_streams"))["streams"]
     assert {one["codec_name"] for one in streams} == {"mpeg2video", "aac"}
+
+
+async def codecs_of_list(app: App, address: str) -> tuple[str, set[str]]:
+    """Return the address of a list's first segment, and what is in it."""
+    listed = await ask(app, address)
+    assert listed.status == 200, listed.body
+    segment = next(line for line in listed.body.decode().splitlines() if line.endswith(".ts"))
+    segment = posixpath.normpath(posixpath.join(posixpath.dirname(address), segment))
+    got = await ask(app, segment)
+    streams = (await asyncio.to_thread(probed, got.body, "-show_streams"))["streams"]
+    return segment, {one["codec_name"] for one in streams}
+
+
+async def test_a_shared_list_with_aac_has_an_address_of_its_own(
+    make_app: MakeApp, engine: FakeEngine, film: Film
+) -> None:
+    app = await make_app(engines=[engine.url], burst_s=30)
+    refused = await ask(app, f"/hls/{film.infohash}/shared.m3u8?audio=aac")
+    assert (refused.status, refused.reason) == (400, "bad_parameter")
+    assert f"{film.infohash}-aac/shared.m3u8" in refused.json["error"]["message"]
+    assert not engine.asked
+    segment, codecs = await codecs_of_list(app, f"/hls/{film.infohash}-aac/shared.m3u8")
+    assert segment.startswith(f"/hls/{film.infohash}-aac/")
+    assert codecs == {"mpeg2video", "aac"}
+    _, codecs = await codecs_of_list(app, f"/hls/{film.infohash}/shared.m3u8")
+    assert codecs == {"mpeg2video", "ac3"}
+    await codecs_of_list(app, f"/hls/{film.infohash}-aac/shared.m3u8")
+    assert len(transcoders()) == 1
+    master = await ask(app, f"/hls/{film.infohash}-aac/index.m3u8")
+    assert master.status == 200
+
+
+@pytest.mark.parametrize("path", ["getstream", "manifest.m3u8"])
+async def test_a_playback_session_has_the_sound_that_its_start_asked_for(
+    make_app: MakeApp, play: Play, engine: FakeEngine, film: Film, path: str
+) -> None:
+    app = await make_app(engines=[engine.url], burst_s=30)
+    start = f"/ace/{path}?infohash={film.infohash}&format=json"
+    told = (await ask(app, f"{start}&audio=aac")).json["response"]
+    address = urlsplit(told["playback_url"]).path
+    if path == "getstream":
+        got = await read(await play(app, address), 400_000)
+        streams = (await asyncio.to_thread(probed, got, "-show_streams"))["streams"]
+        assert {one["codec_name"] for one in streams} == {"mpeg2video", "aac"}
+        original = (await ask(app, start)).json["response"]  # the same player wants it otherwise now
+        got = await read(await play(app, urlsplit(original["playback_url"]).path), 400_000)
+        streams = (await asyncio.to_thread(probed, got, "-show_streams"))["streams"]
+        assert {one["codec_name"] for one in streams} == {"mpeg2video", "ac3"}
+    else:
+        _, codecs = await codecs_of_list(app, address)
+        assert codecs == {"mpeg2video", "aac"}
+    bad = await ask(app, f"{start}&audio=mp3")
+    assert "audio is aac or original" in bad.json["error"]
+
+
+async def test_head_says_what_get_would_say_of_the_sound(
+    make_app: MakeApp, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await make_app(engines=[engine.url])
+    digits = hashlib.sha1(b"any", usedforsecurity=False).hexdigest()
+    paths = [f"/ace/getstream?infohash={digits}&audio=", f"/ace/manifest.m3u8?infohash={digits}&audio="]
+    paths += [f"/infohash/{digits}/stream.ts?audio=", f"/infohash/{digits}/list.m3u8?audio="]
+    for path in paths:
+        assert [(await ask(app, path + sound, "HEAD")).status for sound in ("mp3", "original")] == [400, 200]
+    monkeypatch.setenv("PATH", "/nonexistent")
+    for path in paths:
+        assert (await ask(app, f"{path}aac", "HEAD")).status == 501
+    assert not [one for one in engine.asked if "getstream" in one]
+
+
+async def test_the_sound_of_a_recording_is_not_changed_and_that_is_said(make_app: MakeApp, sim: Simulator) -> None:
+    tool("ffmpeg")
+    app = await make_app(engines=[sim.url], audio_aac_agents=["browsers"])
+    recorded = next(content for content in sim.contents if not content.live)
+    target = f"/ace/getstream?id={recorded.content_id}"
+    for _ in range(2):  # at first contact, and when it is known to be a recording
+        refused = await ask(app, f"{target}&audio=aac")
+        assert (refused.status, refused.reason) == (501, "recording")
+        assert "leave audio=aac away" in refused.json["error"]["message"]
+    assert (await ask(app, f"{target}&audio=aac", "HEAD")).status == 501
+    assert "audio=aac" in (await ask(app, f"{target}&audio=aac&format=json")).json["error"]
+    assert (await ask(app, target, headers=f"{AGENT}Range: bytes=0-9\r\n")).status == 206
+
+
+async def test_every_sound_track_becomes_aac_with_its_language(
+    make_app: MakeApp, play: Play, engine: FakeEngine, media: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "one.ts").write_bytes(media)
+    call = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", str(tmp_path / "one.ts"), "-map", "0:v", "-map", "0:a"]
+    call += ["-map", "0:a", "-c", "copy", "-c:a:1", "mp2", "-metadata:s:a:1", "language=ita", str(tmp_path / "two.ts")]
+    await asyncio.to_thread(subprocess.run, call, check=True, timeout=60)
+    several = (tmp_path / "two.ts").read_bytes()
+    film = engine.add(several, len(several) // 2 // 188 * 188)
+    app = await make_app(engines=[engine.url], burst_s=30)
+    got = await read(await play(app, f"/ace/getstream?infohash={film.infohash}&audio=aac"), 600_000)
+    streams = (await asyncio.to_thread(probed, got, "-show_streams"))["streams"]
+    sounds = [(one["codec_name"], one["tags"]["language"]) for one in streams if one["codec_type"] == "audio"]
+    assert sounds == [("aac", "spa"), ("aac", "ita")]
+    assert len(transcoders()) == 1
+
+
+@pytest.mark.parametrize("sound", [["-c:a", "mp2", "-metadata:s:a:0", "language=ita"], ["-an"]])
+async def test_when_the_broadcast_goes_on_with_another_encoding_the_transcoder_begins_anew(
+    make_app: MakeApp, play: Play, engine: FakeEngine, film: Film, tmp_path: Path, sound: list[str]
+) -> None:
+    call = [tool("ffmpeg"), "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=352x288:rate=25:duration=20"]
+    call += ["-f", "lavfi", "-i", "sine=frequency=900:sample_rate=44100:duration=20", "-c:v", "mpeg2video", "-g", "12"]
+    call += [*sound, "-streamid", "0:300", "-f", "mpegts", str(tmp_path / "other.ts")]
+    await asyncio.to_thread(subprocess.run, call, check=True, timeout=60)
+    app = await make_app(engines=[engine.url], burst_s=30, retry_first_s=0.1, splice_wait_s=0.5)
+    answer = await play(app, f"/ace/getstream?infohash={film.infohash}&audio=aac")
+    got = await read(answer, 300_000)
+    made = app.hub.find_by_id(f"{film.infohash}-aac")
+    parent = app.hub.find_by_id(film.infohash)
+    assert made is not None
+    assert parent is not None
+    film.media = (tmp_path / "other.ts").read_bytes()
+    film.hold_at = len(film.media)
+    film.release.set()
+    film.close.set()  # the engine ends the playback; the next one is of the other encoding
+    await until(lambda: parent.recoveries >= 1, 30)
+    film.close.clear()
+    await until(lambda: made.recoveries >= 1, 30)
+    assert made.state is State.LIVE
+    while (352, 288) not in sizes(got):
+        got += await asyncio.wait_for(answer.reader.read(1 << 18), 30)
+    assert (320, 180) in sizes(got)
+    assert len(transcoders()) == 1
+
+
+def sizes(content: bytes) -> set[tuple[int, int]]:
+    """Return the sizes of pictures that the sequence headers of MPEG-2 video tell (ISO/IEC 13818-2, 6.2.2.1)."""
+    found = (content[at.end() : at.end() + 3] for at in re.finditer(rb"\x00\x00\x01\xb3", content))
+    return {(one[0] << 4 | one[1] >> 4, (one[1] & 15) << 8 | one[2]) for one in found if len(one) == 3}
 
 
 async def test_without_ffmpeg_the_answer_says_what_is_missing(

@@ -224,3 +224,32 @@ async def test_sound_that_the_browser_may_not_play_comes_as_aac(browser: Browser
     finally:
         await context.close()
         engine.stop()
+
+
+@pytest.mark.parametrize(("codec", "name"), [("ac3", "AC-3"), ("eac3", "E-AC-3")])
+async def test_without_ffmpeg_the_picture_plays_and_the_missing_sound_is_said(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, name: str
+) -> None:
+    media = await asyncio.to_thread(make_media, tmp_path, codec, video="libx264")
+    engine = FakeEngine()
+    context = await browser.new_context(locale="en-GB")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    try:
+        film = engine.add(media, len(media) // 2 // 188 * 188)
+        settings = Settings.model_validate({"listen": "127.0.0.1:0", "engines": [engine.url], "stuck_s": 60})
+        async with App(settings, Logs("info", 100)) as app:
+            page = await context.new_page()
+            asked: list[str] = []
+            page.on("response", lambda one: asked.append(f"{one.status} {one.url.partition('&')[2]}"))
+            await page.goto(f"{address(app)}watch?infohash={film.infohash}")
+            await moving(page)
+            await expect(page.locator(".stage .notice")).to_contain_text(f"cannot play {name} sound", timeout=15_000)
+            await expect(page.locator(".stage .notice")).to_contain_text("VLC")
+            await until(lambda: "501 audio=aac" in asked)
+            await moving(page)
+            await expect(page.locator(".curtain")).to_be_hidden()
+            assert plays_only(app, film.infohash)
+            await context.close()
+    finally:
+        await context.close()
+        engine.stop()

@@ -43,7 +43,7 @@ def command() -> list[str]:
         *([nice, "-n", "5"] if nice is not None else []),
         *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error"),
         *("-protocol_whitelist", "pipe", "-copyts", "-analyzeduration", "2000000", "-f", "mpegts", "-i", "pipe:0"),
-        *("-map", "0:v:0?", "-map", "0:a", "-c:v", "copy", "-c:a", "aac", "-ac", "2", "-b:a", str(AUDIO_BPS)),
+        *("-map", "0:v:0?", "-map", "0:a?", "-c:v", "copy", "-c:a", "aac", "-ac", "2", "-b:a", str(AUDIO_BPS)),
         *("-max_interleave_delta", "1000000", "-muxdelay", "0", "-muxpreload", "0", "-flush_packets", "1"),
         *("-mpegts_copyts", "1", "-f", "mpegts", "pipe:1"),
     ]

@@ -61,7 +61,7 @@ class EngineFaceRoutes:
         session = self._of_media(request)
         session.touch()
         if session.is_recording:
-            return await self._streams.head(session.link)
+            return await self._streams.head(request, session.link)
         response = web.Response(headers=MEDIA_HEADERS)
         response.force_close()
         return response

@@ -25,6 +25,7 @@ from aceproxy.web.asked import asked_by
 from aceproxy.web.engine_answers import dumped, failure, success, words_for
 from aceproxy.web.own_urls import OwnUrls
 from aceproxy.web.playback_sessions import Output, PlaybackSession, PlaybackSessions
+from aceproxy.web.sounds import Sounds
 from aceproxy.web.visitors import visitor_of
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,15 @@ class EngineStarts:
     """Makes playback sessions."""
 
     def __init__(
-        self, hub: Hub, recordings: Recordings, settings: Settings, sessions: PlaybackSessions, urls: OwnUrls
+        self,
+        hub: Hub,
+        recordings: Recordings,
+        settings: Settings,
+        sessions: PlaybackSessions,
+        urls: OwnUrls,
+        sounds: Sounds,
     ) -> None:
+        self._sounds = sounds
         self._hub = hub
         self._recordings = recordings
         self._settings = settings
@@ -85,6 +93,7 @@ class EngineStarts:
     async def _open(self, request: web.Request, output: Output) -> PlaybackSession:
         """Start the stream if need be and make a session of it, or find the player's own."""
         asked = asked_by(request, self._settings)
+        self._sounds.wish(request)  # what cannot be had is refused before anything is started
         link, params = asked.link, dict(asked.params)
         if (facts := self._recordings.facts(link)) is not None:
             return self._session(request, output, link, params, _Told(None, facts.infohash or link.digest, 0))
@@ -118,9 +127,12 @@ class EngineStarts:
         stream, is_recording = told.stream, told.stream is None
         if is_recording and output == "hls":
             raise AceProxyError(Reason.RECORDING)
+        sound = self._sounds.wish(request)
+        if is_recording:
+            self._sounds.check_recording(sound)
         known = self._sessions.find(key, told.infohash)
         same = known is not None and not known.is_over and known.stream is stream and known.link.index == link.index
-        if known is not None and same and known.output == output:
+        if known is not None and same and (known.output, known.sound) == (output, sound):
             known.touch()
             return known
         number = request.query.get("client_session_id", "")
@@ -137,6 +149,7 @@ class EngineStarts:
             is_recording=is_recording,
             params=params,
             ticket=visitor.ticket,
+            sound=sound,
             stream=stream,
         )
         self._sessions.add(session)

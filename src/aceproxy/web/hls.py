@@ -22,6 +22,8 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.hls.desk import HlsDesk, Shown, new_token
 from aceproxy.hls.playlist import master_text, media_text
 from aceproxy.settings import Settings
+from aceproxy.streams.client import Visitor
+from aceproxy.streams.derived import VARIANT
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.stream import MetRecording, Stream
@@ -118,6 +120,7 @@ class HlsRoutes:
     async def head_list(self, request: web.Request) -> web.StreamResponse:
         """Tell the headers of a list and start nothing."""
         self._finder(request)
+        self._sounds.wish(request)
         return _list_head()
 
     @for_any_origin
@@ -138,6 +141,7 @@ class HlsRoutes:
         """The headers of the list of a link that was read already; starts nothing."""
         try:
             asked_by(request, self._settings, link)
+            self._sounds.wish(request)
         except AceProxyError as error:
             return _refusal(error)
         return _list_head()
@@ -148,8 +152,10 @@ class HlsRoutes:
         if stream is None:
             raise session.failure or AceProxyError(Reason.SESSION_UNKNOWN)
         visitor = replace(visitor_of(request), ticket=session.ticket)
+        token = session.session_id
         try:
-            shown = await self._desk.watch(session.session_id, lambda: stream, visitor)
+            find = await self._with_sound(lambda: stream, visitor, session.sound, token)
+            shown = await self._desk.watch(token, find, visitor)
         except AceProxyError as error:
             return _refusal(error)
         return self._media(request, shown, is_shared=False)
@@ -166,8 +172,14 @@ class HlsRoutes:
     @for_any_origin
     async def shared(self, request: web.Request) -> web.StreamResponse:
         """One list for all who ask: for caches, which are one client then."""
-        token = f"shared-{request.match_info['stream_id'].lower()}"
-        shown = await self._desk.watch(token, self._finder(request), visitor_of(request))
+        stream_id = request.match_info["stream_id"].lower()
+        find, token, visitor = self._finder(request), f"shared-{stream_id}", visitor_of(request)
+        wish = self._sounds.wish(request)
+        if stream_id.endswith(f"-{VARIANT}"):
+            find = await self._with_sound(find, visitor, wish, token)
+        elif "aac" in request.query.getall("audio", []):  # a cache may keep one list for all that is behind the ?
+            raise AceProxyError(Reason.BAD_PARAMETER, f"a shared list with AAC is {stream_id}-{VARIANT}/shared.m3u8")
+        shown = await self._desk.watch(token, find, visitor)
         return self._media(request, shown, is_shared=True)
 
     async def answer_list(self, request: web.Request, find: Callable[[], Stream]) -> web.StreamResponse:
@@ -175,7 +187,7 @@ class HlsRoutes:
         who has a token. Waits for the first segment. Raises AceProxyError.
         """
         token = request.query.get(VIEWER)
-        find = await self._with_sound(request, find, token)
+        find = await self._with_sound(find, visitor_of(request), self._sounds.wish(request), token)
         if token:
             return self._media(request, await self._desk.watch(token, find, visitor_of(request)), is_shared=False)
         token = new_token()
@@ -194,14 +206,13 @@ class HlsRoutes:
         )
 
     async def _with_sound(
-        self, request: web.Request, find: Callable[[], Stream], token: str | None
+        self, find: Callable[[], Stream], visitor: Visitor, wish: Wish, token: str | None
     ) -> Callable[[], Stream]:
-        """Return what finds the stream with the sound that the request wants, `find` where there is no choice."""
-        wish = self._sounds.wish(request)
+        """Return what finds the stream with the sound that is wanted, `find` where there is no choice."""
         if wish is Wish.NONE or (token and self._desk.has_viewer(token)):
             return find
         try:
-            stream = await self._sounds.find(find(), visitor_of(request), wish)
+            stream = await self._sounds.find(find(), visitor, wish)
         except MetRecording as met:
             raise AceProxyError(Reason.RECORDING) from met
         return lambda: stream
@@ -267,8 +278,9 @@ class HlsRoutes:
         stream_id = request.match_info.get("stream_id")
         if stream_id is None:
             return self._starter(asked_by(request, self._settings))
-        start = self._starter(asked_by(request, self._settings, _link_of(stream_id)))
-        return lambda: self._hub.find_by_id(stream_id) or start()
+        plain_id = stream_id.lower().removesuffix(f"-{VARIANT}")  # what is derived from it, `_with_sound` finds
+        start = self._starter(asked_by(request, self._settings, _link_of(plain_id)))
+        return lambda: self._hub.find_by_id(plain_id) or start()
 
     def _starter(self, asked: Asked) -> Callable[[], Stream]:
         """Return what finds the stream that is asked for, or starts it. Raises AceProxyError."""

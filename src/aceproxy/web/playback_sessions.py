@@ -21,6 +21,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.client import Ticket
 from aceproxy.streams.stream import Stream
 from aceproxy.web.models import SessionModel
+from aceproxy.web.sounds import Wish
 
 Output = Literal["ts", "hls"]
 
@@ -49,6 +50,7 @@ class PlaybackSession:
     params: dict[str, str]
     is_recording: bool = False
     ticket: Ticket | None = None
+    sound: Wish = Wish.NONE
     stream: Stream | None = None
     failure: AceProxyError | None = None
     readers: dict[object, Callable[[Reason], None]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from aiohttp import web
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Visitor
-from aceproxy.streams.derived import needs_work
+from aceproxy.streams.derived import VARIANT, needs_work
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.stream import MetAnother, Stream
 from aceproxy.streams.transcoder import find_ffmpeg
@@ -36,6 +36,8 @@ class Sounds:
     def wish(self, request: web.Request) -> Wish:
         """Return what a request wants. Raises BAD_PARAMETER, NO_TRANSCODER."""
         asked = request.query.get("audio")
+        if (request.match_info.get("stream_id") or "").lower().endswith(f"-{VARIANT}"):
+            asked = "aac"  # the id is that of a derived stream
         if asked is None:
             return Wish.RATHER_AAC if self._is_listed(request.headers.get("User-Agent", "")) else Wish.NONE
         if asked == "original":
@@ -45,6 +47,12 @@ class Sounds:
         if find_ffmpeg() is None:
             raise AceProxyError(Reason.NO_TRANSCODER)
         return Wish.AAC
+
+    @staticmethod
+    def check_recording(wish: Wish) -> None:
+        """Raise RECORDING where what is wanted cannot be had of a file."""
+        if wish is Wish.AAC:
+            raise AceProxyError(Reason.RECORDING, "its sound cannot be changed: leave audio=aac away")
 
     async def find(self, stream: Stream, visitor: Visitor, wish: Wish) -> Stream:
         """Return the stream itself where its sound will do, else the one that is derived from it.

@@ -44,7 +44,7 @@ class SpellingRoutes:
     async def head(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
         link, as_list = _read(request)
-        return self._lists.head(request, link) if as_list else await self._streams.head(link)
+        return self._lists.head(request, link) if as_list else await self._streams.head(request, link)
 
 
 def _read(request: web.Request) -> tuple[Link, bool]:

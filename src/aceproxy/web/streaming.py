@@ -79,16 +79,18 @@ class StreamRoutes:
 
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""
-        return await self.head(asked_by(request, self._settings).link)
+        return await self.head(request, asked_by(request, self._settings).link)
 
-    async def head(self, link: Link) -> web.StreamResponse:
-        """Tell what playing a link would send. Raises AceProxyError for a link that is not allowed."""
+    async def head(self, request: web.Request, link: Link) -> web.StreamResponse:
+        """Tell what playing a link would send. Raises AceProxyError for what is not allowed or cannot be had."""
         check_url_host(link, self._settings.url_hosts)
+        wish = self._sounds.wish(request)
         if self._hub.find(link) is None:
             facts = self._vod.recordings.facts(link)
             if facts is None or facts.size_bytes is None:
                 facts = await self._files.facts(link)
             if facts is not None and facts.size_bytes is not None:
+                self._sounds.check_recording(wish)
                 return self._vod.head(link, facts)
         response = web.Response(headers=MEDIA_HEADERS)
         response.force_close()
@@ -109,6 +111,7 @@ class StreamRoutes:
         link = asked.link
         wish = self._sounds.wish(request)
         if self._vod.recordings.facts(link) is not None:
+            self._sounds.check_recording(wish)
             try:
                 return await self._vod.play(request, link)
             except NotARecording:
@@ -120,6 +123,7 @@ class StreamRoutes:
                 stream = await self._sounds.find(stream, visitor, wish)
             stream, client = await self._join(stream, visitor)
         except MetRecording as met:
+            self._sounds.check_recording(wish)
             if self._vod.recordings.facts(link) is None:  # asked for by another name than the one it was started by
                 self._vod.recordings.learn(link, Facts(met.playback.infohash))
             return await self._vod.play(request, link)
@@ -138,7 +142,10 @@ class StreamRoutes:
         sessions.add_reader(session, waiting, lambda _: _give_up(waiting))
         try:
             visitor = replace(visitor_of(request), ticket=session.ticket)
-            stream, client = await self._join(session.stream, visitor)
+            stream = session.stream
+            if session.sound is not Wish.NONE:
+                stream = await self._sounds.find(stream, visitor, session.sound)
+            stream, client = await self._join(stream, visitor)
             sessions.add_reader(session, client, partial(stream.end_client, client))
         except asyncio.CancelledError:
             if session.ended and waiting.uncancel() == 0:

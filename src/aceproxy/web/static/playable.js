@@ -34,6 +34,9 @@ export function judgeCodecs(codecs, supports = browserSupports) {
   return { video: verdict(first("video"), VIDEO, supports), audio: verdict(first("audio"), AUDIO, supports) };
 }
 
+/** The sounds that the browser does not decode. */
+export const silentCodecs = (supports = browserSupports) => Object.keys(AUDIO).filter((codec) => !supports(AUDIO[codec]));
+
 function verdict(one, types, supports) {
   if (!one) return null;
   if (UNSURE.has(one.codec)) return { codec: one.codec, plays: "maybe" };

@@ -3,6 +3,7 @@
  * calls `failed({ kind, detail })` at most once when it cannot go on: `kind` is "http", "network", "media" or "ended".
  */
 
+import { leaveOutSound } from "./ts_file.js";
 import { hlsLibrary, library } from "./vendor.js";
 
 const KEEP_BEHIND_S = 60; // of what was shown, so that a short way back is possible
@@ -15,14 +16,14 @@ export function ways(video) {
 }
 
 /**
- * MPEG-TS by mpegts.js. `sound` false leaves the sound out, where the browser cannot decode it; `begun()` is called when
- * there is something to play.
+ * MPEG-TS by mpegts.js, which plays nothing of a broadcast whose sound the browser cannot decode. `begun()` is called
+ * when there is something to play.
  */
-export async function playTs(video, address, { sound, failed, begun }) {
+export async function playTs(video, address, { failed, begun }) {
   const mpegts = await library("mpegts");
   mpegts.LoggingControl.enableAll = false;
   const player = mpegts.createPlayer(
-    { type: "mpegts", isLive: true, url: address, hasAudio: sound ? undefined : false },
+    { type: "mpegts", isLive: true, url: address },
     {
       enableWorker: false, // it would want a worker from a blob, which the page's policy does not allow
       enableStashBuffer: false,
@@ -47,10 +48,12 @@ export async function playTs(video, address, { sound, failed, begun }) {
   return { name: "mpegts.js", stop: () => player.destroy() };
 }
 
-/** HLS by hls.js. */
-export async function playHls(video, address, { failed }) {
+/** HLS by hls.js, without the sound of the codecs named in `without`. */
+export async function playHls(video, address, { failed, without = [] }) {
   const Hls = await hlsLibrary();
-  const player = new Hls({ enableWorker: false, backBufferLength: KEEP_BEHIND_S, lowLatencyMode: false });
+  const settings = { enableWorker: false, backBufferLength: KEEP_BEHIND_S, lowLatencyMode: false };
+  if (without.length) settings.fLoader = loaderWithout(Hls.DefaultConfig.loader, without);
+  const player = new Hls(settings);
   const tell = once(failed);
   let mended = false;
   player.on(Hls.Events.ERROR, (_event, { fatal, type, details, response }) => {
@@ -68,6 +71,18 @@ export async function playHls(video, address, { failed }) {
   player.attachMedia(video);
   return { name: "hls.js", stop: () => player.destroy() };
 }
+
+/** A loader of hls.js that takes the sound of some codecs out of what it loads. */
+const loaderWithout = (Loader, codecs) =>
+  class extends Loader {
+    load(context, config, callbacks) {
+      const onSuccess = (response, ...more) => {
+        leaveOutSound(new Uint8Array(response.data), codecs);
+        callbacks.onSuccess(response, ...more);
+      };
+      super.load(context, config, { ...callbacks, onSuccess });
+    }
+  };
 
 /** HLS by the browser itself. */
 export async function playNative(video, address, { failed }) {

@@ -5,7 +5,7 @@ import { choices } from "./choices.js";
 import { h, outside, setAttribute, setText, show } from "./dom.js";
 import { count, rate, seconds, shortId, since } from "./format.js";
 import { icon } from "./icons.js";
-import { judgeCodecs } from "./playable.js";
+import { judgeCodecs, silentCodecs } from "./playable.js";
 import { playHls, playNative, playTs, ways } from "./players.js";
 import { playRecording } from "./recording.js";
 import { reasonWords, t } from "./texts.js";
@@ -29,8 +29,8 @@ export class Stage {
     this.player = null;
     this.attempt = 0; // grows with every start; what an older one still says is not heard
     this.failures = 0;
-    this.sound = true;
     this.aac = "off"; // the sound as AAC: "off", "on" where the browser needs it, "none" where the server has none
+    this.without = []; // codecs of sound that is left out
     this.steadyAt = 0;
     this.isFile = false; // a recording, in which one can go anywhere
     this.resumeAt = 0; // where in it to go on
@@ -90,7 +90,6 @@ export class Stage {
   choose(way) {
     choices.set("way", way);
     this.way = way;
-    this.sound = true;
     this.start();
   }
 
@@ -104,7 +103,6 @@ export class Stage {
     if (this.aac !== "off" || this.way === null || verdict.video?.plays === "no") return false;
     if (!verdict.audio || verdict.audio.plays === "yes") return false;
     this.aac = "on";
-    this.sound = true;
     this.start();
     return true;
   }
@@ -124,10 +122,10 @@ export class Stage {
       const player = this.isFile
         ? await playRecording(this.video, playUrl(this.link.query), { startAt: this.resumeAt, failed })
         : this.way === "ts"
-          ? await playTs(this.video, playUrl(query), { sound: this.sound, failed, begun: () => this.see(attempt) })
+          ? await playTs(this.video, playUrl(query), { failed, begun: () => this.see(attempt) })
           : this.ways.native && !this.ways.ts
             ? await playNative(this.video, hlsUrl(query), { failed })
-            : await playHls(this.video, hlsUrl(query), { failed });
+            : await playHls(this.video, hlsUrl(query), { failed, without: this.without });
       if (player === null) return; // it has said why
       if (attempt !== this.attempt) player.stop();
       else this.player = player;
@@ -245,8 +243,17 @@ export class Stage {
   failMedia(fault) {
     const verdict = judgeCodecs(this.stream?.codecs ?? []);
     if (this.wantAac(verdict)) return;
-    if (this.way === "ts" && this.sound && verdict.video?.plays === "yes" && verdict.audio?.plays !== "yes") {
-      this.sound = false; // the picture alone is better than nothing
+    const isUnknown = !verdict.video && !verdict.audio; // who may only play is told nothing of the stream
+    if (isUnknown && this.aac === "off") {
+      this.aac = "on"; // costs nothing where the sound is AAC already
+      this.start();
+      return;
+    }
+    const isSound = verdict.video?.plays === "yes" && verdict.audio?.plays !== "yes";
+    if (this.way === "ts" && this.ways.hls && (isUnknown || isSound)) {
+      this.way = "hls"; // of which sound can be left out: the picture alone is better than nothing
+      this.without = silentCodecs();
+      for (const input of this.wayBox.querySelectorAll("input")) input.checked = input.value === this.way;
       this.start();
       return;
     }

@@ -17,6 +17,7 @@ const KINDS = {
   0x87: ["audio", "eac3"],
 };
 const PRIVATE = 0x06; // what it is, its descriptors say (ETSI EN 300 468, 6.1)
+const UNNAMED = 0x05; // sections of anybody's own: players leave such a track alone
 const DESCRIPTORS = { 0x6a: "ac3", 0x7a: "eac3" };
 
 const pidOf = (bytes, at) => ((bytes[at + 1] & 0x1f) << 8) | bytes[at + 2];
@@ -65,7 +66,7 @@ function tracksOf(pmt) {
     for (let one = at + 5; pmt[at] === PRIVATE && one + 2 <= Math.min(at + 5 + length, pmt.length); one += 2 + pmt[one + 1]) {
       if (DESCRIPTORS[pmt[one]]) [kind, codec] = ["audio", DESCRIPTORS[pmt[one]]];
     }
-    if (kind) tracks.push({ pid, kind, codec, language: null });
+    if (kind) tracks.push({ pid, kind, codec, language: null, at });
     at += 5 + length;
   }
   return tracks;
@@ -83,11 +84,8 @@ export function readBeginning(bytes) {
   let pat = null;
   for (let at = start; at + PACKET <= bytes.length; at += PACKET) {
     if (pmtPid === null && pidOf(bytes, at) === 0) {
-      const section = sectionOf(bytes, at, 0x00);
-      for (let one = 8; section && one + 4 <= section.length && pmtPid === null; one += 4) {
-        const isProgram = section[one] !== 0 || section[one + 1] !== 0;
-        if (isProgram) [pmtPid, pat] = [((section[one + 2] & 0x1f) << 8) | section[one + 3], bytes.slice(at, at + PACKET)];
-      }
+      pmtPid = pmtPidOf(sectionOf(bytes, at, 0x00));
+      pat = bytes.slice(at, at + PACKET);
     } else if (pmtPid !== null && pidOf(bytes, at) === pmtPid) {
       const pmt = sectionOf(bytes, at, 0x02);
       if (pmt === null) continue;
@@ -100,6 +98,26 @@ export function readBeginning(bytes) {
       const clock = firstClock(bytes, start, clockPid);
       return { start, tables, tracks, video, clockPid, clock, keyframes: video ? allKeyframes(bytes, start, video) : [] };
     }
+  }
+  return null;
+}
+
+/** Take the sound of some codecs out of the tables of a stretch of packets that begins with them, in place. */
+export function leaveOutSound(bytes, codecs) {
+  let pmtPid = null;
+  for (let at = 0; at + PACKET <= bytes.length; at += PACKET) {
+    if (pidOf(bytes, at) === 0) pmtPid ??= pmtPidOf(sectionOf(bytes, at, 0x00));
+    else if (pidOf(bytes, at) === pmtPid) {
+      const pmt = sectionOf(bytes, at, 0x02);
+      const sounds = pmt ? tracksOf(pmt).filter(({ kind, codec }) => kind === "audio" && codecs.includes(codec)) : [];
+      for (const sound of sounds) pmt[sound.at] = UNNAMED;
+    }
+  }
+}
+
+function pmtPidOf(pat) {
+  for (let one = 8; pat && one + 4 <= pat.length; one += 4) {
+    if (pat[one] !== 0 || pat[one + 1] !== 0) return ((pat[one + 2] & 0x1f) << 8) | pat[one + 3]; // 0 is no program
   }
   return null;
 }

@@ -93,6 +93,8 @@ export default {
     "a stream's id is 40 hexadecimal digits, and -N for a file of several": "l’id di uno stream ha 40 cifre esadecimali, e -N per un file fra diversi",
     "after is the number of an event": "after è il numero di un evento",
     "as is one of {}": "as è uno fra {}",
+    "a shared list with AAC is {}-{}/shared.m3u8": "una lista condivisa con AAC è {}-{}/shared.m3u8",
+    "its sound cannot be changed: leave audio=aac away": "il suo audio non si può cambiare: togli audio=aac",
     "audio is aac or original": "audio è aac oppure original",
     "clients is 0 or 1": "clients è 0 oppure 1",
     "closed without an answer": "chiuso senza una risposta",
