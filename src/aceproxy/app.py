@@ -177,7 +177,6 @@ class App:
                 OpenApiRoutes(),
                 LinkRoutes(self.links),
                 PageRoutes(),
-                WatchRoutes(self.hub),
             ],
             *self._gate(),
         )
@@ -222,6 +221,7 @@ class App:
             EngineFaceRoutes(self.sessions, streams, hls, self.recordings),
             RecordingRoutes(self.recordings),
             FileRoutes(files, urls),
+            WatchRoutes(self.hub, files, urls),
             EngineServiceRoutes(self.pool, lookups, settings),
             SpellingRoutes(streams, hls),
         ]

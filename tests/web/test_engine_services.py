@@ -54,6 +54,7 @@ async def test_without_an_engine_nothing_is_pretended(make_app: MakeApp) -> None
     assert answer == {"result": None, "error": "no engine answers"}
     for target in (
         "/server/api?method=get_status",
+        "/server/api/?method=get_status",
         "/search?query=x",
         "/server/api?method=get_content_id&infohash=" + "a" * 40,
     ):

@@ -420,3 +420,4 @@ async def test_a_players_token_stays_in_its_lists_and_segments_need_none(sim: Si
     assert revoked.status == 200
     assert (await ask(app, variant)).status == 401
     assert stream.clients == {}
+    assert (await ask(app, address)).status == 200  # what it has been told of is there for as long as it is listed

@@ -78,3 +78,20 @@ async def test_nonsense_in_a_path_never_reaches_the_engine(sim: Simulator, make_
         answer = await ask(app, path)
         assert (answer.status, answer.reason) == (status, reason)
     assert not [target for _, target in sim.requests if "getstream" in target]
+
+
+async def test_pages_of_other_sites_may_ask_in_every_spelling(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(require_token=True)
+    digits = sim.contents[0].content_id
+    for path in (
+        f"/ace/getstream?id={digits}",
+        f"/ace/manifest.m3u8?id={digits}",
+        f"/content_id/{digits}/list.m3u8",
+        f"/infohash/{digits}",
+        f"/pid/{digits}/x.ts",
+        f"/stream/{digits}.m3u8",
+    ):
+        answer = await ask(app, path, "OPTIONS", headers="Origin: http://page.example\r\n")
+        assert (path, answer.status, answer.headers["access-control-allow-origin"]) == (path, 204, "*")
+        assert "Range" in answer.headers["access-control-allow-headers"]
+    assert sim.playbacks == ()

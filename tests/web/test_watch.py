@@ -10,6 +10,7 @@ import segno
 from aceproxy.access.roles import Role
 from aceproxy.simulator import Simulator
 from tests.conftest import MakeApp, ask
+from tests.waiting import until
 
 ID = "0a4848271c91ce2d8965ce416267c25047dc8141"
 
@@ -43,6 +44,30 @@ async def test_the_playlist_has_the_title_of_a_running_stream(sim: Simulator, ma
     title, address = answer.body.decode().splitlines()[1:]
     assert title == f"#EXTINF:-1,{sim.contents[0].name}"
     assert address == f"http://test/ace/manifest.m3u8?id={link}"
+
+
+async def test_before_it_plays_an_engine_is_asked_what_it_is_called(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app()
+    await until(lambda: app.pool.snapshot()[0].state == "up")
+    series = next(content for content in sim.contents if len(content.listing) > 1)
+    for query, title in (
+        (f"id={sim.contents[0].content_id}", sim.contents[0].name),
+        (f"infohash={series.infohash}&_idx=1", series.listing[1].name),
+        (f"id={'f' * 40}", "AceStream ffffffff"),
+    ):
+        answer = await ask(app, f"/watch/play.m3u?{query}")
+        assert answer.body.decode().splitlines()[1] == f"#EXTINF:-1,{title}"
+    assert sim.playbacks == ()
+
+
+async def test_behind_a_proxy_the_address_is_the_one_that_it_tells(make_app: MakeApp) -> None:
+    app = await make_app(trusted_proxies=["127.0.0.0/8"])
+    told = "X-Forwarded-For: 192.168.1.9\r\nX-Forwarded-Host: tv.local\r\nX-Forwarded-Proto: https\r\n"
+    told += "X-Forwarded-Port: 8443\r\nX-Forwarded-Prefix: /ace-proxy\r\n"
+    address = f"https://tv.local:8443/ace-proxy/watch?id={ID}"
+    assert (await ask(app, f"/watch/qr.svg?id={ID}", headers=told)).body == code_of(address)
+    listed = (await ask(app, f"/watch/play.m3u?id={ID}&as=watch", headers=told)).body.decode()
+    assert listed.splitlines()[2] == address
 
 
 @pytest.mark.parametrize(

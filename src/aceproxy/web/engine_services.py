@@ -45,7 +45,8 @@ class EngineServiceRoutes:
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
         app.router.add_get("/webui/api/service", self.service)
-        app.router.add_get("/server/api", self.server_api)
+        for path in ("/server/api", "/server/api/"):
+            app.router.add_get(path, self.server_api)
         app.router.add_get("/search", self.search)
 
     async def service(self, request: web.Request) -> web.Response:

@@ -19,7 +19,7 @@ from aceproxy.web.own_urls import OwnUrls
 
 log = logging.getLogger(__name__)
 
-HEAD_LOOKUP_S = 2.0  # how long a HEAD waits for an engine to say whether it is a recording
+HEAD_LOOKUP_S = 2.0  # how long a HEAD waits for an engine to say what a link is, and a playlist for its name
 
 
 class FileLists:
@@ -34,6 +34,18 @@ class FileLists:
         check_url_host(link, self._settings.url_hosts)
         params = {"api_version": "3", "method": "get_media_files", "mode": "full", link.kind.value: link.value}
         return file_listing(await self._lookups.ask("/server/api", params))
+
+    async def title(self, link: Link) -> str | None:
+        """Return what a link is called, of a recording the file; None if no engine tells soon."""
+        try:
+            async with asyncio.timeout(HEAD_LOOKUP_S):
+                listing = await self.listing(link)
+        except (AceProxyError, TimeoutError) as error:
+            log.debug("%s: no engine tells its name: %s", link.label, error)
+            return None
+        file = next((one for one in listing.files if one.index == link.index), None)
+        is_one_of_several = len(listing.files) > 1 and file is not None
+        return (file.name if is_one_of_several and file is not None else listing.name) or None
 
     async def facts(self, link: Link) -> Facts | None:
         """Return the facts of a recording that nobody has played yet; None if it is none, or no engine tells soon."""

@@ -29,6 +29,7 @@ from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.stream import MetRecording, Stream
 from aceproxy.web.answers import error_answer
 from aceproxy.web.asked import Asked, asked_by
+from aceproxy.web.cors import CORS_HEADERS, answer_preflight
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.playback_sessions import PlaybackSession
 from aceproxy.web.segments import asked_span, send_segment
@@ -38,15 +39,6 @@ from aceproxy.web.visitors import visitor_of
 LIST_TYPE = "application/vnd.apple.mpegurl"
 SEGMENT_TYPE = "video/mp2t"
 SEGMENT_AGE_S = 86_400  # a day: longer than any window; the address never means anything else
-CORS_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Content-Length, Content-Range, ETag, Retry-After",
-}
-PREFLIGHT_HEADERS = {
-    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
-    "Access-Control-Allow-Headers": "Range, If-None-Match, Authorization",
-    "Access-Control-Max-Age": "86400",
-}
 PEAK_MARGIN = 1.25  # the highest bitrate in a live list's past is no bound of its future
 VIEWER = "viewer"
 _STREAM_ID = re.compile(r"(?P<digits>[0-9a-fA-F]{40})(?:-(?P<index>[1-9][0-9]{0,3}))?")
@@ -107,14 +99,10 @@ class HlsRoutes:
         for path, serve in lists.items():
             router.add_get(path, serve, allow_head=False)
             router.add_head(path, self.head_list)
-            router.add_options(path, self.preflight)
+            router.add_options(path, answer_preflight)
         segment = "/hls/{stream_id}/{generation}/{number}.ts"
         router.add_get(segment, self.segment)
-        router.add_options(segment, self.preflight)
-
-    async def preflight(self, _request: web.Request) -> web.Response:
-        """Allow pages of other origins what players need."""
-        return web.Response(status=204, headers={**CORS_HEADERS, **PREFLIGHT_HEADERS})
+        router.add_options(segment, answer_preflight)
 
     @for_any_origin
     async def head_list(self, request: web.Request) -> web.StreamResponse:

@@ -65,6 +65,14 @@ RIGHTS: dict[str, Right] = {
     "GET /hls/{stream_id}/shared.m3u8": Right.PLAY,
     "GET /hls/{stream_id}/{generation}/{number}.ts": Right.PUBLIC,  # its secret part is told by a list only
     "OPTIONS /ace/manifest.m3u8": Right.PUBLIC,  # what any page may ask; starts and tells nothing
+    "OPTIONS /ace/getstream": Right.PUBLIC,
+    "OPTIONS /content_id/{link}": Right.PUBLIC,
+    "OPTIONS /content_id/{link}/{rest}": Right.PUBLIC,
+    "OPTIONS /pid/{link}": Right.PUBLIC,
+    "OPTIONS /pid/{link}/{rest}": Right.PUBLIC,
+    "OPTIONS /infohash/{link}": Right.PUBLIC,
+    "OPTIONS /infohash/{link}/{rest}": Right.PUBLIC,
+    "OPTIONS /stream/{link}": Right.PUBLIC,
     "OPTIONS /hls/{stream_id}/index.m3u8": Right.PUBLIC,
     "OPTIONS /hls/{stream_id}/shared.m3u8": Right.PUBLIC,
     "OPTIONS /hls/{stream_id}/{generation}/{number}.ts": Right.PUBLIC,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from aceproxy.engine.links import Link, link_from_query, parse_link
+from aceproxy.web.cors import answer_preflight
 from aceproxy.web.hls import HlsRoutes
 from aceproxy.web.streaming import StreamRoutes
 
@@ -33,6 +34,8 @@ class SpellingRoutes:
         ):
             app.router.add_get(path, self.play, allow_head=False)
             app.router.add_head(path, self.head)
+            app.router.add_options(path, answer_preflight)
+        app.router.add_options("/stream/{link:.+}", answer_preflight)
         app.router.add_get("/stream/{link:.+}", self.play, allow_head=False)
         app.router.add_head("/stream/{link:.+}", self.head)
 

@@ -26,6 +26,7 @@ from aceproxy.streams.recording import NotARecording
 from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.asked import asked_by
+from aceproxy.web.cors import answer_preflight
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.files import FileLists
 from aceproxy.web.playback_sessions import PlaybackSession, PlaybackSessions
@@ -76,6 +77,7 @@ class StreamRoutes:
         for path in ("/ace/getstream", "/ace/getstream/"):
             app.router.add_get(path, self.get_stream, allow_head=False)
             app.router.add_head(path, self.head_stream)
+            app.router.add_options(path, answer_preflight)
 
     async def head_stream(self, request: web.Request) -> web.StreamResponse:
         """Tell what a GET would send, and start nothing."""

@@ -16,7 +16,8 @@ from aiohttp import web
 from aceproxy.engine.links import Link, link_from_query
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.hub import Hub
-from aceproxy.web.callers import caller_of
+from aceproxy.web.files import FileLists
+from aceproxy.web.own_urls import OwnUrls
 
 QR_LIMIT = 600  # characters of an address in a QR code; denser ones are hard to read from a screen
 TITLE_LIMIT = 120
@@ -38,8 +39,10 @@ PATHS = {Form.WATCH: "/watch", Form.TS: "/ace/getstream", Form.HLS: "/ace/manife
 class WatchRoutes:
     """`/watch/play.m3u` and `/watch/qr.svg`."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, files: FileLists, urls: OwnUrls) -> None:
         self._hub = hub
+        self._files = files
+        self._urls = urls
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -49,9 +52,10 @@ class WatchRoutes:
     async def playlist(self, request: web.Request) -> web.Response:
         """A playlist with this one stream, which systems open in the player that is installed."""
         link = _link_of(request)
-        address = _address(request, link, _form_of(request, Form.TS))
+        address = self._address(request, link, _form_of(request, Form.TS))
         stream = self._hub.find(link)
-        title = (stream.title if stream is not None else None) or f"AceStream {link.digest[:8]}"
+        title = (stream.title if stream is not None else None) or await self._files.title(link)
+        title = title or f"AceStream {link.digest[:8]}"
         title = _LINE_BREAKS.sub(" ", title)[:TITLE_LIMIT]
         return web.Response(
             text=f"#EXTM3U\n#EXTINF:-1,{title}\n{address}\n",
@@ -65,13 +69,24 @@ class WatchRoutes:
 
     async def qr_code(self, request: web.Request) -> web.Response:
         """The address as a QR code, dark on white with the quiet zone that readers want."""
-        address = _address(request, _link_of(request), _form_of(request, Form.WATCH))
+        address = self._address(request, _link_of(request), _form_of(request, Form.WATCH))
         if len(address) > QR_LIMIT:
             raise AceProxyError(Reason.BAD_PARAMETER, f"an address of more than {QR_LIMIT} characters makes no QR code")
         picture = await asyncio.to_thread(_qr_svg, address)
         return web.Response(
             body=picture, content_type="image/svg+xml", headers={"Cache-Control": "private, max-age=300"}
         )
+
+    def _address(self, request: web.Request, link: Link, form: Form) -> str:
+        """Return the address under which the asker's network reaches the stream."""
+        names = {"content_id": "id", "infohash": "infohash", "url": "url"}
+        query = {names[link.kind]: link.value}
+        if link.index:
+            query["_idx"] = str(link.index)
+        token = request.query.get("token", "")
+        if _TOKEN.fullmatch(token):
+            query["token"] = token
+        return f"{self._urls.base(request)}{PATHS[form]}?{urlencode(query)}"
 
 
 def _link_of(request: web.Request) -> Link:
@@ -83,21 +98,6 @@ def _form_of(request: web.Request, usual: Form) -> Form:
         return Form(request.query.get("as", usual))
     except ValueError as error:
         raise AceProxyError(Reason.BAD_PARAMETER, f"as is one of {', '.join(Form)}") from error
-
-
-def _address(request: web.Request, link: Link, form: Form) -> str:
-    """Return the address under which the asker's network reaches the stream."""
-    names = {"content_id": "id", "infohash": "infohash", "url": "url"}
-    query = {names[link.kind]: link.value}
-    if link.index:
-        query["_idx"] = str(link.index)
-    token = request.query.get("token", "")
-    if _TOKEN.fullmatch(token):
-        query["token"] = token
-    origin = caller_of(request).origin
-    if not origin.host:
-        raise AceProxyError(Reason.REQUEST_REFUSED, "the request has no Host header")
-    return f"{origin.scheme}://{origin.host}{PATHS[form]}?{urlencode(query)}"
 
 
 def _qr_svg(text: str) -> bytes:
