@@ -6,6 +6,7 @@ page is written anew from the rows; without, every row must be in it, but for th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -56,16 +57,18 @@ class PlayersTable:
 
     def add(self, player: str, version: str, *, ts: bool = False, hls: bool = False) -> None:
         """Note that a player has played here. Fails if the page does not say so."""
-        rows: dict[str, Row] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        row = rows.setdefault(player, {})
-        row["version"] = version
-        for name, played in (("ts", ts), ("hls", hls)):
-            if played:
-                row[name] = self._test
         KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps(rows, indent=1, sort_keys=True))
-        if os.environ.get(WRITE):
-            _write_page(rows)
+        with KEPT.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests in other processes add rows too
+            rows: dict[str, Row] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+            row = rows.setdefault(player, {})
+            row["version"] = version
+            for name, played in (("ts", ts), ("hls", hls)):
+                if played:
+                    row[name] = self._test
+            KEPT.write_text(json.dumps(rows, indent=1, sort_keys=True))
+            if os.environ.get(WRITE):
+                _write_page(rows)
         assert _cells(player, row)[2:] == _on_page(player, row), (
             f"docs/compatibility.md does not say how {player} plays; run the tests of players with {WRITE}=1"
         )

@@ -119,12 +119,12 @@ async def test_limits_tell_a_hung_engine_from_one_that_is_not_there(
     loop = asyncio.get_running_loop()
     began_at = loop.time()
     assert (await failure(hung.version())).reason is Reason.ENGINE_TIMEOUT
-    assert loop.time() - began_at < limits.stat_timeout_s + 0.3
+    assert limits.stat_timeout_s <= loop.time() - began_at < limits.answer_timeout_s
     assert (await failure(gone.version())).reason is Reason.ENGINE_UNREACHABLE
     assert await hung.stop(PLAYBACK) is False
     assert await gone.stop(PLAYBACK) is False
     assert await hung.resolve(parse_link(HEX)) is None
-    assert loop.time() - began_at < 3
+    assert loop.time() - began_at < 15
 
 
 async def test_an_endless_answer_costs_no_more_than_the_limit(

@@ -170,7 +170,7 @@ async def test_closing_is_immediate_and_may_be_repeated(serve: Serve) -> None:
     used = sink.used
     reader.close()
     assert await waiting is MediaEnd.CLOSED
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await hung_up.wait()
     assert sink.used == used
 
@@ -201,7 +201,7 @@ async def test_a_paused_reader_holds_up_the_engine_and_goes_on_where_it_was(serv
     assert reader.last_byte_at >= paused_until  # the silence was ours
     sink.used = 0
     sink.arrived.clear()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await sink.arrived.wait()
     reader.close()
     reader.pause()
@@ -349,7 +349,7 @@ async def test_headers_that_are_held_are_waited_for_until_the_deadline(serve: Se
     with pytest.raises(NotYet) as caught:
         await opened(url, Sink(), 0.2)
     assert caught.value.reason is Reason.START_TIMEOUT
-    assert 0.15 < asyncio.get_running_loop().time() - began_at < 1
+    assert 0.15 < asyncio.get_running_loop().time() - began_at < 10
 
 
 async def test_headers_without_a_body_are_waited_for_until_the_deadline(serve: Serve) -> None:
@@ -390,7 +390,7 @@ async def test_cancelling_leaves_nothing_behind(serve: Serve, parts: list[bytes]
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await gone.wait()
 
 

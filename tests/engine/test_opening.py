@@ -108,8 +108,8 @@ async def test_an_engine_that_never_says_dl_is_asked_for_media_when_half_of_the_
     api = EngineApi(await serve(script.converse), session, limits)
     loop = asyncio.get_running_loop()
     began_at = loop.time()
-    result = await opened(api, stopper, limit_s=1.0)
-    assert 0.4 < loop.time() - began_at < 0.9
+    result = await opened(api, stopper, limit_s=2.0)
+    assert 0.9 < loop.time() - began_at < 1.9
     result.reader.close()
     stopper.stop_nowait(result.playback)
 
@@ -262,7 +262,7 @@ async def test_cancelling_leaves_nothing_whatever_is_being_waited_for(
             on_playback=lambda _: reached.set() if until == "on_playback" else None,
         )
     )
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         await reached.wait()
     if fault == "python-error":  # what an engine starts and cannot tell stays, until it ends by itself
         opening.cancel()
@@ -312,7 +312,7 @@ async def test_an_engine_that_is_gone_is_not_waited_for_whatever_it_was_asked(
     trying = asyncio.create_task(opened(api, stopper, simulator.contents[0].content_id, limit_s=30.0, watch=watch))
     await until(lambda: any("getstream" in path for _, path in simulator.requests))
     watch.gone.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         with pytest.raises(AceProxyError) as caught:
             await trying
     assert caught.value.reason is Reason.ENGINE_TIMEOUT

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from aceproxy.simulator import Content, Simulator
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 QUIET_S = 0.3
 VERSION = "/webui/api/service?method=get_version"
 

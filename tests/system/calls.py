@@ -40,7 +40,7 @@ class Reply:
         return str(answer["error"]["reason"])
 
 
-def ask(method: str, url: str, *, limit_s: float = 10.0, body: bytes | None = None, secret: str | None = None) -> Reply:
+def ask(method: str, url: str, *, limit_s: float = 20.0, body: bytes | None = None, secret: str | None = None) -> Reply:
     """Send one request and return the whole answer. The path goes out as it is, also where it is no legal one."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=limit_s)
@@ -54,7 +54,7 @@ def ask(method: str, url: str, *, limit_s: float = 10.0, body: bytes | None = No
         connection.close()
 
 
-def raw(port: int, request: bytes, limit_s: float = 10.0) -> bytes:
+def raw(port: int, request: bytes, limit_s: float = 20.0) -> bytes:
     """Send bytes on a new connection and return what comes until it is closed."""
     with socket.create_connection(("127.0.0.1", port), timeout=limit_s) as connection:
         connection.sendall(request)
@@ -71,7 +71,7 @@ class Viewer:
     `broken` tells whether that was a reset.
     """
 
-    def __init__(self, url: str, *, start_limit_s: float = 20.0, receive_bytes: int = 0) -> None:
+    def __init__(self, url: str, *, start_limit_s: float = 40.0, receive_bytes: int = 0) -> None:
         """Connect, ask, and return with the headers. `receive_bytes` makes the socket's buffer small."""
         parts = urlsplit(url)
         self.body = bytearray()
@@ -112,7 +112,7 @@ class Viewer:
             self.broken = True
         self.ended.set()
 
-    def wait_bytes(self, count: int, limit_s: float = 15.0) -> None:
+    def wait_bytes(self, count: int, limit_s: float = 40.0) -> None:
         """Wait until `count` bytes of the body have come in all."""
         deadline_at = time.monotonic() + limit_s
         while len(self.body) < count:
@@ -122,11 +122,11 @@ class Viewer:
                 pytest.fail(f"{len(self.body)} of {count} bytes within {limit_s:g} s")
             time.sleep(0.01)
 
-    def wait_more(self, count: int, limit_s: float = 15.0) -> None:
+    def wait_more(self, count: int, limit_s: float = 40.0) -> None:
         """Wait for `count` bytes more than there are now."""
         self.wait_bytes(len(self.body) + count, limit_s)
 
-    def wait_end(self, limit_s: float = 10.0) -> None:
+    def wait_end(self, limit_s: float = 30.0) -> None:
         """Wait for the end of the body."""
         if not self.ended.wait(limit_s):
             pytest.fail(f"the body has not ended within {limit_s:g} s; {len(self.body)} bytes came")

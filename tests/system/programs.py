@@ -21,13 +21,13 @@ from tests.system.calls import Reply, ask
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "samples"
 ACEPROXY = Path(sys.executable).parent / "aceproxy"
-START_LIMIT_S = 20.0
+START_LIMIT_S = 40.0
 POLL_S = 0.02
 
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = 10.0) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, limit_s: float = 30.0) -> T:
     """Poll until `condition()` is true and return its value; fail with `what` when that takes too long."""
     deadline_at = time.monotonic() + limit_s
     while True:
@@ -205,7 +205,7 @@ class Proxy(Program):
             return (Path(self._state_dir) / "admin-secret").read_text().strip()
         return self.find(r"/sign-in#(\S+)")
 
-    def ask(self, method: str, path: str, limit_s: float = 10.0) -> Reply:
+    def ask(self, method: str, path: str, limit_s: float = 20.0) -> Reply:
         """Send a request and return the whole answer; what changes something is asked as admin."""
         secret = None if method in ("GET", "HEAD", "OPTIONS") else self.secret
         return ask(method, self.url + path, limit_s=limit_s, secret=secret)
@@ -227,7 +227,7 @@ class Proxy(Program):
         found: dict[str, Any] = reply.json().get("stream", {})
         return found
 
-    def wait_engine(self, status: str = "healthy", limit_s: float = 10.0) -> dict[str, Any]:
+    def wait_engine(self, status: str = "healthy", limit_s: float = 30.0) -> dict[str, Any]:
         """Wait until health has this status and return it."""
 
         def look() -> dict[str, Any] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from bench.building import Programs, build
@@ -12,6 +14,8 @@ from bench.hls_load import Connection
 
 from tests.system.programs import tool
 from tests.waiting import until
+
+Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 HOLD_S = 0.6  # for which one answer is held back
 RATE = 20
@@ -34,25 +38,39 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write(b"HTTP/1.1 404 Not Found\r\n\r\n" if b"GET /refused" in head else ANSWER)
 
 
+@contextlib.asynccontextmanager
+async def serving(
+    converse: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """Serve connections on a port, which is given; at the end every one of them is really closed."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with contextlib.suppress(OSError, EOFError):
+            await converse(reader, writer)
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
 async def test_the_prober_feels_a_held_answer_in_those_that_were_due_meanwhile(
     native: Programs,
 ) -> None:
-    async def ignore_ends(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await serve(reader, writer)
-        except (OSError, EOFError):
-            writer.close()
-
-    server = await asyncio.start_server(ignore_ends, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(native.probe, "--port", str(port), "--rate", str(RATE), "--seconds", "1.5"),
-        *("--routes", "/held /plain /refused"),
-        stdout=subprocess.PIPE,
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    server.close()
-    await server.wait_closed()
+    async with serving(serve) as port:
+        process = await asyncio.create_subprocess_exec(
+            *(native.probe, "--port", str(port), "--rate", str(RATE), "--seconds", "1.5"),
+            *("--routes", "/held /plain /refused"),
+            stdout=subprocess.PIPE,
+        )
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
     routes = json.loads(out)["routes"]
     held, plain, refused = routes["/held"], routes["/plain"], routes["/refused"]
     assert held["count"] == plain["count"] == refused["count"] == 1.5 * RATE
@@ -74,23 +92,19 @@ async def test_an_hls_viewer_of_the_bench_ends_when_it_is_cancelled_as_its_answe
         await reader.readuntil(b"\r\n\r\n")
         asked.set()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    transport, _ = await loop.create_connection(lambda: viewer, "127.0.0.1", port)
+    async with serving(hold) as port:
+        transport, _ = await loop.create_connection(lambda: viewer, "127.0.0.1", port)
 
-    async def watch() -> None:
-        while True:
-            await viewer.get("/list", port, 100)
+        async def watch() -> None:
+            while True:
+                await viewer.get("/list", port, 100)
 
-    watching = asyncio.create_task(watch())
-    await until(asked.is_set)
-    viewer.get_buffer(0)[: len(ANSWER)] = ANSWER
-    viewer.buffer_updated(len(ANSWER))  # the answer is there
-    watching.cancel()  # and before anybody has looked at it, the end
-    await until(watching.done)
-    assert watching.cancelled()
+        watching = asyncio.create_task(watch())
+        await until(asked.is_set)
+        viewer.get_buffer(0)[: len(ANSWER)] = ANSWER
+        viewer.buffer_updated(len(ANSWER))  # the answer is there
+        watching.cancel()  # and before anybody has looked at it, the end
+        await until(watching.done)
+        assert watching.cancelled()
     transport.abort()
-    server.close()
-    await server.wait_closed()

@@ -19,7 +19,7 @@ Keep = Callable[[Program], Program]
 SEED = "7"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_after_trouble_of_many_kinds_nothing_is_left_and_every_end_has_a_reason(programs: Keep, tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "bench" / "chaos.py"), "--seconds", "9", "--hold", "1", "--warm-up", "2"]
     run = programs(

@@ -108,7 +108,7 @@ def is_whole_picture(path: Path) -> bool:
     return path.read_bytes()[-8:-4] == b"IEND"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_ffmpeg_vlc_and_mpv_play_one_channel_at_once_from_one_playback(
     programs: Keep, demo: Program, tmp_path: Path, open_folder: Path, players_table: PlayersTable
 ) -> None:

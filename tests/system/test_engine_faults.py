@@ -80,7 +80,7 @@ def crowd_on(programs: Keep, folder: Path, url: str, count: int) -> Program:
     return programs(Program([*command, "--seconds", "1"], folder / "players"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("standby", "limit_s"), [("false", 5.0), ("true", 1.0)])
 def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
     programs: Keep, view: View, tmp_path: Path, standby: str, limit_s: float
@@ -111,7 +111,7 @@ def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
     assert_unbroken(viewer.body, tmp_path)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_source_that_lies_harms_only_its_own_stream(programs: Keep, view: View, tmp_path: Path) -> None:
     engine = Engine(tmp_path, "--channels", "3")
     programs(engine)
@@ -145,7 +145,7 @@ def test_a_source_that_lies_harms_only_its_own_stream(programs: Keep, view: View
     assert not harmed["Channel 003"].ended.is_set()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_stall_of_the_swarm_evicts_nobody(programs: Keep, engine: Engine, view: View, tmp_path: Path) -> None:
     """The swarm stands still for three times as long as a player may take no byte."""
     proxy = Proxy(tmp_path, engine.url, "client_stall_s=2")

@@ -124,7 +124,7 @@ def play(chain: Chain, media: bytes, view: View) -> tuple[bytes, bytes]:
     film.release.set()
     film.close.set()
     for viewer in (first, late):
-        viewer.wait_end(15)
+        viewer.wait_end()
     return bytes(first.body), bytes(late.body)
 
 

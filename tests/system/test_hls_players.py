@@ -61,7 +61,7 @@ def whole_pictures(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.png") if path.read_bytes()[-8:-4] == b"IEND"]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 def test_vlc_mpv_ffmpeg_and_gstreamer_play_hls_beside_ts_from_one_playback(
     programs: Keep,
     engine: Engine,
@@ -166,7 +166,7 @@ class ListReader:
             self.segments[number] = got.body
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_lists_keep_every_rule_through_a_loss_of_the_source(
     programs: Callable[[Proxy], Proxy], engine: Engine, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ def latencies(keep: Keep, folder: Path, url: str, stream_id: str) -> dict[str, A
     return found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_300_players_share_one_playback_and_no_route_feels_them(programs: Keep, engine: Engine, tmp_path: Path) -> None:
     proxy = Proxy(tmp_path, engine.url, "client_stall_s=300", "ring_s=5")
     programs(proxy)

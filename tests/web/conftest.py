@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from aceproxy.web.answers import add_security_headers
 from aceproxy.web.pages import PageRoutes
+from tests.web.browsing import PAGE_MS, fresh_page, nothing_foreign
 from tests.web.fake_api import FakeApi
 
 ARGS = [
@@ -41,6 +43,7 @@ async def browser() -> AsyncIterator[Browser]:
         pytest.skip("no Chromium on this machine")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(executable_path=path, args=ARGS)
+        expect.set_options(timeout=PAGE_MS)
         yield started
         await started.close()
 
@@ -67,21 +70,15 @@ async def api() -> AsyncIterator[FakeApi]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, api: FakeApi) -> AsyncIterator[Page]:
     """A page of a fresh profile, not opened yet. Fails the test on any error or foreign request of the page."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    opened = await context.new_page()
-    opened.set_default_timeout(10_000)
-    troubles = watch_for_trouble(opened, api)
-    yield opened
-    await context.close()
-    assert troubles == []
+    async with fresh_page(browser, partial(watch_for_trouble, api), nothing_foreign(api.url)) as opened:
+        yield opened
 
 
-def watch_for_trouble(page: Page, api: FakeApi) -> list[str]:
-    """Return a list that fills with the errors of a page, and its requests to other hosts.
+def watch_for_trouble(api: FakeApi, page: Page, troubles: list[str]) -> None:
+    """Note the errors of a page.
 
     What the pretended server refuses on purpose is no trouble: the browser reports every such answer by itself.
     """
-    troubles: list[str] = []
 
     def hear(kind: str, text: str) -> None:
         refused = api.silent or api.without or api.role != "admin" or api.refuses
@@ -89,11 +86,4 @@ def watch_for_trouble(page: Page, api: FakeApi) -> list[str]:
             return
         troubles.append(f"console: {text}")
 
-    def see(address: str) -> None:
-        if not address.startswith((api.url, "blob:", "data:")):
-            troubles.append(f"foreign: {address}")
-
-    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
     page.on("console", lambda line: hear(line.type, line.text))
-    page.on("request", lambda call: see(call.url))
-    return troubles

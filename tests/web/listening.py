@@ -27,7 +27,7 @@ class EventReader:
         self.comments = 0
         self._text = ""
 
-    async def next(self, kind: str = "", limit_s: float = 10.0) -> Event:
+    async def next(self, kind: str = "", limit_s: float = 30.0) -> Event:
         """Return the next event, of a kind if one is given. Raises EOFError at the end of the answer."""
         async with asyncio.timeout(limit_s):
             while True:
@@ -37,7 +37,7 @@ class EventReader:
                         return found
                 self._text += (await self._chunk()).decode()
 
-    async def ended(self, limit_s: float = 10.0) -> None:
+    async def ended(self, limit_s: float = 30.0) -> None:
         """Read to the end of the answer."""
         async with asyncio.timeout(limit_s):
             while await self._chunk():

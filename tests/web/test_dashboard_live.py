@@ -18,6 +18,7 @@ from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams.quality import Viewing
 from tests.conftest import Answer, ask
 from tests.waiting import until
+from tests.web.browsing import fresh_page, no_refusals
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,22 +56,18 @@ async def stream(app: App, engine: Simulator) -> AsyncIterator[Answer]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, app: App) -> AsyncIterator[Page]:
     """A page of a fresh profile. Fails the test on whatever the console tells as an error."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    opened = await context.new_page()
-    opened.set_default_timeout(10_000)
-    troubles: list[str] = []
+    async with fresh_page(browser, no_errors_but_cut_off, no_refusals) as opened:
+        yield opened
+
+
+def no_errors_but_cut_off(page: Page, troubles: list[str]) -> None:
+    """Note the console's errors; what a session is being sent ends with the session, and that is none."""
 
     def hear(kind: str, text: str) -> None:
-        cut_off = "ERR_INCOMPLETE_CHUNKED_ENCODING" in text  # what a session is being sent ends with the session
-        if kind == "error" and not cut_off:
+        if kind == "error" and "ERR_INCOMPLETE_CHUNKED_ENCODING" not in text:
             troubles.append(text)
 
-    opened.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    opened.on("response", lambda got: troubles.append(f"{got.status} {got.url}") if got.status >= 400 else None)
-    opened.on("console", lambda line: hear(line.type, line.text))
-    yield opened
-    await context.close()
-    assert troubles == []
+    page.on("console", lambda line: hear(line.type, line.text))
 
 
 async def sign_in(page: Page, app: App) -> None:

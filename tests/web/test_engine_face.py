@@ -139,7 +139,7 @@ async def test_a_session_keeps_the_stream_alive_while_its_player_asks_and_not_lo
     assert app.hub.client_count == 0
     listed = (await ask(app, "/api/aceproxy/streams")).json["streams"][0]
     assert (listed["sessions"], listed["client_count"]) == (1, 0)
-    await until(lambda: not app.hub.streams, 3)
+    await until(lambda: not app.hub.streams)
     assert app.hub.ended[0].reason == "linger_over"
     assert await stat(app, session) == UNKNOWN
 
@@ -148,7 +148,7 @@ async def test_a_poll_that_is_no_activity_keeps_nothing_alive(sim: Simulator, ma
     app = await make_app(session_idle_s=0.3)
     session = await begin(app, sim)
     quiet = path_of(session["stat_url"]) + "?skip_player_activity=1"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await ask(app, quiet)).json != UNKNOWN:  # noqa: ASYNC110 - each look is a request
             await asyncio.sleep(0.02)
 

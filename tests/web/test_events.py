@@ -164,9 +164,9 @@ async def test_a_listener_that_reads_nothing_is_let_go_and_the_others_feel_nothi
     await until(lambda: len(app.listeners) == 1)
     reader = await listen(app)
     for _ in range(20):
-        await reader.next(limit_s=2)
+        await reader.next(limit_s=20)
     while len(app.listeners) > 1:
-        await reader.next(limit_s=2)
+        await reader.next(limit_s=20)
     frozen.close()
     reader.answer.close()
 

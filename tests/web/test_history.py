@@ -213,11 +213,11 @@ async def test_a_disk_that_hangs_is_felt_by_nobody_but_who_asks_for_the_history(
             slowest_s = max(slowest_s, time.monotonic() - began_at)
         refused = await asked
         assert (refused.status, refused.reason) == (503, "store_unavailable")
-        assert slowest_s < 1
+        assert slowest_s < 3
         await watch_once(app, sim, 1, keep=1)  # ends as ever
         began_at = time.monotonic()
         await app.close()
-        assert STORE_CLOSE_S - 0.5 < time.monotonic() - began_at < STORE_CLOSE_S + 2
+        assert STORE_CLOSE_S - 0.5 < time.monotonic() - began_at < STORE_CLOSE_S + 10
     finally:
         hanging.set()
     await until(lambda: not app.store._thread.is_alive())

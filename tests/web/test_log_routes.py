@@ -120,7 +120,7 @@ async def test_who_comes_back_misses_nothing(make_app: MakeApp) -> None:
     answer = await ask(
         app, "/api/logs/stream?level=error", headers=f"Last-Event-ID: {place}\r\n", stream=True, admin=True
     )
-    text = (await asyncio.wait_for(answer.reader.readuntil(b"missed"), 5)).decode()
+    text = (await asyncio.wait_for(answer.reader.readuntil(b"missed"), 30)).decode()
     assert "seen" not in text
     assert f"id: {app.logs.ring.tail(1)[0].id}\n" in text
     answer.close()

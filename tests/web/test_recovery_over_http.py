@@ -42,7 +42,7 @@ def events(stream: Stream, kind: EventKind) -> list[Event]:
     return [event for event in stream.timeline.events() if event.kind is kind]
 
 
-async def read_for(answer: Answer, condition: Callable[[], Any], limit_s: float = 20.0) -> bytes:
+async def read_for(answer: Answer, condition: Callable[[], Any], limit_s: float = 40.0) -> bytes:
     """Read until a condition is true."""
     data = bytearray()
     async with asyncio.timeout(limit_s):
@@ -59,7 +59,7 @@ async def test_a_playback_that_the_engine_has_forgotten_is_not_waited_for(
     await answer.reader.readexactly(PACKET)
     stream = app.hub.streams[0]
     sim.set_fault("forgotten-after", value="0", times=1)
-    await read_for(answer, lambda: stream.recoveries == 1, 5)
+    await read_for(answer, lambda: stream.recoveries == 1, 15)
     [loss] = events(stream, EventKind.SOURCE_LOST)
     assert loss.reason is Reason.SESSION_LOST
 
@@ -71,7 +71,7 @@ async def test_clients_get_null_packets_while_a_source_is_silent(sim: Simulator,
     stream = app.hub.streams[0]
     sim.set_fault("stall-after", value="0")
     await read_for(answer, lambda: stream.intake.quiet_s > 1.0)
-    null = await asyncio.wait_for(answer.reader.readexactly(2 * PACKET), 5)
+    null = await asyncio.wait_for(answer.reader.readexactly(2 * PACKET), 30)
     assert null.count(b"\x47\x1f\xff") == 2
     assert stream.state == "live", "the swarm is waited for"
     sim.clear_faults()

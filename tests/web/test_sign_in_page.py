@@ -17,6 +17,7 @@ from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
 from tests.conftest import ask
+from tests.web.browsing import fresh_page, no_dialogs, no_script_errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,19 +46,8 @@ async def app(engine: Simulator) -> AsyncIterator[App]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page of a fresh profile. Fails the test on any error of a script, what the policy blocks included."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    opened = await context.new_page()
-    opened.set_default_timeout(15_000)
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    opened.on("dialog", lambda dialog: troubles.append(f"dialog: {dialog.message}"))
-    opened.on(
-        "console",
-        lambda line: troubles.append(line.text) if line.type == "error" and "Failed to load" not in line.text else None,
-    )
-    yield opened
-    await context.close()
-    assert troubles == []
+    async with fresh_page(browser, no_script_errors, no_dialogs) as opened:
+        yield opened
 
 
 def address(app: App, path: str = "") -> str:

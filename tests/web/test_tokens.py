@@ -251,9 +251,9 @@ async def test_what_is_still_sent_to_who_bears_a_token_ends_with_it(make_app: Ma
     app = await make_app()
     token_id, token = await make(app, role="viewer")
     events = await ask(app, "/api/events", stream=True, headers=f"Authorization: Bearer {token}\r\n")
-    await asyncio.wait_for(events.reader.readuntil(b"\n\n"), 5)
+    await asyncio.wait_for(events.reader.readuntil(b"\n\n"), 30)
     own = f"Authorization: Bearer {(await make(app, role='admin'))[1]}\r\n"
     assert (await ask(app, f"/api/tokens/{token_id}", "DELETE", headers=own, admin=False)).status == 200
-    await asyncio.wait_for(events.reader.read(), 5)
+    await asyncio.wait_for(events.reader.read(), 30)
     events.close()
     assert app.credentials.tokens._requests == {}

@@ -142,7 +142,7 @@ async def _two_viewers(app: App, target: str) -> AsyncIterator[list[Answer]]:
 
 
 async def beginning(app: App, target: str, *, admin: bool = False) -> bytes:
-    """Return what a route tells: all of it, or of an endless answer what comes within two events."""
+    """Return what a route tells: all of it, or of an endless answer what comes at once, up to the first pause."""
     answer = await ask(app, target, stream=True, admin=admin)
     if answer.status != 200:
         return answer.body
@@ -150,11 +150,11 @@ async def beginning(app: App, target: str, *, admin: bool = False) -> bytes:
         body = await asyncio.wait_for(answer.reader.read(), 10)
         answer.close()
         return body
-    told = b""
+    told = await asyncio.wait_for(answer.reader.read(65536), 30)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.5):  # the first events come at once, and tell all that is known
+        async with asyncio.timeout(10):  # the first events come together, and tell all that is known
             while True:
-                told += await answer.reader.read(65536)
+                told += await asyncio.wait_for(answer.reader.read(65536), 0.5)
     answer.close()
     return told
 

@@ -22,6 +22,7 @@ from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import PlayersTable, browser_of
 from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
+from tests.web.browsing import fresh_page, no_script_errors, nothing_foreign
 from tests.web.pictures import holds, moving
 from tests.web.test_sounds import make_media
 
@@ -50,22 +51,8 @@ async def app(engine: Simulator) -> AsyncIterator[App]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, app: App) -> AsyncIterator[Page]:
     """A page of a fresh profile. Fails the test on any error of a script and on requests to other hosts."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    opened = await context.new_page()
-    opened.set_default_timeout(15_000)
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    opened.on(
-        "request",
-        lambda call: None if call.url.startswith((address(app), "blob:")) else troubles.append(f"foreign: {call.url}"),
-    )
-    opened.on(
-        "console",
-        lambda line: troubles.append(line.text) if line.type == "error" and "Failed to load" not in line.text else None,
-    )
-    yield opened
-    await context.close()
-    assert troubles == []
+    async with fresh_page(browser, no_script_errors, nothing_foreign(address(app))) as opened:
+        yield opened
 
 
 def address(app: App) -> str:
@@ -217,7 +204,7 @@ async def test_sound_that_the_browser_may_not_play_comes_as_aac(browser: Browser
         async with App(settings, logs) as app:
             page = await context.new_page()
             await page.goto(f"{address(app)}watch?infohash={film.infohash}")
-            await expect(page.locator(".stage .notice")).to_contain_text("turns it into AAC", timeout=15_000)
+            await expect(page.locator(".stage .notice")).to_contain_text("turns it into AAC")
             await until(partial(plays_only, app, f"{film.infohash}-aac"))
             await moving(page)
             await context.close()

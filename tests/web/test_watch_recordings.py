@@ -16,6 +16,7 @@ from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
 from tests.system.programs import tool
+from tests.web.browsing import fresh_page
 from tests.web.pictures import GRAB, holds, moving
 from tests.web.test_watch_page import address
 
@@ -77,14 +78,8 @@ async def app(engine: Simulator) -> AsyncIterator[App]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page of a fresh profile, which fails the test on any error of a script."""
-    context = await browser.new_context(locale="en-GB")
-    opened = await context.new_page()
-    opened.set_default_timeout(30_000)
-    troubles: list[str] = []
-    opened.on("pageerror", lambda error: troubles.append(f"error: {error} {error.stack}"))
-    yield opened
-    await context.close()
-    assert troubles == []
+    async with fresh_page(browser) as opened:
+        yield opened
 
 
 def address_of(app: App, engine: Simulator, name: str) -> str:
