@@ -219,6 +219,14 @@ def test_every_field_of_an_answer_is_documented(model: Any) -> None:
     assert [row[0] for row in told if len(row) != 3 or not row[2]] == []
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_of_an_answer_is_described_alike_in_the_api_and_its_document(model: Any) -> None:
+    told = {row[0].strip("`"): row[2] for row in rows(section(page("api.md"), f"### `{model.__name__}`"))}
+    words = openapi.field_words()
+    assert words.get(model.__name__, {}) == told, "field_words.json has the third column of docs/api.md"
+    assert set(words) >= {one.__name__ for one in MODELS}
+
+
 @pytest.mark.parametrize("heading", EXAMPLES)
 def test_the_example_of_a_route_is_an_answer_it_could_give(heading: str) -> None:
     example = re.search(r"```json\n(.*?)```", section(page("api.md"), f"### `{heading}`"), re.DOTALL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from aceproxy.cli import cli
 from aceproxy.doctor import Finding, Status
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator
+from aceproxy.store.opening import FILE_NAME, open_database
 from tests.conftest import MakeApp
 
 
@@ -114,6 +117,24 @@ def test_the_state_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     assert "will be made" in doctor.look_at_state(make(state_dir=tmp_path / "new" / "er")).message
     assert doctor.look_at_state(make()).status is Status.NOTE
     assert doctor.look_at_state(make(state_dir="/proc/nothing")).status is Status.FAILURE
+
+
+def test_a_history_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    settings = make(state_dir=tmp_path)
+    assert doctor.look_at_store(make()).status is Status.OK
+    assert "will be made" in doctor.look_at_store(settings).message
+    assert list(tmp_path.iterdir()) == []
+    path = tmp_path / FILE_NAME
+    open_database(path).db.close()
+    assert doctor.look_at_store(settings).status is Status.OK
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 999")
+        db.commit()
+    assert "newer version (schema 999)" in doctor.look_at_store(settings).message
+    path.write_bytes(b"no database at all " * 100)
+    damaged = doctor.look_at_store(settings)
+    assert (damaged.status, "not a database" in damaged.message) == (Status.FAILURE, True)
+    assert path.read_bytes() == b"no database at all " * 100
 
 
 def test_the_log_file_needs_a_folder_and_room(tmp_path: Path) -> None:

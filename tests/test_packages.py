@@ -14,10 +14,12 @@ import dev
 import pytest
 import yaml  # type: ignore[import-untyped]  # has no types; only its plain lists and dicts are used here
 
+from aceproxy import doctor
 from aceproxy.settings import ENV_PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "docker/compose.yaml"
 
 
 def program(*places: str | Path) -> str:
@@ -60,7 +62,7 @@ def test_the_wheel_holds_all_of_the_package_and_nothing_else(tmp_path: Path) -> 
 
 
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "docker/compose.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
     return found
 
 
@@ -74,6 +76,16 @@ def test_the_container_is_nobody_writes_nowhere_and_has_no_capability() -> None:
     assert int(service["user"].partition(":")[0]) >= 1000
     assert service["volumes"] == ["state:/state"]
     assert {"mem_limit", "pids_limit", "ulimits", "restart"} <= set(service)
+
+
+def test_the_compose_file_and_the_doctor_count_the_same_memory() -> None:
+    settings = Settings()
+    per_stream = settings.ring_bytes + settings.block_bytes
+    told = re.search(r"# (\d+) MiB a stream .* (\d+) MiB for the program .*: (\d+) streams", COMPOSE.read_text())
+    assert told is not None
+    assert (int(told[1]), int(told[2])) == (per_stream >> 20, doctor.PROGRAM_BYTES >> 20)
+    assert compose()["services"]["aceproxy"]["mem_limit"] == "1g"
+    assert int(told[3]) == ((1 << 30) - doctor.PROGRAM_BYTES) // per_stream
 
 
 def test_the_engine_of_the_compose_file_can_be_reached_by_us_alone() -> None:

@@ -30,6 +30,7 @@ from aceproxy.live import LiveSettings, Load
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError, split_address
 from aceproxy.store.links import LinkBook
+from aceproxy.store.opening import FILE_NAME
 from aceproxy.store.recorder import Recorder
 from aceproxy.store.store import Store
 from aceproxy.streams.hub import Hub
@@ -71,7 +72,6 @@ from aceproxy.web.timelines import TimelineRoutes
 from aceproxy.web.token_routes import TokenRoutes
 from aceproxy.web.watch import WatchRoutes
 
-STORE_FILE = "aceproxy.db"  # in state_dir
 STORE_CLOSE_S = 3.0  # for the last changes of the store at shutdown
 
 RESERVED_DESCRIPTORS = 256  # for blocks, engines, files
@@ -150,11 +150,11 @@ class App:
         self.hls = HlsDesk(self.hub, settings)
         sweeping = asyncio.create_task(self.hls.sweep(), name="HLS viewers")
         self._stack.callback(sweeping.cancel)
-        figures = Figures(self.hub, self.pool)
+        self._remember()
+        figures = Figures(self.hub, self.pool, self.store.snapshot)
         lists = self._stack.enter_context(contextlib.closing(StreamLists(self.hub)))
         self.listeners = Seats(settings.max_listeners)
         self.live.subscribe(("max_listeners",), lambda now: self.listeners.resize(now.max_listeners))
-        self._remember()
         delay = LoopDelay()
         watching = asyncio.create_task(delay.watch(), name="loop delay")
         self._stack.callback(watching.cancel)
@@ -230,7 +230,7 @@ class App:
         """Begin to keep history. The store ends after the streams, so that it hears of their ends."""
         self.pool.suiting = self.links.suits
         folder = self.settings.state_dir
-        self.store = Store(None if folder is None else _state_dir(folder) / STORE_FILE)
+        self.store = Store(None if folder is None else _state_dir(folder) / FILE_NAME)
         self.store.start()
         self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
         self.learning = asyncio.create_task(self.links.keep_in(self.store), name="links")

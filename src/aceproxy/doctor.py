@@ -27,6 +27,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.health import ask
 from aceproxy.logs import redact
 from aceproxy.settings import Settings, split_address
+from aceproxy.store.opening import FILE_NAME, look_at_database
 
 WELL, UNWELL = 0, 1  # exit statuses; a setting that cannot be used is 2, as everywhere
 DESCRIPTORS_BESIDE = 300  # for blocks, engines, files
@@ -86,8 +87,8 @@ def _show(findings: list[Finding]) -> None:
 def look_at_system(settings: Settings) -> list[Finding]:
     """Look at what needs no engine. Nothing is changed, and what is opened is closed again."""
     looks: list[Callable[[Settings], Finding]] = [
-        look_at_platform, look_at_port, look_at_descriptors, look_at_memory, look_at_state, look_at_log, look_at_clock,
-        look_at_ffmpeg, look_at_ipv6, look_at_trust,
+        look_at_platform, look_at_port, look_at_descriptors, look_at_memory, look_at_state, look_at_store, look_at_log,
+        look_at_clock, look_at_ffmpeg, look_at_ipv6, look_at_trust,
     ]  # fmt: skip
     return [look(settings) for look in looks]
 
@@ -215,6 +216,20 @@ def look_at_state(settings: Settings) -> Finding:
             f"chmod 700 {folder}; secrets are in it.",
         )
     return Finding("state", Status.OK, f"{folder} can be written, {free >> 20} MiB are free")
+
+
+def look_at_store(settings: Settings) -> Finding:
+    """Whether history and what is learnt of links can be written, in the file that is there."""
+    folder = settings.state_dir
+    if folder is None or not (folder / FILE_NAME).exists():
+        where = "in memory, without state_dir" if folder is None else f"{folder / FILE_NAME} will be made at the start"
+        return Finding("history", Status.OK, where)
+    path = folder / FILE_NAME
+    problem = look_at_database(path)
+    if problem:
+        advice = "See to the disk and who may write there; or stop the program and move the file away."
+        return Finding("history", Status.FAILURE, f"{path}: {problem}", advice)
+    return Finding("history", Status.OK, f"{path} is sound, {path.stat().st_size >> 20} MiB")
 
 
 def look_at_log(settings: Settings) -> Finding:

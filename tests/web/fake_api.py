@@ -245,6 +245,7 @@ class FakeApi:
     events: list[TimelineEvent] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[TokenModel] = field(default_factory=list)
+    store_problem: str | None = None
     role: str | None = "admin"
     signed_in: bool = True
     password: str | None = "right"
@@ -484,7 +485,13 @@ class FakeApi:
         key = request.query.get("stream")
         try:
             while not self.silent:
-                overview = Overview(at=NOON, stats=self.stats(), streams=self.few(), engines=self.engines)
+                overview = Overview(
+                    at=NOON,
+                    stats=self.stats(),
+                    streams=self.few(),
+                    engines=self.engines,
+                    store_problem=self.store_problem,
+                )
                 # Time goes on, or the rates would be those of no time at all.
                 told = json.loads(overview.model_dump_json()) | {"at": None}
                 await response.write(f"event: overview\ndata: {json.dumps(told)}\n\n".encode())

@@ -251,3 +251,14 @@ async def test_a_burst_does_not_flatten_a_graph_and_what_lasts_is_seen(
     await page.goto(api.url)
     script = "async (values) => (await import(new URL('static/graph.js', document.baseURI))).lasting(values)"
     assert await page.evaluate(script, values) == height
+
+
+async def test_a_history_that_cannot_be_written_is_told_on_the_first_page(page: Page, api: FakeApi) -> None:
+    await page.goto(api.url)
+    await expect(page.locator("article.card")).to_have_count(1)
+    told = page.get_by_text("The history cannot be written: /state/aceproxy.db cannot be used: disk I/O error")
+    await expect(told).to_be_hidden()
+    api.store_problem = "/state/aceproxy.db cannot be used: disk I/O error"
+    await expect(told).to_be_visible()
+    api.store_problem = None
+    await expect(told).to_be_hidden()

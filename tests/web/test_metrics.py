@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.simulator import Simulator
+from aceproxy.store.opening import FILE_NAME
 from aceproxy.web import metrics as module
 from aceproxy.web.loop_delay import BOUNDS_S, LoopDelay
 from aceproxy.web.metric_table import METRICS
@@ -116,6 +117,20 @@ async def test_promtool_finds_nothing_to_blame(sim: Simulator, make_app: MakeApp
         subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+async def test_a_store_that_cannot_be_written_is_told(make_app: MakeApp, tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()  # nothing can be kept there
+    app = await make_app(state_dir=tmp_path)
+    await until(lambda: app.store.snapshot().problem != "")
+    text = (await ask(app, "/metrics")).body.decode()
+    assert "aceproxy_store_up 0.0" in text
+    assert "aceproxy_store_unsaved" in text
+    events = await ask(app, "/api/events", stream=True)
+    overview = await asyncio.wait_for(events.reader.readuntil(b'"store_problem":'), 10)
+    overview += await asyncio.wait_for(events.reader.readuntil(b"}"), 10)
+    assert b"cannot be used" in overview
+    events.close()
 
 
 async def test_openmetrics_is_given_to_who_asks_for_it(make_app: MakeApp) -> None:

@@ -36,6 +36,21 @@ async def test_the_description_is_whole_and_anybody_may_read_it(make_app: MakeAp
     assert len(set(identifiers)) == len(identifiers)
 
 
+async def test_every_field_every_parameter_and_every_operation_is_described(make_app: MakeApp) -> None:
+    app = await make_app()
+    api = (await ask(app, "/api/openapi.json")).json
+    fields = [
+        (f"{name}.{field}", found.get("description", ""))
+        for name, schema in api["components"]["schemas"].items()
+        for field, found in schema.get("properties", {}).items()
+    ]
+    assert len(fields) > 400
+    assert [name for name, words in fields if not words] == [], "add them to web/field_words.json and docs/api.md"
+    operations = [one for methods in api["paths"].values() for one in methods.values()]
+    assert [one["operationId"] for one in operations if len(one["summary"]) < 5] == []
+    assert [one["name"] for method in operations for one in method["parameters"] if not one["description"]] == []
+
+
 async def test_an_operation_tells_its_answer_its_parameters_its_right_and_its_errors(make_app: MakeApp) -> None:
     app = await make_app()
     api = (await ask(app, "/api/openapi.json")).json

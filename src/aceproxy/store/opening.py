@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aceproxy.store.migrations import NewerSchemaError, migrate
+from aceproxy.store.migrations import MIGRATIONS, NewerSchemaError, migrate
 
 BUSY_S = 2.0  # wait for another program that is writing the same file
 CACHE_KIB = 512
@@ -31,6 +31,8 @@ _OF_THE_MOMENT = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 )
+
+FILE_NAME = "aceproxy.db"  # in state_dir
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,21 @@ def open_database(path: Path | None) -> Opened:
         problem = f"{path} cannot be used: {error}"
     log.warning("history is kept in memory only: %s", problem)
     return Opened(_open_in_memory(), None, problem)
+
+
+def look_at_database(path: Path) -> str:
+    """Say what keeps an existing database from being used; empty where nothing does. Changes nothing. For a thread."""
+    if not os.access(path, os.R_OK | os.W_OK):
+        return "it cannot be read and written by this user"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as db:
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+            if version > len(MIGRATIONS):
+                return f"it was written by a newer version (schema {version})"
+            found = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if found is None or found[0] == "ok" else str(found[0])
 
 
 def is_damage(error: sqlite3.Error) -> bool:

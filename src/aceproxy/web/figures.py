@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from aceproxy.engine.pool import EnginePool, EngineSnapshot
+from aceproxy.store.store import StoreSnapshot
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.views import stream_snapshot, totals
 from aceproxy.web.models import EngineExperience, EngineModel, Overview, Stats
 
 SUMS_MAX_AGE_S = 0.2  # of the byte counters
+WELL = StoreSnapshot("memory", "", 0, 0)  # of a program that keeps nothing
 STREAM_CLIENTS = 5  # of one stream that an overview tells
 ALL_CLIENTS = 100  # of all streams together
 
@@ -21,9 +24,11 @@ ALL_CLIENTS = 100  # of all streams together
 class Figures:
     """What is known of the whole program now."""
 
-    def __init__(self, hub: Hub, pool: EnginePool) -> None:
+    def __init__(self, hub: Hub, pool: EnginePool, store: Callable[[], StoreSnapshot] = lambda: WELL) -> None:
+        """`store` tells how what is kept is; it must not wait."""
         self.hub = hub
         self.pool = pool
+        self.store = store
         self._started_at = time.monotonic()
         self._started_utc = datetime.now(UTC)
         self._sums: dict[str, Any] | None = None
@@ -61,6 +66,7 @@ class Figures:
             stats=self.stats(),
             streams=[stream_snapshot(stream, most_clients=most) for stream in streams],
             engines=self.engines(),
+            store_problem=self.store().problem or None,
         )
 
 

@@ -34,6 +34,9 @@ METRICS: dict[str, Metric] = {
     "aceproxy_log_dropped_total": Metric(
         "counter", "Log records that were not written, since an output did not keep up."
     ),
+    "aceproxy_store_up": Metric("gauge", "Whether what is kept reaches its place; 0 while there is a problem."),
+    "aceproxy_store_unsaved": Metric("gauge", "Changes that wait to be written."),
+    "aceproxy_store_dropped_total": Metric("counter", "Changes that were given up, since too many waited."),
     # streams and clients together
     "aceproxy_streams": Metric("gauge", "Streams now.", ("state",)),
     "aceproxy_clients": Metric("gauge", "Clients now."),

@@ -98,6 +98,10 @@ class MetricRoutes:
         for level in LEVELS:
             yield Sample("aceproxy_log_records_total", self._logs.ring.by_level[level], (level,))
         yield Sample("aceproxy_log_dropped_total", self._logs.dropped)
+        store = self._figures.store()
+        yield Sample("aceproxy_store_up", not store.problem)
+        yield Sample("aceproxy_store_unsaved", store.unsaved)
+        yield Sample("aceproxy_store_dropped_total", store.dropped)
 
     def _of_sums(self) -> Iterator[Sample]:
         sums = totals(self._figures.hub)

@@ -19,10 +19,14 @@ from pydantic.json_schema import JsonSchemaMode
 
 from aceproxy import __version__
 from aceproxy.errors import REASONS, Reason
+from aceproxy.settings import Settings
 from aceproxy.web.answers import json_body
 from aceproxy.web.models import ErrorAnswer
 from aceproxy.web.operations import JSON, OPERATIONS, PATH_PARAMETERS, Operation, Parameter
 from aceproxy.web.rights import RIGHTS, Right, route_name
+
+FieldWords = dict[str, dict[str, str]]
+"""What a field means, by the name of its model and its own."""
 
 SCHEMA_REF = "#/components/schemas/{model}"
 ANYWHERE = (
@@ -60,7 +64,8 @@ class OpenApiRoutes:
         """This description. It is made when it is first asked for."""
         if not self._document:
             assert self._app is not None
-            self._document = json.dumps(describe(routes_of(self._app)), separators=(",", ":")).encode()
+            routes, words = routes_of(self._app), await asyncio.to_thread(field_words)
+            self._document = json.dumps(describe(routes, words), separators=(",", ":")).encode()
         return json_body(self._document)
 
     async def page(self, _request: web.Request) -> web.Response:
@@ -82,9 +87,18 @@ def routes_of(app: web.Application) -> dict[str, str]:
     }
 
 
-def describe(routes: dict[str, str]) -> dict[str, Any]:
+def field_words() -> FieldWords:
+    """Read what the fields of the models mean. docs/api.md says the same; a test compares them. For a thread."""
+    text = (resources.files("aceproxy.web") / "field_words.json").read_text(encoding="utf-8")
+    words: FieldWords = json.loads(text)
+    words["SettingsChange"] = {name: field.description or "" for name, field in Settings.model_fields.items()}
+    return words
+
+
+def describe(routes: dict[str, str], words_of: FieldWords) -> dict[str, Any]:
     """Return the OpenAPI document of those routes that the table has."""
     schemas = _Schemas(OPERATIONS[name] for name in routes if name in OPERATIONS)
+    schemas.tell(words_of)
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for name, words in routes.items():
         if name in OPERATIONS:
@@ -120,6 +134,14 @@ class _Schemas:
         found, everything = TypeAdapter.json_schemas(inputs, ref_template=SCHEMA_REF)
         self._by_kind = {kind: found[number, mode] for number, (kind, mode) in enumerate(modes)}
         self.definitions: dict[str, Any] = everything.get("$defs", {})
+
+    def tell(self, words_of: FieldWords) -> None:
+        """Say of every field what it means."""
+        for name, schema in self.definitions.items():
+            for field, found in schema.get("properties", {}).items():
+                words = words_of.get(name, {}).get(field)
+                if words:
+                    found["description"] = words
 
     def __getitem__(self, kind: Any) -> dict[str, Any]:
         return self._by_kind[kind]

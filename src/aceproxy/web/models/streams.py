@@ -30,6 +30,7 @@ class Overview(Model):
     stats: Stats
     streams: list[StreamSnapshot]
     engines: list[EngineModel]
+    store_problem: str | None = None
 
 
 class StreamEvent(Model):

@@ -53,7 +53,7 @@ function modelTables(schema, all) {
   return [...models(schema, all)].filter(([, model]) => model?.properties).flatMap(([name, model]) => [
     h("h3", {}, name),
     ...(model.description ? [h("p", { class: "words" }, ...prose(model.description))] : []),
-    table(["field", "type"], Object.entries(model.properties).map(([field, one]) => [h("code", {}, field), kind(one)])),
+    table(["field", "type", "meaning"], Object.entries(model.properties).map(([field, one]) => [h("code", {}, field), kind(one), h("span", {}, ...prose(one.description ?? ""))])),
   ]);
 }
 

@@ -9,6 +9,7 @@ import { count, NOTHING, rate, rateParts, ratio, size } from "../format.js";
 import { Graph } from "../graph.js";
 import { PlayBox } from "../play.js";
 import { routeTo } from "../router.js";
+import { detailWords } from "../server_words.js";
 import { StreamCard } from "../stream_card.js";
 import { t } from "../texts.js";
 
@@ -44,6 +45,7 @@ export class OverviewView {
       format: rate,
       floor: 1e6,
     });
+    this.storeProblem = h("p", { class: "verdict", role: "status", hidden: true });
     const playTitle = h("h2", { id: "play-title" }, h("label", { for: "link", text: t.page.play }));
     const playSection = h("section", { class: "play panel", id: "play", "aria-labelledby": "play-title" }, playTitle);
     this.play = new PlayBox(playSection, (key) => this.known.get(key));
@@ -57,6 +59,7 @@ export class OverviewView {
       "div",
       { class: "view overview" },
       h("h1", { class: "unseen", text: t.views.overview }),
+      this.storeProblem,
       h("section", { class: "figures panel", id: "figures", "aria-label": t.views.overview }, ...all, this.graph.root),
       playSection,
       h(
@@ -108,7 +111,11 @@ export class OverviewView {
   }
 
   /** Take what the feed knows. */
-  update({ stats, streams, engines, recent }) {
+  update({ stats, streams, engines, recent, store_problem: problem }) {
+    if (problem !== undefined) {
+      setText(this.storeProblem, problem ? t.historyProblem(detailWords(problem)) : "");
+      show(this.storeProblem, Boolean(problem));
+    }
     if (stats) this.showStats(stats);
     if (engines) {
       this.engines.update(engines);
