@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from aceproxy.web.forwarded import normal_address
 SWEEP_S = 0.5
 GRACE_S = 0.25  # in which nobody is turned away for having many: a burst of real clients is accepted at once
 SEND_LIMIT_S = 30.0  # for a whole answer that is no stream; its reader has stopped reading then
+NO_MESSAGES: deque[Any] = deque(maxlen=0)  # for all who take no more: an empty queue takes 700 bytes
 
 log = logging.getLogger(__name__)
 
@@ -121,12 +123,13 @@ class Connections:
 class Connection(RequestHandler):
     """One connection; what is refused before there is a request gets the same kind of answer as everything else."""
 
-    __slots__ = ("_begun", "_connections", "_head_at", "_is_counted", "address", "waiting_at")
+    __slots__ = ("_begun", "_connections", "_head_at", "_is_counted", "_takes_more", "address", "waiting_at")
 
     def __init__(self, connections: Connections, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(server, loop=loop, **server._kwargs)  # noqa: SLF001 - aiohttp offers no way to say which class
         self._connections = connections
         self._is_counted = False
+        self._takes_more = True  # requests
         self._begun = False  # whether bytes of a request have come that is not whole yet
         self._head_at: float | None = None  # since when a head is owed: from the start, later from its first byte
         self.address = ""
@@ -162,6 +165,8 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Note when a head begins, and when it is whole."""
+        if not self._takes_more:
+            return
         super().data_received(data)
         if self._messages:  # a whole head: it is for us to serve it, however long we need to get to that
             self._connections.asked(self)
@@ -171,6 +176,15 @@ class Connection(RequestHandler):
             self._begun = True
             if self._head_at is None:
                 self._head_at = self._loop.time()
+
+    def take_no_more(self) -> None:
+        """Read no further requests: what is answered now ends with the connection. Lets go of what reads them."""
+        self._takes_more = False
+        self._parser = None
+        self._messages = NO_MESSAGES
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
 
     def turn_away(self) -> None:
         """Close it; who has begun a request is told why, as far as the socket takes it at once."""

@@ -74,8 +74,11 @@ class Guard:
         await wait_for_body(request, self._settings.head_timeout_s)
         if not caller.is_admin:
             request[VEIL] = self._veil
-        with self._while_proven(caller, right):
+        if _needs_no_proof(caller, right):
             answer = await handler(request)
+        else:
+            with self._while_proven(caller, right):
+                answer = await handler(request)
         veil_answer(request, answer)
         return answer
 
@@ -128,9 +131,7 @@ class Guard:
         """
         task = asyncio.current_task()
         assert task is not None
-        if right is Right.PUBLIC or (right is Right.PLAY and (caller.session is None or caller.is_near)):
-            yield
-        elif caller.session is not None:
+        if caller.session is not None:
             caller.session.tasks.add(task)
             try:
                 yield
@@ -162,6 +163,11 @@ class Guard:
         told = request.headers.get(CSRF_HEADER, "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(told, self._credentials.sessions.csrf(caller.session).encode()):
             raise AceProxyError(Reason.CROSS_SITE, f"{CSRF_HEADER} is missing or not that of this session")
+
+
+def _needs_no_proof(caller: Caller, right: Right) -> bool:
+    """Whether a request may run on though who makes it signs out: most do, so nothing is kept for them."""
+    return right is Right.PUBLIC or (right is Right.PLAY and (caller.session is None or caller.is_near))
 
 
 def _refusal(caller: Caller, right: Right, *, changes: bool) -> AceProxyError:

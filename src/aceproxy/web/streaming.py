@@ -26,6 +26,7 @@ from aceproxy.streams.recording import NotARecording
 from aceproxy.streams.spans import Facts
 from aceproxy.streams.stream import MetAnother, MetRecording, Stream
 from aceproxy.web.asked import asked_by
+from aceproxy.web.connections import Connection
 from aceproxy.web.cors import answer_preflight
 from aceproxy.web.engine_starts import EngineStarts, wants_session
 from aceproxy.web.files import FileLists
@@ -209,6 +210,7 @@ class StreamRoutes:
         try:
             await response.prepare(request)
             await _flush(request)
+            _travel_light(request, response)
         except BaseException:
             outlet.close()
             raise
@@ -232,9 +234,19 @@ async def _flush(request: web.Request) -> None:
     transport = request.transport
     if not isinstance(transport, asyncio.WriteTransport):
         raise ConnectionResetError("the client left before the headers")
+    if not transport.get_write_buffer_size():
+        return  # as nearly always; a timer would stay in the loop's memory until it is due
     async with asyncio.timeout(FLUSH_LIMIT_S):
         while transport.get_write_buffer_size():  # noqa: ASYNC110 - hardly ever true: the headers fit a fresh socket
             await asyncio.sleep(FLUSH_POLL_S)
+
+
+def _travel_light(request: web.Request, response: MediaResponse) -> None:
+    """Let go of what was needed until the headers were sent: a player stays for hours, and there may be thousands."""
+    response.headers.clear()
+    connection = request.protocol
+    if isinstance(connection, Connection):
+        connection.take_no_more()
 
 
 def _reset_connection(request: web.Request) -> None:
