@@ -85,6 +85,11 @@ def _take_usage(found: Figures, run: Run) -> None:
         # the first fifth is for growing: allocators and the ring fill up
         pss = [sample["pss_bytes"] / MB for sample in run.series[len(run.series) // 5 :]]
         third = max(1, len(pss) // 3)
+        last = run.series[-1]
+        found["volume_gb"], found["volume_s"] = last["sent_gb"], last["at_s"]
+        for name, part in (("begin", pss[:third]), ("middle", pss[third:-third]), ("end", pss[-third:])):
+            if part:
+                found[f"pss_{name}_mb"] = median(part)
         found["pss_growth_mb"] = median(pss[-third:]) - median(pss[:third])
         found["memfd_highest_mb"] = max(sample["memfd_bytes"] for sample in run.series) / MB
 

@@ -24,7 +24,7 @@ HLS_SETTLE_S = 40.0  # for a list to become as long as it should be
 CHANNEL = f"{1:040x}"
 SLACK_S = 20.0
 IDLE_S = 1.5  # for a fresh process to come to rest
-VOLUME_S_PER_GB = 5.0  # slower than that and the run is given up
+VOLUME_S_PER_GB = 10.0  # slower than that and the run is given up
 
 
 @dataclass(slots=True)

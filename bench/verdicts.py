@@ -127,6 +127,10 @@ def _memory(value: Lookup) -> Iterator[Verdict]:
     few, many = value("fan10", "busy_private_mb"), value("fan1000", "busy_private_mb")
     per_client = (many - few) * 1e6 / 990 / 1024 if few is not None and many is not None else None
     yield Verdict("fan1000: memory per client, to fan10", per_client, 16, "KiB")
+    yield Verdict("day: media that went through", value("day", "volume_gb"), None, "GB")
+    yield Verdict("day: time that took", value("day", "volume_s"), None, "s")
+    for part in ("begin", "middle", "end"):
+        yield Verdict(f"day: memory (PSS), {part}", value("day", f"pss_{part}_mb"), None, "MB")
     yield Verdict("day: growth of memory (PSS), first to last third", value("day", "pss_growth_mb"), 3, "MB")
     yield Verdict("day: most that the ring held", value("day", "memfd_highest_mb"), 80, "MB")
 
