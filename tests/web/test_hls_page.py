@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
 from importlib import resources
 from typing import Any
 
@@ -14,15 +15,17 @@ from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from aceproxy.app import App, make_logs
-from aceproxy.errors import Reason
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
-from tests.conftest import Answer, ask
 from tests.players_table import PlayersTable, browser_of
+from tests.system.programs import tool
+from tests.waiting import until
 from tests.web.pictures import new_picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+OUTAGE_S = 2
+PICTURES = 250  # of ffmpeg: ten seconds, over the loss
 PLAYED_S = 6.0  # not a lap of the broadcast, after which the same pictures come again
 PAGE = """<!doctype html><meta charset="utf-8"><video muted autoplay playsinline></video><script type="module">
 import Hls from "/hls.mjs";
@@ -91,33 +94,43 @@ async def show(browser: Browser, app: App) -> AsyncIterator[Callable[[str], Awai
     assert troubles == []
 
 
-async def drain(ts: Answer) -> int:
-    """Read a transport stream to its end; returns how much of it was whole packets."""
-    count = 0
-    while part := await ts.reader.read(188 * 500):
-        count += len(part)
-    return count
-
-
-async def test_a_page_of_another_site_plays_without_a_stall_through_a_loss_of_the_source(
-    engine: Simulator, app: App, show: Callable[[str], Awaitable[Page]], players_table: PlayersTable
+async def test_hls_js_mpegts_js_and_ffmpeg_share_one_playback_and_none_stalls_when_the_source_is_lost(
+    engine: Simulator,
+    app: App,
+    browser: Browser,
+    show: Callable[[str], Awaitable[Page]],
+    players_table: PlayersTable,
 ) -> None:
     content = engine.contents[0]
-    page = await show(f"/ace/manifest.m3u8?id={content.content_id}")
-    began_s, first = await new_picture(page, 0.2)
-    with closing(await ask(app, f"/ace/getstream?id={content.content_id}", stream=True)) as ts:
-        stream = app.hub.find_by_id(content.content_id)
-        assert stream is not None
-        draining = asyncio.ensure_future(drain(ts))
-        engine.set_fault("rst-after", "0", times=1)
-        _, second = await new_picture(page, began_s + PLAYED_S / 2, first)
-        await new_picture(page, began_s + PLAYED_S, first, second)
-        seen = await page.evaluate("window.seen")
-        assert seen["errors"] == []
-        assert seen["waits"] == 0
-        assert stream.recoveries == 1
-        assert sorted(client.delivery for client in stream.clients.values()) == ["hls", "mpegts"]
-        assert [playback.max_readers for playback in engine.playbacks] == [1, 1]
-        players_table.add("Chromium, hls.js", await browser_of(page), hls=True)
-        stream.close(Reason.STOPPED)
-        assert await asyncio.wait_for(draining, 30) > 5_000_000
+    hls = await show(f"/ace/manifest.m3u8?id={content.content_id}")
+    began_s, first = await new_picture(hls, 0.2)
+    ts = await browser.new_page()
+    await ts.goto(f"http://127.0.0.1:{app.port}/watch?id={content.content_id}")
+    ts_began_s, ts_first = await new_picture(ts, 0.2)
+    link = f"http://127.0.0.1:{app.port}/ace/getstream?id={content.content_id}"
+    call = [tool("ffmpeg"), "-nostdin", "-v", "error", "-progress", "pipe:1", "-i", link]
+    call += ["-map", "0:v", "-frames:v", str(PICTURES), "-f", "null", "-"]
+    ffmpeg = await asyncio.create_subprocess_exec(*call, stdout=PIPE, stderr=PIPE)
+    stream = app.hub.find_by_id(content.content_id)
+    assert stream is not None
+    await until(lambda: len(stream.clients) == 3, 30)
+    engine.set_fault("slow-start", str(OUTAGE_S), times=1)
+    engine.set_fault("rst-after", "0", times=1)
+    await until(lambda: stream.recoveries == 1, 30)
+    lost, back = (
+        next(one.at for one in stream.timeline.events() if one.kind == kind) for kind in ("source_lost", "recovered")
+    )
+    assert back - lost >= OUTAGE_S
+    assert sorted(client.delivery for client in stream.clients.values()) == ["hls", "mpegts", "mpegts"]
+    _, second = await new_picture(hls, began_s + PLAYED_S / 2, first)
+    await new_picture(hls, began_s + PLAYED_S, first, second)
+    await new_picture(ts, ts_began_s + PLAYED_S, ts_first)
+    seen = await hls.evaluate("window.seen")
+    assert seen["errors"] == []
+    assert seen["waits"] == 0
+    said, complaints = await asyncio.wait_for(ffmpeg.communicate(), 60)
+    assert (ffmpeg.returncode, complaints) == (0, b"")
+    assert re.findall(rb"^frame=(\d+)$", said, re.MULTILINE)[-1] == str(PICTURES).encode()
+    assert [playback.max_readers for playback in engine.playbacks] == [1, 1]
+    players_table.add("Chromium, hls.js", await browser_of(hls), hls=True)
+    await ts.close()
