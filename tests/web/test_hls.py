@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import subprocess
 from collections.abc import Awaitable, Callable
+from fractions import Fraction
 from functools import partial
 
 import pytest
@@ -16,6 +19,7 @@ from aceproxy.simulator import Simulator
 from aceproxy.streams.stream import Stream
 from tests.conftest import Answer, MakeApp, ask
 from tests.hls.checking import read
+from tests.system.programs import tool
 from tests.waiting import until
 
 Play = Callable[[App, str], Awaitable[Answer]]
@@ -64,12 +68,37 @@ async def test_the_master_names_the_same_address_with_a_token(sim: Simulator, ma
     assert master.headers["access-control-allow-origin"] == "*"
     lines = master.body.decode().splitlines()
     assert lines[0] == "#EXTM3U"
-    found = re.fullmatch(r"#EXT-X-STREAM-INF:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+)", lines[2])
+    found = re.fullmatch(r"#EXT-X-STREAM-INF:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+),CODECS=.*", lines[2])
     assert found is not None
     assert 500_000 < int(found[2]) < int(found[1]) < 3_000_000
     assert re.fullmatch(
         r"manifest\.m3u8\?id=[0-9a-f]{40}&quality=720p&label=a%26b%0Ac&fallback=b{40}&viewer=[\w-]{12}", lines[3]
     )
+
+
+@pytest.mark.parametrize("number", [0, 4])
+async def test_the_master_tells_what_ffprobe_finds_in_a_segment(sim: Simulator, make_app: MakeApp, number: int) -> None:
+    app = await make_app(**QUICK)
+    address = manifest(sim, number)
+    master = (await ask(app, address)).body.decode().splitlines()
+    first = await ask(app, join(address, master[-1]))
+    segment = await ask(app, join(address, uris(first)[0]))
+    call = [tool("ffprobe"), "-v", "error", "-of", "json", "-show_streams", "-f", "mpegts", "-i", "pipe:0"]
+    probed = await asyncio.to_thread(subprocess.run, call, input=segment.body, stdout=subprocess.PIPE, check=True)
+    streams = {one["codec_type"]: one for one in json.loads(probed.stdout)["streams"]}
+    told = dict(re.findall(r'([A-Z-]+)=("[^"]*"|[^",]+)', master[2].partition(":")[2]))
+    assert streams["audio"]["profile"] == "LC"
+    if "video" not in streams:
+        assert told["CODECS"] == '"mp4a.40.2"'
+        assert "RESOLUTION" not in told
+        return
+    video = streams["video"]
+    codes = {"Constrained Baseline": "42", "Main": "4d", "High": "64"}
+    avc = re.fullmatch(r'"avc1\.([0-9a-f]{2})[0-9a-f]{2}([0-9a-f]{2}),mp4a\.40\.2"', told["CODECS"])
+    assert avc is not None
+    assert (avc[1], int(avc[2], 16)) == (codes[video["profile"]], video["level"])
+    assert told["RESOLUTION"] == f"{video['width']}x{video['height']}"
+    assert float(told["FRAME-RATE"]) == pytest.approx(float(Fraction(video["r_frame_rate"])), abs=0.01)
 
 
 async def test_lists_and_segments_are_what_a_player_needs(sim: Simulator, make_app: MakeApp) -> None:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.hls.variant import Variant, variant_of
 from aceproxy.hls.window import HeldSegment, Window, WindowLimits
 from aceproxy.settings import Settings
 from aceproxy.streams.block import Block
@@ -57,6 +58,16 @@ class Shown:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     cuts: int = 0
     closed_at: float | None = None
+    _variant: Variant | None = None
+    _looked_at: int = -1  # breaks that had been when `_variant` was looked for
+
+    async def variant(self) -> Variant:
+        """What the stream is made of, as of the newest break. Cancel-safe."""
+        breaks = self.window.continuation[1]
+        newest = self.window.newest
+        if newest is not None and (self._variant is None or self._looked_at != breaks):
+            self._variant, self._looked_at = await asyncio.to_thread(variant_of, newest), breaks
+        return self._variant or Variant()
 
     def note_cut(self, _block: Block) -> None:
         """Hear that the window has been given a block."""

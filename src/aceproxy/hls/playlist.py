@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 VERSION: Final = 3  # the lowest that has decimals in EXTINF; nothing here needs a later one
+_CODECS: Final = re.compile(r"[A-Za-z0-9.,]{1,200}")
 LINE_LIMIT: Final = 8192  # characters of an address in a list
 _BREAKS_LINE: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 
@@ -76,10 +77,29 @@ def media_text(playlist: MediaList, prefix: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def master_text(address: str, peak_bps: float, average_bps: float) -> str:
-    """Write a master playlist with one variant (RFC 8216 §4.3.4.2). Raises ValueError as `media_text`."""
+def master_text(
+    address: str,
+    peak_bps: float,
+    average_bps: float,
+    *,
+    size: tuple[int, int] | None = None,
+    frame_rate: float | None = None,
+    codecs: str | None = None,
+) -> str:
+    """Write a master playlist with one variant (RFC 8216 §4.3.4.2); what is None is left out.
+
+    Raises ValueError as `media_text`, and for codecs that cannot stand between quotes.
+    """
     _check_address(address)
     variant = f"#EXT-X-STREAM-INF:BANDWIDTH={max(1, round(peak_bps))},AVERAGE-BANDWIDTH={max(1, round(average_bps))}"
+    if codecs is not None:
+        if not _CODECS.fullmatch(codecs):
+            raise ValueError("no codecs of RFC 6381")
+        variant += f',CODECS="{codecs}"'
+    if size is not None:
+        variant += f",RESOLUTION={size[0]}x{size[1]}"
+    if frame_rate is not None:
+        variant += f",FRAME-RATE={frame_rate:.3f}"
     return "\n".join(["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", variant, address]) + "\n"
 
 

@@ -114,6 +114,11 @@ class Window:
         return self._duration_s() >= LEAST_TARGETS * target_s
 
     @property
+    def newest(self) -> HeldSegment | None:
+        """The segment that was listed last."""
+        return self._listed[-1] if self._listed else None
+
+    @property
     def held_bytes(self) -> int:
         """Bytes that are held, in the list or after it; most of them by the ring as well."""
         return sum(held.block.size for held in self._listed) + sum(one.held.block.size for one in self._removed)

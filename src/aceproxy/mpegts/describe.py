@@ -43,6 +43,8 @@ class StreamDescription:
     interlaced: bool | None = None
     sample_rate: int | None = None
     channels: int | None = None
+    name: str | None = field(default=None, compare=False)
+    """By RFC 6381, of H.264 only."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,7 @@ class _Collector:
                     height=video.height,
                     frame_rate=video.frame_rate,
                     interlaced=video.interlaced,
+                    name=video.name,
                 )
         elif known.kind == "audio":
             audio = find_audio_format(known.codec, bytes(self.content))

@@ -6,7 +6,7 @@ Sources: ITU-T H.264 §7.3.2.1.1 and annex E, ITU-T H.265 §7.3.2.2 and §7.3.3,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aceproxy.mpegts.bits import BitReader, unescaped
@@ -54,6 +54,8 @@ class VideoFormat:
     """Frames per second (not fields), None where the headers do not tell."""
     interlaced: bool | None = None
     """The stream may hold interlaced pictures; None where the headers do not tell."""
+    name: str | None = field(default=None, compare=False)
+    """By RFC 6381, with profile and level, for H.264 only: `avc1.640028`."""
 
 
 VIDEO_WITH_FORMAT: Final = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video"})
@@ -91,7 +93,7 @@ def _unit_of(body: bytes) -> bytes:
 
 def _h264(bits: BitReader) -> VideoFormat:
     """Read a sequence parameter set."""
-    profile_idc, constraints, _level = bits.u(8), bits.u(8), bits.u(8)
+    profile_idc, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     bits.ue()
     chroma = 1
     if profile_idc in _H264_WITH_CHROMA:
@@ -122,7 +124,8 @@ def _h264(bits: BitReader) -> VideoFormat:
     profile = _H264_PROFILES.get(profile_idc)
     if profile_idc == 66 and constraints & 0x40:
         profile = "Constrained Baseline"
-    return VideoFormat("h264", width, height, profile, _h264_rate(bits), not frames_only)
+    name = f"avc1.{profile_idc:02x}{constraints:02x}{level:02x}"
+    return VideoFormat("h264", width, height, profile, _h264_rate(bits), not frames_only, name)
 
 
 def _h264_chroma(bits: BitReader) -> int:

@@ -181,12 +181,20 @@ class HlsRoutes:
         token = new_token()
         shown = await self._desk.watch(token, find, visitor_of(request), is_announced=True)
         peak_bps, average_bps = shown.window.bitrates_bps
+        known = await shown.variant()
         fields = [(name, value) for name, value in request.query.items() if name != VIEWER]
         name = posixpath.basename(request.rel_url.raw_path)
         name = f"./{name}" if ":" in name else name  # it would be taken for a scheme
         address = f"{name}?{urlencode([*fields, (VIEWER, token)])}"
         try:
-            text = master_text(address, peak_bps * PEAK_MARGIN, average_bps)
+            text = master_text(
+                address,
+                peak_bps * PEAK_MARGIN,
+                average_bps,
+                size=(known.width, known.height) if known.width and known.height else None,
+                frame_rate=known.frame_rate,
+                codecs=known.codecs,
+            )
         except ValueError as error:
             raise AceProxyError(Reason.BAD_LINK, "the address is too long for a list") from error
         return web.Response(
