@@ -166,6 +166,15 @@ def test_a_picture_goes_to_clients_when_it_is_complete(clip: bytes) -> None:
         assert bench.ring.head == newest_picture(clip, end)
 
 
+def test_the_very_first_picture_waits_for_nothing(clip: bytes) -> None:
+    begin, second, *_ = (at for at in range(0, 188 * 200, 188) if clip[at + 1] == 0x41 and not clip[at + 2])
+    bench = Bench()
+    bench.feed(clip[: begin + 188 * 20])
+    assert begin + 188 * 20 < second, "one picture, and not all of it"
+    assert bench.ring.head == begin + 188 * 20
+    assert bench.point_offsets() == [begin]
+
+
 def test_a_picture_that_takes_long_is_not_waited_for(clip: bytes) -> None:
     bench = Bench()
     bench.feed(clip[: 188 * 3000])

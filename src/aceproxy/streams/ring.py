@@ -108,6 +108,11 @@ class Ring:
         return any(block.points for block in self._blocks)
 
     @property
+    def was_joinable(self) -> bool:
+        """Whether a join point has ever come."""
+        return not self._is_unjoined
+
+    @property
     def points(self) -> list[JoinPoint]:
         """All join points held, oldest first."""
         return [point for block in self._blocks for point in block.points]
