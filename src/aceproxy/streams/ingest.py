@@ -207,8 +207,8 @@ class Ingest:
     def _whole_until(self, position: int) -> int:
         """Return up to where before `position` in the buffer pictures are complete.
 
-        One that was begun to be given out is not held any more: its rest goes out as it comes. The very first one is not
-        held: somebody may wait for it, and of a short or stalled source there may be no other.
+        One that was begun to be given out is not held any more: its rest goes out as it comes. The very first one is
+        not held: somebody may wait for it, and of a short or stalled source there may be no other.
         """
         if not self._ring.was_joinable or self._unit_at is None or self._unit_at - self._base < self._given:
             return position
