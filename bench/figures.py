@@ -75,6 +75,8 @@ def _take_usage(found: Figures, run: Run) -> None:
         found["descriptors"] = run.busy.descriptors
     if run.ring_bytes is not None:
         found["ring_mb"] = run.ring_bytes / MB
+    if run.slow_listed is not None:
+        found["slow_listed"] = run.slow_listed
     if run.after is not None:
         found["after_descriptors"] = run.after.descriptors
         found["after_pss_mb"] = run.after.pss_bytes / MB

@@ -15,14 +15,14 @@ from typing import Any
 from bench.building import ROOT
 from bench.processes import Child, ProcessError, wait_until
 from bench.sampling import Usage, cpu_s, machine_cpu_s, usage
-from bench.scenarios import Scenario
+from bench.scenarios import CHANNEL, Scenario
 from bench.targets import DIRECT, PROXY, Setup, Target, cache, source, target
 
 PROBE_RATE = 20.0  # requests per second and route
 SAMPLE_S = 0.5
 HLS_SETTLE_S = 40.0  # for a list to become as long as it should be
-CHANNEL = f"{1:040x}"
 SLACK_S = 20.0
+SLOW_LAG_S = 2.0  # behind the live edge; who keeps up is less
 IDLE_S = 1.5  # for a fresh process to come to rest
 VOLUME_S_PER_GB = 10.0  # slower than that and the run is given up
 
@@ -31,7 +31,8 @@ VOLUME_S_PER_GB = 10.0  # slower than that and the run is given up
 class Run:
     """What came out of one run. `load` and `probes` are the documents of load.c and probe.c.
 
-    `others_cpu_s` is what the machine did in the window beside the target, the load and the source: noise.
+    `slow_listed`: clients that the list shows with a lag or with skips. `others_cpu_s` is what the machine did in the
+    window beside the target, the load, the prober and the source: noise.
     """
 
     scenario: str
@@ -45,6 +46,7 @@ class Run:
     busy: Usage | None = None
     after: Usage | None = None
     ring_bytes: int | None = None
+    slow_listed: int | None = None
     engine: dict[str, Any] = field(default_factory=dict)
     series: list[dict[str, float]] = field(default_factory=list)
     error: str = ""
@@ -106,7 +108,7 @@ def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Targ
             run.others_cpu_s -= cpu_s(engine.pid) - engine_s
         if run.target == PROXY:
             run.busy = usage(goal.pid)
-            run.ring_bytes = _ring_bytes(goal.port)
+            run.ring_bytes, run.slow_listed = _listed(goal.port)
         load.ask_to_end()
         load.wait_end(SLACK_S)
         run.load = json.loads(load.lines[-1])
@@ -154,6 +156,8 @@ def _hls_command(scenario: Scenario, relay: Target) -> list[str]:
 def _start_prober(setup: Setup, scenario: Scenario, goal: Target) -> Child | None:
     if not scenario.routes:
         return None
+    for route in scenario.routes:  # once for what is imported when it is first needed
+        _get(goal.port, route)
     numbers = {"--port": goal.port, "--rate": PROBE_RATE, "--seconds": scenario.measure_s - 0.5}
     command = [str(setup.programs.probe), "--routes", " ".join(scenario.routes)]
     command += [f"{part:g}" if isinstance(part, float) else str(part) for pair in numbers.items() for part in pair]
@@ -197,12 +201,14 @@ def _look_back(scenario: Scenario, run: Run, engine: Target, goal: Target) -> No
     run.after = usage(goal.pid)
 
 
-def _ring_bytes(port: int) -> int | None:
-    """Ask the proxy how much media it holds; None if it does not tell."""
+def _listed(port: int) -> tuple[int | None, int | None]:
+    """Ask the proxy how much media it holds, and how many clients it shows with a lag or skips; None: not told."""
     with contextlib.suppress(KeyError, TypeError):
         streams = _get(port, "/api/aceproxy/streams")["streams"]
-        return sum(int(stream["buffer_bytes"]) for stream in streams)
-    return None
+        clients = [client for stream in streams for client in stream["clients"]]
+        slow = sum(bool(client["skips"]) or (client["lag_s"] or 0) > SLOW_LAG_S for client in clients)
+        return sum(int(stream["buffer_bytes"]) for stream in streams), slow
+    return None, None
 
 
 def _get(port: int, path: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.figures import Summary
-from bench.scenarios import ROUTES
+from bench.scenarios import CHANNEL, ROUTES
 from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
 
 Lookup = Callable[..., float | None]
@@ -91,6 +91,7 @@ def _delivery(value: Lookup, bitrate_bps: float) -> Iterator[Verdict]:
         yield Verdict(f"{scenario}: p99 of the clients' longest silence", value(scenario, "stall_ms_p99"), 250, "ms")
         yield Verdict(f"{scenario}: skips", value(scenario, "skips"), 0)
     yield Verdict("slow20of100: p99 of the 80's longest silence", value("slow20of100", "stall_ms_p99"), 250, "ms")
+    yield Verdict("slow20of100: slow ones listed with lag or skips", value("slow20of100", "slow_listed"), 20, "", True)
     for scenario in (*STEADY, *OTHERS):
         yield Verdict(f"{scenario}: broken packets, gaps, refusals", value(scenario, "faults"), 0)
         yield Verdict(f"{scenario}: starts not at PAT, PMT, keyframe", value(scenario, "unclean_starts"), 0)
@@ -112,9 +113,10 @@ def _delay(value: Lookup) -> Iterator[Verdict]:
 def _api(value: Lookup) -> Iterator[Verdict]:
     for scenario in ("api-1000", "api-trouble"):
         for route in ROUTES:
-            yield Verdict(f"{scenario}: {route} p50", value(scenario, f"p50 {route}"), 3, "ms")
-            yield Verdict(f"{scenario}: {route} p99", value(scenario, f"p99 {route}"), 15, "ms")
-            yield Verdict(f"{scenario}: {route} errors", value(scenario, f"errors {route}"), 0)
+            shown = route.replace(CHANNEL, "{key}")
+            yield Verdict(f"{scenario}: {shown} p50", value(scenario, f"p50 {route}"), 3, "ms")
+            yield Verdict(f"{scenario}: {shown} p99", value(scenario, f"p99 {route}"), 15, "ms")
+            yield Verdict(f"{scenario}: {shown} errors", value(scenario, f"errors {route}"), 0)
 
 
 def _memory(value: Lookup) -> Iterator[Verdict]:
@@ -127,6 +129,9 @@ def _memory(value: Lookup) -> Iterator[Verdict]:
     few, many = value("fan10", "busy_private_mb"), value("fan1000", "busy_private_mb")
     per_client = (many - few) * 1e6 / 990 / 1024 if few is not None and many is not None else None
     yield Verdict("fan1000: memory per client, to fan10", per_client, 16, "KiB")
+    slow, even = value("slow20of100", "busy_private_mb"), value("fan100", "busy_private_mb")
+    more = slow - even if slow is not None and even is not None else None
+    yield Verdict("slow20of100: memory beside the ring, to fan100", more, 2, "MB")
     yield Verdict("day: media that went through", value("day", "volume_gb"), None, "GB")
     yield Verdict("day: time that took", value("day", "volume_s"), None, "s")
     for part in ("begin", "middle", "end"):
