@@ -163,7 +163,7 @@ class App:
                 ApiRoutes(figures, lists),
                 LogRoutes(self.logs, self.listeners),
                 *self._players_routes(),
-                EventRoutes(figures, self.listeners),
+                EventRoutes(figures, self.listeners, lists),
                 TimelineRoutes(self.hub),
                 StillRoutes(
                     self.hub, self._stack.enter_context(contextlib.closing(StillMaker(is_wanted=settings.stills)))

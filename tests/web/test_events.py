@@ -231,9 +231,9 @@ async def test_a_full_box_lets_the_oldest_go_and_tells_how_many() -> None:
 
 async def test_no_seat_is_given_once_the_program_leaves() -> None:
     seats = Seats(5)
-    with seats.sit() as box:
+    with seats.sit(bytes) as box:
         seats.close()
         assert await box.take() is None
-        with pytest.raises(AceProxyError) as caught, seats.sit():
+        with pytest.raises(AceProxyError) as caught, seats.sit(bytes):
             pass
     assert caught.value.reason is Reason.SHUTDOWN

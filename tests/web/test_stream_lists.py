@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import fields
 
 import pytest
 
@@ -14,6 +15,7 @@ from aceproxy.engine.links import link_from_query
 from aceproxy.errors import Reason
 from aceproxy.simulator import Simulator
 from aceproxy.streams.client import Client, Visitor
+from aceproxy.streams.snapshot import ClientSnapshot
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import stream_snapshot
 from aceproxy.web import stream_lists
@@ -92,6 +94,12 @@ async def test_what_is_put_together_of_pieces_is_what_the_models_say(
     stream.close(Reason.STOPPED)
     ended = Streams.model_validate_json(await lists.all(ADMIN), strict=True)
     assert (ended.streams, [one.reason for one in ended.recent]) == ([], [Reason.STOPPED])
+
+
+def test_what_is_not_masked_of_a_client_is_numbers() -> None:
+    names = [field.name for field in fields(ClientSnapshot)]
+    figures = fields(ClientSnapshot)[names.index("connected_s") :]
+    assert {field.type for field in figures} <= {"int", "float", "bool", "float | None"}
 
 
 async def test_who_comes_or_goes_is_in_the_next_answer_or_not(app: App, sim: Simulator, lists: StreamLists) -> None:

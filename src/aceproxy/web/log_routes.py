@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from aiohttp import web
 
@@ -12,6 +13,7 @@ from aceproxy.logs import LEVELS, Filter, Found, Logs, as_json, as_text, from_js
 from aceproxy.web.answers import json_answer
 from aceproxy.web.models import LogTail
 from aceproxy.web.sse import WRITE_LIMIT_S, Box, Seats, deliver, event
+from aceproxy.web.veil import veiled
 
 TAIL_DEFAULT = 100
 TAIL_LIMIT = 1000
@@ -74,7 +76,7 @@ class LogRoutes:
         last_id = request.headers.get("Last-Event-ID", "")
         if last_id.isascii() and last_id.isdigit() and len(last_id) < 19:
             after = int(last_id)
-        with self._seats.sit() as box:
+        with self._seats.sit(partial(veiled, request)) as box:
             looking = asyncio.create_task(self._look(box, wanted, after), name="log stream")
             try:
                 return await deliver(request, box)

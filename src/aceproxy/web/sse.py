@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.web.veil import veiled
 
 HEARTBEAT_S = 15.0  # of silence, after which a comment is sent: middle boxes close what is quiet
 WRITE_LIMIT_S = 20.0  # for one write; the socket's own buffer has to be full for a write to take any time
@@ -37,18 +36,20 @@ def event(kind: str, body: bytes | str, place: int | None = None) -> bytes:
 
 
 class Box:
-    """What waits for one listener. Event loop only."""
+    """What waits for one listener, as they may read it. Event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[bytes], bytes] = bytes) -> None:
+        """`mask` makes of a text what the listener may read."""
+        self._mask = mask
         self.dropped = 0  # events that gave way since the last look
         self._newest: dict[str, bytes] = {}
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._closed = False
 
-    def replace(self, kind: str, message: bytes) -> None:
-        """Leave a message that makes an older one of its kind worthless."""
-        self._newest[kind] = message
+    def replace(self, kind: str, message: bytes, *, is_masked: bool = False) -> None:
+        """Leave a message that makes an older one of its kind worthless; `is_masked`: it was made for this listener."""
+        self._newest[kind] = message if is_masked else self._mask(message)
         self._wake.set()
 
     def add(self, message: bytes) -> None:
@@ -75,7 +76,7 @@ class Box:
         if self.dropped:
             self._queue.appendleft(event("dropped", f'{{"events":{self.dropped}}}'))
             self.dropped = 0
-        message = b"".join((*self._newest.values(), *self._queue))
+        message = b"".join((*self._newest.values(), self._mask(b"".join(self._queue))))
         self._newest.clear()
         self._queue.clear()
         if not message and self._closed:
@@ -97,13 +98,16 @@ class Seats:
         return len(self._boxes)
 
     @contextlib.contextmanager
-    def sit(self) -> Iterator[Box]:
-        """Take a seat for the time of the `with`. Raises AceProxyError if all are taken or the program is leaving."""
+    def sit(self, mask: Callable[[bytes], bytes]) -> Iterator[Box]:
+        """Take a seat for the time of the `with`. Raises AceProxyError if all are taken or the program is leaving.
+
+        `mask` makes of a text what the listener may read.
+        """
         if self._closed:
             raise AceProxyError(Reason.SHUTDOWN)
         if len(self._boxes) >= self.limit:
             raise AceProxyError(Reason.TOO_MANY_LISTENERS, f"{self.limit}")
-        box = Box()
+        box = Box(mask)
         self._boxes.add(box)
         try:
             yield box
@@ -130,7 +134,7 @@ async def deliver(request: web.Request, box: Box) -> web.StreamResponse:
     try:
         while message is not None:
             async with asyncio.timeout(WRITE_LIMIT_S):
-                await response.write(veiled(request, message))
+                await response.write(message)
             message = await box.take()
     except (TimeoutError, ConnectionError):
         if request.transport is not None:
