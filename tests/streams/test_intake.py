@@ -51,3 +51,21 @@ async def test_a_fast_source_waits_for_who_takes_segments_too(pump: Pump) -> Non
     intake.ring.fetched = intake.ring.head * 9 // 10
     await until(lambda: not source.paused)
     intake.close()
+
+
+async def test_what_comes_after_the_end_is_taken_from_the_reader_and_forgotten(pump: Pump) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))
+    source = Source()
+    intake.begin_source(source)
+    send(intake, 0, 3)
+    received = intake.ingest.received_bytes
+    room = intake.room()
+    intake.close()
+    room[:188] = bytes(188)  # a read that was under way
+    intake.filled(188)
+    send(intake, 3, 4)
+    assert intake.ingest.received_bytes == received > 0
+    assert not intake.ring.held_bytes
+    assert not intake.ingest.newest()
+    assert not len(intake.ingest.room()), "its buffer is gone"

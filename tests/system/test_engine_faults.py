@@ -21,6 +21,7 @@ Keep = Callable[[Program], Program]
 View = Callable[..., Viewer]
 VIDEO_PID = 0x100
 FRAME = 3600  # 25 pictures a second
+AWAY_S = 2.5  # for which an engine is gone; by hand also 20
 
 
 def two_engines(programs: Keep, folder: Path) -> tuple[Engine, Engine]:
@@ -109,6 +110,38 @@ def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
     viewer.leave()
     assert longest_wait(viewer, seen) < limit_s
     assert_unbroken(viewer.body, tmp_path)
+
+
+@pytest.mark.timeout(240)
+def test_a_hundred_players_stay_while_the_only_engine_is_away(programs: Keep, view: View, tmp_path: Path) -> None:
+    engine = Engine(tmp_path, "--in-step")
+    programs(engine)
+    proxy = Proxy(tmp_path, engine.url)
+    programs(proxy)
+    stream_id = engine.id_of("Clock One")
+    viewer = view(proxy.play(engine, "Clock One"))
+    crowd = crowd_on(programs, tmp_path, proxy.play(engine, "Clock One"), 100)
+    crowd.find("(joined)", 60)
+    viewer.wait_more(500_000)
+    engine.signal(signal.SIGKILL)
+    engine.wait(5)
+    gone_at = time.monotonic()
+    wait_for(lambda: proxy.stream(stream_id).get("state") == "recovering", "the loss to be noticed")
+    wait_for(lambda: time.monotonic() - gone_at > AWAY_S, "the engine to have been away for a while", 2 * AWAY_S + 5)
+    programs(Engine(tmp_path, "--in-step", port=engine.port))
+    wait_for(lambda: proxy.stream(stream_id).get("state") == "live", "the picture to go on", 60)
+    viewer.wait_more(1_000_000)
+    stream = proxy.stream(stream_id)
+    assert (stream["client_count"], stream["ended_clients"], stream["recoveries"]) == (101, [], 1)
+    crowd.signal(signal.SIGUSR1)
+    verdict = json.loads(crowd.find("verdict (.*)", 30))
+    assert (verdict["fault_count"], verdict["reference_faults"], verdict["players"]) == (0, [], 100)
+    viewer.leave()
+    whole = viewer.body[: len(viewer.body) // PACKET * PACKET]
+    assert faults_in(whole) == []
+    times = picture_times(whole)
+    assert all(earlier < later for earlier, later in pairwise(times)), "nothing comes twice"
+    assert_decodes(whole, tmp_path, seconds=len(times) / 25 - 1)
 
 
 @pytest.mark.timeout(240)

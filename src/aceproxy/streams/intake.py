@@ -118,11 +118,12 @@ class Intake:
         """Take nothing any more and let go of the ring's memory."""
         self._closed = True
         self._source = None
+        self.ingest.close()
         self.ring.clear()
 
     def room(self) -> memoryview:
-        """See ByteSink."""
-        return self.ingest.room()
+        """See ByteSink; what comes after the end is not looked at."""
+        return memoryview(bytearray(ROOM_BYTES)) if self._closed else self.ingest.room()
 
     def filled(self, count: int) -> None:
         """See ByteSink."""
