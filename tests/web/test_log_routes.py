@@ -47,6 +47,38 @@ async def test_a_poller_gets_every_record_once_and_only_what_it_wants(make_app: 
     assert seen == [f"record {number}" for number in range(25)]
 
 
+async def test_an_answer_is_made_once_until_there_is_another_record_or_another_question(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await make_app()
+    made = 0
+    whole = app.logs.newest
+
+    def newest(*arguments: Any) -> Any:
+        nonlocal made
+        made += 1
+        return whole(*arguments)
+
+    log.warning("the first")
+    monkeypatch.setattr(app.logs, "newest", newest)
+    for number in range(5):
+        before = made
+        query = "lines=3&search=the&level=warning"
+        assert messages(await tail(app, query))[-1] == ("the first" if not number else f"the next {number}")
+        await tail(app, query)
+        # what the program itself logs meanwhile is another record
+        assert made - before <= 2
+        log.warning("the next %d", number + 1)
+        assert messages(await tail(app, query))[-1] == f"the next {number + 1}"
+        assert messages(await tail(app, "lines=1&search=the&level=warning")) == [f"the next {number + 1}"]
+    log.info("quiet now")
+    total = app.logs.ring.total
+    before = made
+    first = await tail(app, "lines=100")
+    assert await tail(app, "lines=100") == first
+    assert made - before == 1 or app.logs.ring.total != total
+
+
 async def test_filters_by_level_stream_and_text(make_app: MakeApp) -> None:
     app = await make_app()
     stream_log(log, "abcdef").error("Needle one")

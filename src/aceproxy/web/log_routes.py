@@ -10,7 +10,7 @@ from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import LEVELS, Filter, Found, Logs, as_json, as_text, from_json
-from aceproxy.web.answers import json_answer
+from aceproxy.web.answers import json_body
 from aceproxy.web.models import LogTail
 from aceproxy.web.sse import WRITE_LIMIT_S, Box, Seats, deliver, event
 from aceproxy.web.veil import veiled
@@ -29,6 +29,7 @@ class LogRoutes:
     def __init__(self, logs: Logs, seats: Seats) -> None:
         self._logs = logs
         self._seats = seats
+        self._answer: tuple[object, bytes] | None = None  # the newest, for who asks the same before there is a record
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -43,22 +44,28 @@ class LogRoutes:
         after, before = _place(request, "after"), _place(request, "before")
         if after is not None and before is not None:
             raise AceProxyError(Reason.BAD_PARAMETER, "give after or before, not both")
+        asked = (wanted, lines, after, before, self._logs.ring.total, len(self._logs.ring))
+        if self._answer is not None and self._answer[0] == asked:
+            return json_body(self._answer[1])
         if after is not None:
             found, rest = self._logs.following(wanted, lines, after)
         else:
             found, rest = self._logs.newest(wanted, lines, before)
+        is_in_memory = rest is None
         if rest is not None:
             found = await self._read(rest, found)
-        return json_answer(
-            LogTail(
-                lines=found.lines,
-                total_lines=len(self._logs.ring),
-                returned_lines=len(found.lines),
-                newest=found.newest,
-                oldest=found.oldest,
-                is_complete=found.is_complete,
-            )
+        answer = LogTail(
+            lines=found.lines,
+            total_lines=len(self._logs.ring),
+            returned_lines=len(found.lines),
+            newest=found.newest,
+            oldest=found.oldest,
+            is_complete=found.is_complete,
         )
+        body = answer.model_dump_json().encode()
+        if is_in_memory and found.lines:  # without any, `newest` is the time
+            self._answer = asked, body
+        return json_body(body)
 
     async def _read(self, rest: Callable[[], Found], found: Found) -> Found:
         """Read the file; where that fails or takes too long, what is in memory must do."""
