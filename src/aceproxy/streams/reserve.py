@@ -18,19 +18,12 @@ from aceproxy.streams.judging import Call, Judgement
 from aceproxy.streams.source import Source
 from aceproxy.streams.spare import Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.ways import Way
 
 FIRST_WAIT_S: Final = 5.0  # after a spare that failed; doubles
 LONGEST_WAIT_S: Final = 300.0
 GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to open a source: link number `at`, on any engine but those excluded."""
-
-    at: int
-    exclude: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

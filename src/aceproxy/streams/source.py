@@ -71,6 +71,7 @@ class Source:
         self.came_to_its_end = False  # a list was read to its declared end
         self.progress: StartProgress | None = None
         self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
+        self.on_progress: Callable[[], None] | None = None  # is called when the engine tells how far the start is
         self._upstream = upstream
         self._params = params
         self._sink = sink
@@ -273,6 +274,8 @@ class Source:
 
     def _note_progress(self, progress: StartProgress) -> None:
         self.progress = progress
+        if self.on_progress is not None:
+            self.on_progress()
         if progress.status == "starting":
             return
         step = (progress.status, (progress.progress or 0) // PROGRESS_STEP, bool(progress.peers))

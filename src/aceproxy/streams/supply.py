@@ -8,57 +8,26 @@ whole within `recover_s`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
-from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
+from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
 from aceproxy.streams.patience import PATIENCE_S, open_while_promising
-from aceproxy.streams.reserve import Reserve, ReserveLimits, Situation, Way
+from aceproxy.streams.reserve import Reserve, ReserveLimits, Situation
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Spare
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.ways import DISTRUST, LINK_FAULTS, Way, ways_back
 
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 LOOK_S = 0.5  # between two looks at the present source
 DOUBT_LOOK_S = 0.2  # while it is silent
-LINK_FAULTS = frozenset({
-    Reason.CONTENT_NOT_FOUND, Reason.ENGINE_ERROR, Reason.ENGINE_OPTION_MISSING, Reason.ENGINE_REDIRECTED,
-    Reason.ENGINE_TIMEOUT, Reason.ENCRYPTED, Reason.NO_PEERS, Reason.START_TIMEOUT, Reason.NO_DATA,
-    Reason.NOT_MPEGTS, Reason.SESSION_LOST,
-})  # fmt: skip  # failures of a start that another link may not have
-DISTRUST = frozenset({
-    Reason.ENGINE_TIMEOUT, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.SOURCE_LOOPS, Reason.NOT_MPEGTS,
-    Reason.SOURCE_STALLED, Reason.ENGINE_STALLED,
-})  # fmt: skip  # losses after which other engines come before the same one
-
-
-class Consumer(Protocol):
-    """The stream, as its supply sees it. Nothing here waits."""
-
-    infohash: str | None
-
-    @property
-    def has_clients(self) -> bool:
-        """Whether anybody watches, or waits to."""
-
-    def infohash_known(self, at: int, infohash: str) -> None:
-        """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
-
-    def playback_started(self, playback: Playback) -> None:
-        """A playback was started; it has yet to deliver."""
-
-    def should_ask_first(self) -> bool:
-        """Whether the broadcast may already run under another kind of name."""
-
-    def make_way(self) -> bool:
-        """Have a playback freed that nobody watches; False if there is none."""
 
 
 class Supply:
@@ -98,6 +67,7 @@ class Supply:
         )
         self.reserve = Reserve(limits, self._new_source, intake.ingest.newest, timeline)
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
+        self._progressed = asyncio.Event()  # an engine has told how far a start is
         self._short_runs = 0  # losses in a row of sources that had not settled
 
     @property
@@ -335,7 +305,7 @@ class Supply:
             if failure is not None:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
-            ways = list(self._ways(lost_engine, lost_link, others_first=others_first))
+            ways = self._ways(lost_engine, lost_link, others_first=others_first)
             failure = await self._try_round(ways, deadline_at, patience_s)
             patience_s *= 2
             if failure is None:
@@ -344,16 +314,12 @@ class Supply:
         detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
         raise AceProxyError(error.reason, detail) from failure
 
-    def _ways(self, engine: str | None, at: int, *, others_first: bool) -> Iterator[Way]:
-        """Yield the ways to try: the nearest first, but what ended after a moment after what may do better."""
-        engines = frozenset(self._upstream.pool.urls)
-        own = [Way(at, engines - {engine})] if engine in engines else []
-        others = [Way(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
-        near = [*others, *own] if others_first else [*own, *others]
+    def _ways(self, engine: str | None, at: int, *, others_first: bool) -> list[Way]:
+        """Return the ways to try."""
         order = self._upstream.links.order([link for number, link in enumerate(self.links) if number != at])
-        fallbacks = [Way(self.links.index(link)) for link in order]
-        link_is_doubtful = self._short_runs > 1 or (self._short_runs == 1 and not others)
-        yield from [*fallbacks, *near] if link_is_doubtful else [*near, *fallbacks]
+        fallbacks = [self.links.index(link) for link in order]
+        engines = frozenset(self._upstream.pool.urls)
+        return ways_back(at, engine, engines, fallbacks, others_first=others_first, short_runs=self._short_runs)
 
     async def _try_round(self, ways: Sequence[Way], deadline_at: float, patience_s: float) -> AceProxyError | None:
         """Try one way after the other; return None once a source delivers, else the last failure.
@@ -369,7 +335,7 @@ class Supply:
                 break
             try:
                 own_s = until_at - loop.time() if number + 1 == len(ways) else patience_s
-                await open_while_promising(self._open(way, until_at), self._start_status, own_s)
+                await open_while_promising(self._open(way, until_at), self._start_status, self._progressed, own_s)
                 await self._prove()
             except AceProxyError as error:
                 self._close_source()
@@ -458,6 +424,7 @@ class Supply:
         source.title = self.source.title if self.source is not None else None
         if role is None:
             source.on_playback = self._consumer.playback_started
+            source.on_progress = self._progressed.set
         return source
 
     def _infohash_sink(self, at: int) -> Callable[[str], None]:
