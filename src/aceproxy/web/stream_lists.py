@@ -281,7 +281,7 @@ class StreamLists:
         text = self._stream_json.dump_json(stream_snapshot(stream, with_clients=False))
         head = _Head(text, _mark(stream), now)
         before = self._heads.get(stream.stream_id)
-        if before is not None and before.mark[0] == id(stream):
+        if before is not None and before.mark[0] == stream.record_id:
             head.ended, head.ended_mark = before.ended, before.ended_mark
         self._heads[stream.stream_id] = head
         return head
@@ -307,7 +307,7 @@ class StreamLists:
 def _mark(stream: Stream) -> tuple[object, ...]:
     """Return what of a stream is never told late."""
     return (
-        id(stream),
+        stream.record_id,
         stream.state,
         len(stream.clients),
         stream.waiting,
