@@ -22,7 +22,7 @@ from tests.web.test_watch_page import address
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FILM_S = 50
+FILM_S = 40
 SEEK_LIMIT_S = 30.0
 FAIL = """() => {
   const video = document.querySelector("video");
@@ -47,7 +47,7 @@ def make_films(folder: Path) -> dict[str, Path]:
     for name in ("film.mp4", "film.mkv"):
         call = [tool("ffmpeg"), "-nostdin", "-v", "error", "-i", str(first), "-c", "copy", str(folder / name)]
         subprocess.run(call, check=True, timeout=120)
-    make_film(folder / "film.webm", "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libvorbis")
+    make_film(folder / "film.webm", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libvorbis")
     make_film(folder / "old.ts", "-c:v", "mpeg2video", "-c:a", "ac3", seconds=8)
     (folder / "text.avi").write_bytes(b"RIFF" + bytes(200_000))
     return {path.name: path for path in folder.iterdir()}
@@ -120,23 +120,23 @@ async def test_a_recording_plays_and_a_seek_lands_with_one_playback(
     await expect(page.locator(".curtain")).to_be_hidden()
     await expect(page.get_by_role("heading", level=1)).to_have_text(name)
     assert await page.evaluate("document.querySelector('video').duration") == pytest.approx(FILM_S, abs=1.5)
-    assert await seek(page, 36) == pytest.approx(36, abs=3)
+    assert await seek(page, 30) == pytest.approx(30, abs=3)
     assert await seek(page, 11) == pytest.approx(11, abs=3)
     await expect(page.locator(".stage .notice")).to_be_hidden()
     assert playbacks_of(engine, name) == 1
     for recording in app.recordings.all:  # the playback is lost, and nobody notices
         app.recordings.end(recording.recording_id)
-    assert await seek(page, 46) == pytest.approx(46, abs=3)
+    assert await seek(page, 36) == pytest.approx(36, abs=3)
     await expect(page.locator(".curtain")).to_be_hidden()
 
 
 async def test_after_a_fault_a_recording_goes_on_where_it_was(page: Page, app: App, engine: Simulator) -> None:
     await page.goto(address_of(app, engine, "film.mp4"))
     await moving(page)
-    await seek(page, 40)
+    await seek(page, 30)
     await page.evaluate(FAIL)
     await expect(page.locator(".curtain")).to_contain_text("Trying again")
-    await holds(page, "document.querySelector('video').currentTime > 40", SEEK_LIMIT_S)
+    await holds(page, "document.querySelector('video').currentTime > 30", SEEK_LIMIT_S)
     await moving(page)
 
 
