@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +316,9 @@ def test_any_text_is_an_engine_with_a_safe_label_or_a_settings_error(text: str) 
     assert 0 < len(engine.label) <= 64
     assert engine.label.isprintable()
     assert not set(engine.label) & set("<>\"'&/\\")
+
+
+def test_every_setting_has_italian_words() -> None:
+    path = Path(__file__).resolve().parents[1] / "src/aceproxy/web/static/texts/it/settings.js"
+    told = re.findall(r'^    (\w+): "(.{10,})",$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(name for name, _ in told) == sorted(Settings.model_fields), f"say in {path} what it is"

@@ -262,3 +262,19 @@ async def test_a_history_that_cannot_be_written_is_told_on_the_first_page(page: 
     await expect(told).to_be_visible()
     api.store_problem = None
     await expect(told).to_be_hidden()
+
+
+async def test_of_many_streams_one_is_found_by_its_title(page: Page, api: FakeApi) -> None:
+    api.streams = [make_stream(f"{number:040x}", title=f"Channel {number}") for number in range(40)]
+    await page.goto(api.url)
+    cards = page.locator("article.card")
+    await expect(cards).to_have_count(40)
+    height = await cards.first.evaluate("(card) => card.offsetHeight")
+    assert height < 190  # five of them on one screen
+    await page.get_by_label("Find a stream").fill("channel 17")
+    await expect(cards).to_have_count(1)
+    await page.get_by_label("Find a stream").fill("no such")
+    await expect(page.get_by_text("No stream matches.")).to_be_visible()
+    api.streams = api.streams[:2]
+    await expect(cards).to_have_count(2)
+    await expect(page.get_by_label("Find a stream")).to_be_hidden()

@@ -149,7 +149,7 @@ async def test_an_admin_replaces_the_secret_and_stays_signed_in(page: Page, app:
     old = app.credentials.secret.value
     await page.goto(f"http://127.0.0.1:{app.port}/#/access")
     box = page.locator("section", has=page.get_by_role("heading", name="Admin secret"))
-    await box.get_by_label("Password or admin secret").fill(old)
+    await box.get_by_label("Present secret, or the password").fill(old)
     await box.get_by_role("button", name="Replace the secret").click()
     await page.get_by_role("dialog").get_by_role("button", name="Replace the secret").click()
     link = box.locator("output")

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.snapshot import EndedStream
 from aceproxy.web.models import TimelineEvent
-from tests.web.fake_api import NOON, STREAM_ID, FakeApi, make_engine, make_past
+from tests.web.fake_api import NOON, STREAM_ID, FakeApi, make_engine, make_past, make_setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -106,3 +106,13 @@ async def test_a_refusal_is_told_in_italian(page: Page, api: FakeApi) -> None:
     await page.get_by_role("button", name="Ferma").click()
     await page.get_by_role("dialog").get_by_role("button", name="Ferma lo stream").click()
     await expect(page.locator("#toasts")).to_contain_text("A questo indirizzo non")
+
+
+async def test_settings_are_told_and_found_in_italian(page: Page, api: FakeApi) -> None:
+    api.settings = [make_setting("linger_s", 15.0), make_setting("of_tomorrow", 1)]
+    await open_in(page, api, "it", "settings")
+    words = page.locator(".setting-words")
+    await expect(words.first).to_contain_text("Per quanto si tiene uno stream senza client")
+    await expect(words.last).to_contain_text("What of_tomorrow is.")  # one that the catalogue does not know yet
+    await page.get_by_role("searchbox").fill("senza client")
+    await expect(words).to_have_count(1)

@@ -21,7 +21,7 @@ export class SecretBox {
       "form",
       { class: "password-form", onsubmit: (event) => this.replace(event) },
       h("input", { type: "text", name: "username", autocomplete: "username", value: "admin", hidden: true }), // for password stores
-      h("label", { class: "form-field" }, h("span", { text: t.session.secret }), this.current),
+      h("label", { class: "form-field" }, h("span", { text: t.secretCurrent }), this.current),
       h("button", { type: "submit", class: "button stop", text: t.secretReplace }),
     );
     this.root = h("section", { class: "panel", hidden: true }, h("h2", { text: t.secret }), h("p", { class: "quiet", text: t.secretLead }), form, this.freshBox);

@@ -31,7 +31,7 @@ export class StreamCard {
       icon("stop"),
       h("span", { text: t.stop }),
     );
-    this.details = h("a", { class: "button", href: page }, icon("lines"), h("span", { text: t.details }));
+    this.details = h("a", { class: "button details-button", href: page }, icon("lines"), h("span", { text: t.details }));
     this.root = h(
       "article",
       { class: "card", "aria-labelledby": id },

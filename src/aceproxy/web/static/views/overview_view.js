@@ -14,6 +14,7 @@ import { StreamCard } from "../stream_card.js";
 import { t } from "../texts.js";
 
 const STATES = ["live", "starting", "recovering", "lingering", "draining"];
+const MANY = 6; // streams, from which on the cards are short and there is a field to find one
 const EXAMPLE = [["id", "0123456789abcdef0123456789abcdef01234567"]];
 
 function figure(name) {
@@ -35,6 +36,7 @@ export class OverviewView {
     this.record = record;
     this.changed = changed;
     this.known = new Map();
+    this.streams = [];
     this.figures = Object.fromEntries(Object.keys(t.figures).map((name) => [name, figure(name)]));
     this.graph = new Graph({
       title: t.throughput,
@@ -99,7 +101,18 @@ export class OverviewView {
       h("p", { class: "quiet", text: t.emptyExample }),
       h("code", { class: "empty-example", tabindex: "0", text: playUrl(EXAMPLE) }),
     );
-    this.section = h("section", { class: "streams", "aria-labelledby": "streams-title" }, this.title, this.loading, this.empty, this.cards);
+    this.search = h("input", {
+      type: "search",
+      class: "stream-search",
+      placeholder: t.streamSearch,
+      "aria-label": t.streamSearch,
+      spellcheck: "false",
+      hidden: true,
+      oninput: () => this.draw(),
+    });
+    this.none = h("p", { class: "empty panel", text: t.streamsNoMatch, hidden: true });
+    const head = h("div", { class: "streams-head" }, this.title, this.search);
+    this.section = h("section", { class: "streams", "aria-labelledby": "streams-title" }, head, this.loading, this.empty, this.none, this.cards);
   }
 
   enter() {
@@ -133,11 +146,23 @@ export class OverviewView {
       for (const key of [...(stream.aliases ?? []), stream.key]) this.known.set(key, stream);
       if (stream.infohash) this.known.set(`infohash:${stream.infohash}`, stream);
     }
+    this.streams = streams;
     show(this.loading, false);
-    this.list.update(streams);
+    this.draw();
     show(this.empty, streams.length === 0);
     if (hadFocus) rescueFocus(this.title);
     this.play.update();
+  }
+
+  /** Show the streams, or of many those that were looked for. */
+  draw() {
+    const many = this.streams.length > MANY;
+    show(this.search, many);
+    this.cards.classList.toggle("many", many);
+    const words = many ? this.search.value.trim().toLowerCase() : "";
+    const found = this.streams.filter((one) => `${one.title ?? ""} ${one.key} ${one.engine ?? ""}`.toLowerCase().includes(words));
+    this.list.update(found);
+    show(this.none, words !== "" && found.length === 0);
   }
 
   showStats(stats) {

@@ -20,6 +20,9 @@ const plain = (value) => {
   return Array.isArray(value) ? value.map(String).join(", ") || t.settingNone : typeof value === "object" ? JSON.stringify(value) : String(value);
 };
 
+/** What a setting is: in the words of the page's language, else in the server's. */
+const wordsOf = (setting) => t.settingWords[setting.name] ?? setting.description ?? "";
+
 /** What a text in a field means as a value of the setting's kind; what is no number is sent as it is, and refused. */
 function typed(text, setting) {
   const words = text.trim();
@@ -64,7 +67,7 @@ class SettingRow {
         "div",
         { class: "setting-words" },
         h("p", {}, h("code", { id, class: "setting-name", text: setting.name }), " ", this.origin),
-        h("p", { class: "quiet" }, h("bdi", { text: setting.description ?? "" })),
+        h("p", { class: "quiet" }, h("bdi", { text: wordsOf(setting) })),
         h("p", { class: "quiet small" }, h("span", { text: `${t.settingDefault} ` }), h("bdi", { text: limitWords(setting) })),
         setting.effect === "next_start" && h("p", { class: "quiet small", text: t.settingNext }),
       ),
@@ -174,7 +177,7 @@ export class SettingsView {
   draw() {
     const words = this.search.value.trim().toLowerCase();
     const fits = (one) =>
-      (!this.only.checked || one.changeable) && `${one.name} ${one.description ?? ""}`.toLowerCase().includes(words);
+      (!this.only.checked || one.changeable) && `${one.name} ${wordsOf(one)}`.toLowerCase().includes(words);
     this.list.update(this.settings.filter(fits));
   }
 

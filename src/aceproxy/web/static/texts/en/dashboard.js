@@ -64,6 +64,8 @@ export default {
   ],
   emptyNoEngine: "No engine answers, so nothing can play yet. For what to do, see",
   emptyExample: "An address looks like this:",
+  streamSearch: "Find a stream",
+  streamsNoMatch: "No stream matches.",
   untitled: (id) => `Untitled ${id}`,
   inState: (state, span) => `${state} for ${span}`,
   stations: { swarm: "Swarm", source: "Source", buffer: "Buffer", clients: "Clients" },

@@ -144,6 +144,7 @@ export default {
   othersOutDone: (n) => `${n} ${plural(n, "session", "sessions")} ended.`,
   secret: "Admin secret",
   secretLead: "Has somebody seen it, or the link of the first start? Replace it: the old one signs nobody in any more, and everybody is signed out. Tokens and the password stay.",
+  secretCurrent: "Present secret, or the password",
   secretReplace: "Replace the secret",
   secretTitle: "Replace the admin secret?",
   secretBody: "The old secret and its links end at once, and every other browser has to sign in again.",

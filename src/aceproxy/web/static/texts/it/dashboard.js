@@ -64,6 +64,8 @@ export default {
   ],
   emptyNoEngine: "Nessun motore risponde, quindi non può andare in onda nulla. Che cosa fare è scritto in",
   emptyExample: "Un indirizzo è fatto così:",
+  streamSearch: "Cerca uno stream",
+  streamsNoMatch: "Nessuno stream corrisponde.",
   untitled: (id) => `Senza titolo ${id}`,
   inState: (state, span) => `${state} da ${span}`,
   stations: { swarm: "Swarm", source: "Sorgente", buffer: "Buffer", clients: "Client" },

@@ -144,6 +144,7 @@ export default {
   othersOutDone: (n) => `${n} ${plural(n, "sessione chiusa", "sessioni chiuse")}.`,
   secret: "Segreto di amministrazione",
   secretLead: "Qualcuno l’ha visto, o ha visto il link del primo avvio? Sostituiscilo: il vecchio non fa più entrare nessuno, e tutti devono entrare di nuovo. I token e la password restano.",
+  secretCurrent: "Segreto attuale, o la password",
   secretReplace: "Sostituisci il segreto",
   secretTitle: "Sostituire il segreto di amministrazione?",
   secretBody: "Il vecchio segreto e i suoi link finiscono subito, e ogni altro browser dovrà entrare di nuovo.",
