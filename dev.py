@@ -34,10 +34,12 @@ BIN = "Scripts" if os.name == "nt" else "bin"
 RUNTIME_LOCK = ROOT / "locks" / "runtime.txt"
 DEV_LOCK = ROOT / "locks" / "dev.txt"
 
-# the tests in parts, so that what needs the machine for itself has it (docs/decisions/0024)
+# The tests in parts, so that what needs the machine for itself has it (docs/decisions/0024). A file is one worker's:
+# its tests share a browser, films or programs.
 TEST_PARTS = {
-    "plain": ("-m", "not system", "--numprocesses", "2"),
-    "system": ("-m", "system"),
+    "plain": ("-m", "not system and not alone", "--numprocesses", "4", "--dist", "loadfile"),
+    "system": ("-m", "system", "--numprocesses", "3", "--dist", "loadfile"),
+    "alone": ("-m", "alone"),
 }
 TESTS_FAILED = 1  # pytest's exit status when all ran, some failed, and nothing else went wrong
 CHANCE_LIMIT = 12  # when more tests fail than this, it is not for want of processor time

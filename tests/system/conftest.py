@@ -18,11 +18,16 @@ P = TypeVar("P", bound=Program)
 Running = Callable[[P], P]
 
 
+# files whose tests load the machine themselves, or measure what only an idle machine gives
+ALONE = {"test_chaos", "test_churn", "test_engine_faults", "test_flood", "test_hls_players", "test_join", "test_kodi"}
+ALONE |= {"test_load"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark everything in this folder."""
     for item in items:
         if SYSTEM in item.path.parents:
-            item.add_marker(pytest.mark.system)
+            item.add_marker(pytest.mark.alone if item.path.stem in ALONE else pytest.mark.system)
 
 
 @pytest.fixture
