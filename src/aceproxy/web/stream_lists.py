@@ -296,7 +296,7 @@ class StreamLists:
     def _make_client(self, stream: Stream, client: Client, now: float) -> _ClientPiece:
         text = self._client_json.dump_json(client.snapshot(now, stream.intake.bitrate_bps))
         piece = self._clients.get(client.client_id)
-        if piece is None:
+        if piece is None or not text.startswith(piece.fixed):
             piece = self._clients[client.client_id] = _ClientPiece(client.address, text, now)
         else:
             piece.figures = text[len(piece.fixed) :]
