@@ -27,8 +27,10 @@ async def make(session: aiohttp.ClientSession) -> AsyncIterator[Make]:
     """Build pools of these engines; closed after the test."""
     pools: list[EnginePool] = []
 
-    def build(*engines: object, capacity: int = 2) -> EnginePool:
-        settings = Settings(engines=engines, engine_max_streams=capacity, engine_probe_s=0.1, stat_timeout_s=0.1)
+    def build(*engines: object, capacity: int = 2, probe_s: float = 0.1, stat_timeout_s: float = 0.1) -> EnginePool:
+        settings = Settings(
+            engines=engines, engine_max_streams=capacity, engine_probe_s=probe_s, stat_timeout_s=stat_timeout_s
+        )
         pools.append(EnginePool(settings, session))
         return pools[-1]
 
@@ -137,7 +139,7 @@ def test_labels_and_addresses_are_unique_and_engines_bounded(make: Make) -> None
 
 async def test_a_spare_slot_gives_way_to_a_stream_that_needs_it(make: Make, simulator: Simulator) -> None:
     pool = make(simulator.url)
-    assert refusal(lambda: pool.choose(LINK, spare=True)).reason is Reason.AT_CAPACITY  # not known to be up
+    assert refusal(lambda: pool.choose(LINK, spare=True)).reason is Reason.ENGINE_UNREACHABLE  # not known to be up
     pool.start()
     await until(lambda: pool.snapshot()[0].state == "up")
     spare, first = pool.choose(LINK, spare=True), pool.choose(LINK)
@@ -151,6 +153,34 @@ async def test_a_spare_slot_gives_way_to_a_stream_that_needs_it(make: Make, simu
     assert refusal(lambda: pool.choose(LINK)).reason is Reason.AT_CAPACITY
     spare.release()
     assert pool.snapshot()[0].streams == 2
+
+
+async def test_no_spare_slot_of_an_engine_that_is_gone_is_the_fault_of_that_engine(
+    make: Make, simulator: Simulator
+) -> None:
+    pool = make(simulator.url)
+    pool.start()
+    await until(lambda: pool.snapshot()[0].state == "up")
+    simulator.set_fault("down")
+    await until(lambda: pool.snapshot()[0].state == "down")
+    gone = refusal(lambda: pool.choose(LINK, spare=True))
+    assert gone.reason is Reason.ENGINE_UNREACHABLE
+    assert pool.snapshot()[0].label in (gone.detail or "")
+
+
+async def test_no_spare_slot_of_an_engine_that_keeps_failing_is_the_fault_of_that_engine(
+    make: Make, simulator: Simulator
+) -> None:
+    pool = make(simulator.url, probe_s=300, stat_timeout_s=30)
+    pool.start()
+    await until(lambda: pool.snapshot()[0].state == "up")
+    while pool.snapshot()[0].breaker == "closed":
+        handle = pool.choose(LINK)
+        handle.note_failure(AceProxyError(Reason.ENGINE_REFUSED))
+        handle.release()
+    failing = refusal(lambda: pool.choose(LINK, spare=True))
+    assert failing.reason is Reason.ENGINE_ERROR
+    assert pool.snapshot()[0].label in (failing.detail or "")
 
 
 async def test_a_spare_slot_that_is_kept_is_one_like_any_other(make: Make, simulator: Simulator) -> None:

@@ -92,7 +92,8 @@ class EnginePool:
         out all the same: what is known may be old, and the start will tell.
 
         Raises AceProxyError: AT_CAPACITY if every engine that might be reached is full, ENGINE_UNREACHABLE if all are
-        excluded, NO_ENGINE if none takes streams at all.
+        excluded, NO_ENGINE if none takes streams at all. For a spare also ENGINE_UNREACHABLE if the best engine is not
+        known to be up, ENGINE_ERROR if it is left alone for its failures.
         """
         meant = [engine for engine in self._members if engine.takes_streams]
         if not meant:
@@ -111,9 +112,11 @@ class EnginePool:
             for one in engines
         ]
         chosen = _preferred(standings, engines, prefer) or choice.choose(standings)
-        if chosen is None or (spare and not _is_fit_for_spare(chosen)):
+        if chosen is None:
             raise AceProxyError(Reason.AT_CAPACITY)
         engine = engines[standings.index(chosen)]
+        if spare:
+            _refuse_unfit_for_spare(chosen, engine.last_error)
         if chosen.streams >= chosen.capacity:
             _take_back_a_spare(engine)
         log.debug("%s goes to %s", link.label, chosen.label)
@@ -262,9 +265,17 @@ def _preferred(
     return None
 
 
-def _is_fit_for_spare(standing: choice.Standing) -> bool:
-    """Whether an engine may hold something ready: a spare is no reason to try a doubtful one, or to fill one up."""
-    return standing.state == "up" and standing.allowed and standing.streams < standing.capacity
+def _refuse_unfit_for_spare(standing: choice.Standing, last_error: str | None) -> None:
+    """Say why an engine may not hold something ready, if so: that is no reason to try a doubtful one, or to fill it.
+
+    Raises AceProxyError: ENGINE_UNREACHABLE, ENGINE_ERROR, AT_CAPACITY.
+    """
+    if standing.state != "up":
+        raise AceProxyError(Reason.ENGINE_UNREACHABLE, f"{standing.label}: {last_error or standing.state}")
+    if not standing.allowed:
+        raise AceProxyError(Reason.ENGINE_ERROR, f"{standing.label} has failed too often and is left alone for a while")
+    if standing.streams >= standing.capacity:
+        raise AceProxyError(Reason.AT_CAPACITY)
 
 
 def _take_back_a_spare(engine: PooledEngine) -> None:

@@ -77,6 +77,7 @@ export default {
   },
   serverDetails: {
     "a corrupt response: {}": "una risposta corrotta: {}",
+    "{} has failed too often and is left alone for a while": "{} ha fallito troppe volte e per un po' non si usa",
     "a list without segments": "una lista senza segmenti",
     "a list, but no segment until the deadline": "una lista, ma nessun segmento entro il termine",
     "a token is neither the admin secret nor the password": "un token non è né il segreto di amministrazione né la password",
