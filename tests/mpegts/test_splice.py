@@ -235,6 +235,18 @@ def test_giving_up_joins_what_has_come_at_its_newest_random_access_point() -> No
     check(out + late + run(splicer, LIGHT[int(3 * RATE) // PACKET * PACKET : int(6 * RATE) // PACKET * PACKET]))
 
 
+def test_giving_up_on_a_source_that_is_still_behind_takes_no_known_packet_for_the_place() -> None:
+    splicer = Splicer()
+    out = run(splicer, LIGHT[: int(16 * RATE) // PACKET * PACKET])
+    splicer.begin_source()
+    begin, end = int(6 * RATE) // PACKET * PACKET, int(13 * RATE) // PACKET * PACKET
+    assert run(splicer, LIGHT[begin:end]) == b""
+    late = splicer.give_up()
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.OTHER_CLOCK
+    check(out + late + run(splicer, LIGHT[end : int(18 * RATE) // PACKET * PACKET]))
+
+
 def test_a_stream_without_tables_clocks_or_pictures_goes_on_too() -> None:
     rng = random.Random(5)
     packets = [bytes((0x47, 0x01, 0x23, 0x10 | number & 15)) + rng.randbytes(184) for number in range(3000)]

@@ -79,7 +79,8 @@ class Search:
         """Return the best plan with what is there, None where nothing is."""
         if not self.source.held:
             return None
-        place = self._matcher.passed()
+        is_behind = self._ahead is not None and self._ahead < -NEAR  # then what is known is old, and no place
+        place = None if is_behind else self._matcher.passed()
         if place is not None:
             return self._same_bytes(place)
         if not self._elsewhere and self._ahead is not None and self._ahead > 0 and self._same_layout():
