@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
@@ -181,6 +182,29 @@ async def test_what_the_browser_cannot_play_is_said(
         await expect(page.locator(".stage .notice")).to_contain_text(one)
 
 
+async def test_sound_that_the_browser_plays_is_not_called_unplayable(page: Page, app: App, engine: Simulator) -> None:
+    """What plays is refused by the browser before the codecs are known, so the page tries AAC; then they are known."""
+    link = engine.contents[0].content_id
+    codecs: list[dict[str, Any]] = []
+
+    async def pretend(route: Any) -> None:
+        stream = {"stream_id": link, "key": f"content_id:{link}", "aliases": [], "state": "live", "codecs": codecs}
+        await route.fulfill(json={"streams": [stream], "recent": [], "total_streams": 1, "total_clients": 0})
+
+    async def garbage(route: Any) -> None:
+        if "audio=aac" in route.request.url and not codecs:
+            codecs.append({"pid": 256, "codec": "hevc", "kind": "video", "language": None})
+            codecs.append({"pid": 257, "codec": "aac", "kind": "audio", "language": None})
+        await route.fulfill(status=200, content_type="video/mp2t", body="no transport stream " * 5000)
+
+    await page.route("**/api/events*", lambda route: route.fulfill(status=404))
+    await page.route("**/api/aceproxy/streams?clients=0", pretend)
+    await page.route("**/ace/getstream*", garbage)
+    await page.goto(f"{address(app)}watch?id={link}")
+    await expect(page.locator(".stage .notice")).to_contain_text("cannot show H.265")
+    await expect(page.locator(".stage .notice")).not_to_contain_text("AAC")
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_the_page_fits_its_window(page: Page, app: App, engine: Simulator, width: int) -> None:
     await page.set_viewport_size({"width": width, "height": 800})
@@ -207,6 +231,9 @@ async def test_sound_that_the_browser_may_not_play_comes_as_aac(browser: Browser
             await expect(page.locator(".stage .notice")).to_contain_text("turns it into AAC")
             await until(partial(plays_only, app, f"{film.infohash}-aac"))
             await moving(page)
+            link = f"{address(app)}ace/getstream?infohash={film.infohash}&audio=aac"
+            async with aiohttp.ClientSession() as session, session.get(link):
+                await expect(page.locator(".fact-viewers dd")).to_have_text("2")
             await context.close()
     finally:
         await context.close()

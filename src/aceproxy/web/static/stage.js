@@ -343,7 +343,8 @@ export class Stage {
     if (stream.is_active) this.wantAac(verdict);
     const lines = [];
     if (verdict.video?.plays === "no") lines.push(t.watch.noVideo(name(verdict.video)));
-    if (this.aac === "on") lines.push(...(verdict.audio ? [t.watch.asAac(name(verdict.audio))] : []));
+    const isHeard = !verdict.audio || verdict.audio.plays === "yes";
+    if (this.aac === "on") lines.push(...(isHeard ? [] : [t.watch.asAac(name(verdict.audio))]));
     else if (verdict.audio?.plays === "no") lines.push(t.watch.noAudio(name(verdict.audio)));
     else if (verdict.audio?.plays === "maybe") lines.push(t.watch.maybeAudio(name(verdict.audio)));
     const isHelped = this.aac === "on" && verdict.video?.plays !== "no";

@@ -62,6 +62,12 @@ function streamOf(link, streams) {
   );
 }
 
+/** How many watch it: those who get its sound as AAC are clients of a stream that is made of it. */
+function viewersOf(stream, streams) {
+  const made = streams.filter((one) => one.derived_from === stream.stream_id);
+  return made.reduce((sum, one) => sum + one.client_count, stream.client_count);
+}
+
 function start() {
   translatePage();
   const link = linkOfPage();
@@ -78,7 +84,11 @@ function start() {
   };
   show(byId("elsewhere"), true);
   const feed = new Feed({
-    overview: ({ streams }) => streams && stage.showStream(streamOf(link, streams) ?? null),
+    overview: ({ streams }) => {
+      if (!streams) return;
+      const stream = streamOf(link, streams);
+      stage.showStream(stream ? { ...stream, viewers: viewersOf(stream, streams) } : null);
+    },
     good: () => {},
     partial: () => {},
     lost: () => stage.showStream(null),

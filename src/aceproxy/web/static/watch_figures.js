@@ -45,7 +45,7 @@ export class WatchFigures {
     this.videoName = names("video")[0] ?? "";
     setText(this.values.sound, [...new Set(names("audio"))].join(", ") || NOTHING);
     setText(this.values.bitrate, rate(stream?.bitrate_bps ?? stream?.inbound_bps));
-    setText(this.values.viewers, count(stream?.client_count));
+    setText(this.values.viewers, count(stream?.viewers));
     const stat = stream?.engine_stat ?? {};
     const peers = Number.isFinite(stat.peers) ? `${count(stat.peers)} ${t.peers(stat.peers)}` : NOTHING;
     setText(this.values.swarm, peers);
