@@ -169,3 +169,14 @@ async def test_a_reload_without_anything_new_changes_nothing(make_app: MakeApp) 
     answer = await ask(app, "/api/reload", "POST")
     assert answer.status == 200
     assert answer.json == {"changed": [], "needs_restart": [], "overridden": [], "kept": False}
+
+
+async def test_a_number_with_which_nothing_could_play_is_refused(make_app: MakeApp, play: Play, sim: Simulator) -> None:
+    app = await make_app()
+    for name in ("ring_s", "history_rows", "max_clients", "linger_s"):
+        body = json.dumps({name: 10**300}).encode()
+        answer = await ask(app, "/api/settings", "PATCH", body=body)
+        assert (answer.status, answer.json["error"]["reason"]) == (400, "bad_parameter"), name
+    await change(app, ring_s=10**12, history_rows=10**12, linger_s=10**12, max_clients=10**12)
+    answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
+    assert answer.status == 200
