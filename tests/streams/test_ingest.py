@@ -186,6 +186,20 @@ def test_a_picture_that_takes_long_is_not_waited_for(clip: bytes) -> None:
     assert bench.ring.head == 188 * 3002, "its rest goes out as it comes"
 
 
+def test_a_late_picture_of_a_quick_stream_is_waited_for(clip: bytes) -> None:
+    bench = Bench()
+    pictures = [at for at in range(0, 188 * 3000, 188) if clip[at + 1] == 0x41 and not clip[at + 2]]
+    for begin, end in pairwise(pictures[:60]):
+        bench.feed(clip[begin if begin > pictures[0] else 0 : end])
+        bench.now += 0.04
+    bench.feed(clip[pictures[59] : pictures[59] + 188])
+    head = bench.ring.head
+    for late_s, moved in ((0.15, 0), (0.1, 0), (0.1, 4 * 188)):
+        bench.now += late_s
+        bench.feed(NULL_PACKET)
+        assert bench.ring.head == head + moved
+
+
 def test_a_picture_larger_than_what_is_held_goes_out_as_it_comes(clip: bytes) -> None:
     bench = Bench()
     bench.feed(clip[: 188 * 3000])

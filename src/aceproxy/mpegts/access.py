@@ -72,6 +72,8 @@ class Scan:
     """Absolute offset of the newest packet of the reference PID in which a PES packet starts: the access units before
     it are complete. None where no such packet has come.
     """
+    units: int
+    """How many PES packets of the reference PID have begun so far."""
 
 
 @dataclass(slots=True)
@@ -131,6 +133,7 @@ class Analyzer:
         self._undecided: _Undecided | None = None
         self._last_start = b"", 0
         self._unit_at: int | None = None
+        self._units = 0
         self._last_pts: int | None = None
         self._points: list[AccessPoint] = []
         self._psi_changed = False
@@ -180,7 +183,7 @@ class Analyzer:
         points, self._points = tuple(self._points), []
         changed, self._psi_changed = self._psi_changed, False
         decided = self._undecided.offset if self._undecided else self.offset
-        return Scan(points, decided, self._last_pts, changed, self._unit_at)
+        return Scan(points, decided, self._last_pts, changed, self._unit_at, self._units)
 
     def _window(self, view: memoryview, heads: Heads) -> None:
         """Look at the packets of interest among a few hundred."""
@@ -221,6 +224,7 @@ class Analyzer:
         if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
         self._unit_at = offset
+        self._units += 1
         self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None

@@ -24,6 +24,8 @@ from aceproxy.streams.ring import Ring
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
 HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are given out as they come
 HELD_S = 0.06  # likewise for one that takes longer, so that a slow picture does not delay what is around it
+LATE_HELD_S = 0.3  # instead, where pictures usually come at a rate of QUICK_PER_S: this one is late, not slow
+QUICK_PER_S = 15.0
 BUFFER_BYTES = ROOM_BYTES + HELD_BYTES + (64 << 10)
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
 TAIL_BYTES = 1 << 20  # of what was sent, kept to find the place in a reopened source by
@@ -60,6 +62,9 @@ class Ingest:
         self._point: AccessPoint | None = None  # of the packet that is appended next
         self._unit_at: int | None = None  # offset, in the analyzer's count, at which the newest picture begins
         self._unit_since = 0.0
+        self._held_s = HELD_S
+        self._units = 0  # when `_held_s` was last thought about
+        self._units_at = 0.0
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -203,12 +208,17 @@ class Ingest:
         for point in scan.points:
             self._append_until(point.offset - self._base)
             self._note_point(point)
+        now = self._now()
         if scan.unit_at != self._unit_at:
-            self._unit_at, self._unit_since = scan.unit_at, self._now()
+            self._unit_at, self._unit_since = scan.unit_at, now
+        if now - self._units_at >= 1.0:
+            rate = (scan.units - self._units) / (now - self._units_at)
+            self._held_s = LATE_HELD_S if rate >= QUICK_PER_S else HELD_S
+            self._units, self._units_at = scan.units, now
         self._append_until(self._whole_until(scan.decided - self._base))
         if not self.guard.holding:
             self._ring.advance_edge(self._media_s(scan.last_pts))
-        if self._fed - self._given > HELD_BYTES or self._now() - self._unit_since > HELD_S:
+        if self._fed - self._given > HELD_BYTES or now - self._unit_since > self._held_s:
             self._append_until(self._fed)  # undecided or incomplete for too long: given out as it is
         self._compact()
 
