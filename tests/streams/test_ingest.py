@@ -17,7 +17,7 @@ from aceproxy.mpegts.access import Analyzer
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.mpegts.packets import NULL_PACKET
 from aceproxy.mpegts.splice import Outcome
-from aceproxy.streams.ingest import HELD_BYTES, HELD_S, ROOM_BYTES, Ingest
+from aceproxy.streams.ingest import HELD_BYTES, HELD_S, LATE_HELD_S, ROOM_BYTES, Ingest
 from aceproxy.streams.ring import Ring, RingLimits
 from tests.mpegts.splicing import media
 
@@ -179,11 +179,24 @@ def test_a_picture_that_takes_long_is_not_waited_for(clip: bytes) -> None:
     bench = Bench()
     bench.feed(clip[: 188 * 3000])
     assert bench.ring.head < 188 * 3000
-    bench.now += HELD_S + 0.01
+    bench.now += LATE_HELD_S + 0.01
     bench.feed(NULL_PACKET)
     assert bench.ring.head == 188 * 3001
     bench.feed(NULL_PACKET)
     assert bench.ring.head == 188 * 3002, "its rest goes out as it comes"
+
+
+def test_slow_pictures_are_hardly_waited_for(clip: bytes) -> None:
+    bench = Bench()
+    pictures = [at for at in range(0, 188 * 3000, 188) if clip[at + 1] == 0x41 and not clip[at + 2]]
+    for begin, end in pairwise(pictures[:20]):
+        bench.feed(clip[begin if begin > pictures[0] else 0 : end])
+        bench.now += 0.2
+    bench.feed(clip[pictures[19] : pictures[19] + 188])
+    assert bench.ring.head == pictures[19]
+    bench.now += HELD_S + 0.01
+    bench.feed(NULL_PACKET)
+    assert bench.ring.head == pictures[19] + 2 * 188
 
 
 def test_a_late_picture_of_a_quick_stream_is_waited_for(clip: bytes) -> None:

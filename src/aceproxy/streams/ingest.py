@@ -62,9 +62,9 @@ class Ingest:
         self._point: AccessPoint | None = None  # of the packet that is appended next
         self._unit_at: int | None = None  # offset, in the analyzer's count, at which the newest picture begins
         self._unit_since = 0.0
-        self._held_s = HELD_S
+        self._held_s = LATE_HELD_S
         self._units = 0  # when `_held_s` was last thought about
-        self._units_at = 0.0
+        self._units_at: float | None = None
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -211,7 +211,9 @@ class Ingest:
         now = self._now()
         if scan.unit_at != self._unit_at:
             self._unit_at, self._unit_since = scan.unit_at, now
-        if now - self._units_at >= 1.0:
+        if self._units_at is None:
+            self._units_at = now
+        elif now - self._units_at >= 1.0:
             rate = (scan.units - self._units) / (now - self._units_at)
             self._held_s = LATE_HELD_S if rate >= QUICK_PER_S else HELD_S
             self._units, self._units_at = scan.units, now
