@@ -176,7 +176,7 @@ class PlaybackStopper:
         if stopped:
             self.forget(playback)
         else:  # stays in the journal: the next run tries again
-            log.warning("the engine did not confirm a stop (%g s at most)", self._limits.stop_timeout_s)
+            log.warning("%s did not confirm a stop; the next start of AceProxy asks for it again", playback.engine_url)
         return stopped
 
 
