@@ -365,7 +365,7 @@ async def test_a_second_aceproxy_takes_the_first_for_its_engine(sim: Simulator, 
         player.close()
     await until(lambda: not second.hub.streams)
     await until(lambda: first.hub.client_count == 1)
-    assert len(first.sessions) == 0
+    await until(lambda: len(first.sessions) == 0)
     await direct.reader.readexactly(1000 * PACKET)
     unknown = await ask(second, "/ace/getstream?id=" + "2" * 40)
     assert (unknown.status, unknown.reason) == (404, "content_not_found")
