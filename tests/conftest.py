@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from aceproxy.app import App, make_logs
 from aceproxy.settings import Settings
@@ -17,6 +18,9 @@ from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import ROOT, PlayersTable
 
 pytest_plugins = ["tests.crashes", "tests.leftovers"]
+
+hypothesis_settings.register_profile("unhurried", hypothesis_settings.default, deadline=None)
+hypothesis_settings.load_profile("unhurried")  # a busy machine is no reason for a test to fail
 
 MakeApp = Callable[..., Awaitable[App]]
 
