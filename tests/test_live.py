@@ -136,7 +136,7 @@ async def test_a_change_that_cannot_be_kept_changes_nothing(toml: Path, tmp_path
     live = make(toml, tmp_path / "gone")
     with pytest.raises(AceProxyError) as caught:
         await live.change({"linger_s": 9})
-    assert caught.value.reason is Reason.INTERNAL
+    assert caught.value.reason is Reason.STATE_UNWRITABLE
     assert live.current.linger_s == 5.0
 
 

@@ -71,6 +71,7 @@ class Reason(StrEnum):
     TOO_MANY_FOR_TOKEN = "too_many_for_token"
     TOO_MANY_LISTENERS = "too_many_listeners"
     STORE_UNAVAILABLE = "store_unavailable"
+    STATE_UNWRITABLE = "state_unwritable"
     NO_TRANSCODER = "no_transcoder"
     TRANSCODERS_BUSY = "transcoders_busy"
     TRANSCODER_FAILED = "transcoder_failed"
@@ -219,6 +220,7 @@ REASONS: dict[Reason, ReasonRow] = {
     Reason.STORE_UNAVAILABLE: ReasonRow(
         503, Fault.PROXY, "What is kept on disk cannot be read now; playing goes on without it.", 5
     ),
+    Reason.STATE_UNWRITABLE: ReasonRow(507, Fault.PROXY, "The state folder cannot be written, so nothing was changed."),
     Reason.NO_TRANSCODER: ReasonRow(
         501, Fault.PROXY, "Sound can be turned into AAC only where ffmpeg is installed beside AceProxy."
     ),

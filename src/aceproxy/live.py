@@ -114,7 +114,10 @@ class LiveSettings:
             await self._apply(self._overrides)
 
     async def change(self, wanted: Mapping[str, Any]) -> Changed:
-        """Change settings at run time; None takes a change back. Raises BAD_PARAMETER; then nothing is changed."""
+        """Change settings at run time; None takes a change back. Raises BAD_PARAMETER,
+
+        or STATE_UNWRITABLE if it cannot be kept; then nothing is changed.
+        """
         for name, value in wanted.items():
             self._check(name)
             _check_kind(name, getattr(self.current, name), value)
@@ -164,7 +167,7 @@ class LiveSettings:
         try:
             await asyncio.to_thread(write_private, self._path, text)
         except OSError as error:
-            raise AceProxyError(Reason.INTERNAL, f"the change cannot be kept: {error.strerror}") from error
+            raise AceProxyError(Reason.STATE_UNWRITABLE, error.strerror or "") from error
 
     def _take_over(self, wanted: Settings, origin: dict[str, str], overrides: Mapping[str, Any]) -> Changed:
         """Become what is wanted, as far as that is possible while running. Nothing here waits."""

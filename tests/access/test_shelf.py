@@ -39,3 +39,16 @@ async def test_closing_tries_once_more_and_waits_no_longer(tmp_path: Path, caplo
         await shelf.close()
         await never.close()
     assert json.loads((folder / "tokens.json").read_text()) == ["kept"]
+
+
+async def test_who_asks_is_told_whether_the_newest_value_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    shelf = Shelf(folder / "tokens.json")
+    shelf.keep(["one"])
+    assert await shelf.problem() == "No such file or directory"
+    folder.mkdir()
+    shelf.keep(["two"])
+    assert await shelf.problem() == ""  # tried at once, not when the next try is due
+    assert json.loads((folder / "tokens.json").read_text()) == ["two"]
+    await shelf.close()
+    assert await Shelf(None).problem() == ""

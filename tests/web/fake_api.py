@@ -245,6 +245,7 @@ class FakeApi:
     events: list[TimelineEvent] = field(default_factory=list)
     settings: list[dict[str, Any]] = field(default_factory=list)
     tokens: list[TokenModel] = field(default_factory=list)
+    disk_is_full: bool = False  # what is revoked cannot be kept
     store_problem: str | None = None
     role: str | None = "admin"
     signed_in: bool = True
@@ -368,7 +369,7 @@ class FakeApi:
                 return as_json(NewToken(token="secret-token", details=made))
             case ["DELETE", "tokens", name]:
                 self.tokens = [one for one in self.tokens if one.token_id != name]
-                return as_json(TokenRevoked(revoked=True, token_id=name, clients_ended=0))
+                return as_json(TokenRevoked(revoked=True, token_id=name, clients_ended=0, kept=not self.disk_is_full))
         raise AceProxyError(Reason.NOT_FOUND)
 
     def change_session(self, method: str, body: dict[str, Any]) -> web.Response:

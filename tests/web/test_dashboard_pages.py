@@ -297,6 +297,16 @@ async def test_a_stranger_sees_nothing_but_the_way_in(page: Page, api: FakeApi) 
     await expect(page.locator("article.card")).to_have_count(1)
 
 
+async def test_a_page_tells_that_a_revoked_token_may_come_back(page: Page, api: FakeApi) -> None:
+    api.tokens = [make_token("1", "TV")]
+    api.disk_is_full = True
+    await page.goto(f"{api.url}#/access")
+    await page.get_by_role("button", name="Revoke").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    await expect(page.locator("#toasts")).to_contain_text("a restart brings the token back")
+    await expect(page.locator(".token")).to_have_count(0)
+
+
 async def test_tokens_are_made_shown_once_and_revoked(page: Page, api: FakeApi) -> None:
     await page.goto(f"{api.url}#/access")
     await expect(page.get_by_text("There is no token.")).to_be_visible()

@@ -180,3 +180,15 @@ async def test_a_number_with_which_nothing_could_play_is_refused(make_app: MakeA
     await change(app, ring_s=10**12, history_rows=10**12, linger_s=10**12, max_clients=10**12)
     answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
     assert answer.status == 200
+
+
+async def test_a_change_that_cannot_be_kept_is_refused_with_the_reason(make_app: MakeApp, tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    app = await make_app(state_dir=folder)
+    folder.rename(tmp_path / "away")
+    answer = await ask(app, "/api/settings", "PATCH", body=b'{"linger_s": 7}')
+    assert (answer.status, answer.reason) == (507, "state_unwritable")
+    assert answer.json["error"]["detail"] == "No such file or directory"
+    assert (await told(app))["linger_s"]["value"] == 15.0
+    (tmp_path / "away").rename(folder)

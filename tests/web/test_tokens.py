@@ -257,3 +257,25 @@ async def test_what_is_still_sent_to_who_bears_a_token_ends_with_it(make_app: Ma
     await asyncio.wait_for(events.reader.read(), 30)
     events.close()
     assert app.credentials.tokens._requests == {}
+
+
+async def test_a_token_that_cannot_be_kept_is_none_and_one_that_is_revoked_tells_that_it_may_come_back(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    folder, away = tmp_path / "state", tmp_path / "away"
+    folder.mkdir()
+    app = await make_app(state_dir=folder)
+    token_id, _ = await make(app)
+    folder.rename(away)
+    for _ in range(2):  # also while the write before is being tried again
+        refused = await ask(app, "/api/tokens", "POST", body=b'{"name": "tv"}')
+        assert (refused.status, refused.reason) == (507, "state_unwritable")
+        assert refused.json["error"]["detail"] == "No such file or directory"
+    assert [one.token_id for one in app.credentials.tokens] == [token_id]
+    revoked = await ask(app, f"/api/tokens/{token_id}", "DELETE")
+    assert (revoked.status, revoked.json["revoked"], revoked.json["kept"]) == (200, True, False)
+    assert not list(app.credentials.tokens)
+    away.rename(folder)
+    other, _ = await make(app)
+    assert [one["token_id"] for one in json.loads((folder / "tokens.json").read_text())] == [other]
+    assert (await ask(app, f"/api/tokens/{other}", "DELETE")).json["kept"] is True

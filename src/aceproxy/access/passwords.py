@@ -72,9 +72,9 @@ class Passwords:
 
     async def remove(self) -> None:
         """Forget the password: only the secret and tokens count then. Raises OSError."""
-        self._hash = ""
         if self._path is not None:
             await asyncio.to_thread(self._path.unlink, missing_ok=True)
+        self._hash = ""
 
     def close(self) -> None:
         """End the thread without waiting for it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from aceproxy.access.files import write_private
 
+WRITE_LIMIT_S = 10.0  # for which somebody who asks waits until the newest value is written
 RETRY_S = 5.0  # until what could not be written is tried again: the disk was full, or read-only
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ class Shelf:
         self._path = path
         self._next: Any = None
         self._writing: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
+        self._is_closing = False
+        self._wake = asyncio.Event()  # ends the wait between two tries
+        self._asking: list[asyncio.Future[str]] = []  # who waits for what comes of the next write
 
     def load(self) -> Any:
         """Return what is kept, None if there is nothing that can be read; for the start, since it reads the file."""
@@ -48,9 +51,26 @@ class Shelf:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(self._path), name=f"keep {self._path.name}")
 
+    async def problem(self) -> str:
+        """Wait until what was given to `keep` just now is written, and say why it could not be; empty if it was.
+
+        Tries at once, though the last write has failed. Waits for WRITE_LIMIT_S at most. Cancel-safe.
+        """
+        if self._writing is None or self._writing.done():
+            return ""
+        asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asking.append(asked)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(WRITE_LIMIT_S):
+                return await asked
+        except TimeoutError:
+            return f"not written within {WRITE_LIMIT_S:.0f} s"
+
     async def close(self) -> None:
         """Wait until the newest value is in the file; what cannot be written is tried once more and then left."""
-        self._closing.set()
+        self._is_closing = True
+        self._wake.set()
         if self._writing is not None:
             await self._writing
 
@@ -58,21 +78,40 @@ class Shelf:
         is_failing = False
         while self._next is not None:
             value, self._next = self._next, None
-            is_last_try = self._closing.is_set()
-            try:
-                await asyncio.to_thread(write_private, path, json.dumps(value, indent=1) + "\n")
-            except OSError as error:
-                if not is_failing:
-                    log.warning("%s cannot be written, a restart would find what it holds now: %s", path, error)
-                is_failing = True
-                if is_last_try:
-                    return
-                if self._next is None:
-                    self._next = value
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_S):
-                        await self._closing.wait()
-            else:
+            asking, self._asking = self._asking, []
+            self._wake.clear()
+            is_last_try = self._is_closing
+            problem = await asyncio.to_thread(_problem_of_writing, path, value)
+            # who began to ask during the last write had their value in it
+            _answer([*asking, *(self._asking if self._next is None else [])], problem)
+            if not problem:
                 if is_failing:
                     log.info("%s is written again", path)
                 is_failing = False
+                continue
+            if not is_failing:
+                log.warning("%s cannot be written, a restart would find what it holds now: %s", path, problem)
+            is_failing = True
+            if is_last_try:
+                return
+            if self._next is None:
+                self._next = value
+            if not self._is_closing:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await self._wake.wait()
+
+
+def _problem_of_writing(path: Path, value: Any) -> str:
+    """Write the file, and say why that is not possible; empty if it is written. For a thread."""
+    try:
+        write_private(path, json.dumps(value, indent=1) + "\n")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _answer(asking: list[asyncio.Future[str]], problem: str) -> None:
+    for asked in asking:
+        if not asked.done():
+            asked.set_result(problem)

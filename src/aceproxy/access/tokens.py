@@ -61,6 +61,26 @@ class Tokens:
     def __iter__(self) -> Iterator[Token]:
         return iter(list(self._by_digest.values()))
 
+    async def problem(self) -> str:
+        """Wait until the tokens are written as they are now, and say why they cannot be; empty if they are."""
+        return await self._shelf.problem()
+
+    async def make(self, name: str, role: Role, max_clients: int | None, max_streams: int | None) -> tuple[Token, str]:
+        """Make a token that a restart finds. Raises STATE_UNWRITABLE, and as `create` does; then there is none.
+
+        Cancelled, it leaves none that nobody was told.
+        """
+        token, value = self.create(name, role, max_clients, max_streams)
+        problem = "not waited for"
+        try:
+            problem = await self.problem()
+        finally:
+            if problem and self._by_digest.pop(token.digest, None) is not None:
+                self._keep()
+        if problem:
+            raise AceProxyError(Reason.STATE_UNWRITABLE, problem)
+        return token, value
+
     def create(self, name: str, role: Role, max_clients: int | None, max_streams: int | None) -> tuple[Token, str]:
         """Make a token; returns it with its value, which nobody can be told again. Raises BAD_PARAMETER."""
         if len(self._by_digest) >= KEPT_TOKENS:

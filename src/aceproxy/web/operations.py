@@ -175,21 +175,25 @@ OPERATIONS: dict[str, Operation] = {
     "DELETE /api/sessions": Operation("signing in", models.SignedOut),
     "GET /api/tokens": Operation("signing in", models.Tokens),
     "POST /api/tokens": Operation(
-        "signing in", models.NewToken, body=token_routes.TokenWanted, errors=(Reason.BAD_PARAMETER,), status=201
+        "signing in",
+        models.NewToken,
+        body=token_routes.TokenWanted,
+        errors=(Reason.BAD_PARAMETER, Reason.STATE_UNWRITABLE),
+        status=201,
     ),
     "DELETE /api/tokens/{token_id}": Operation("signing in", models.TokenRevoked, errors=(Reason.TOKEN_NOT_FOUND,)),
     "PUT /api/password": Operation(
         "signing in",
         models.PasswordAnswer,
         body=signing_in.NewPassword,
-        errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.INTERNAL),
+        errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.STATE_UNWRITABLE),
     ),
-    "DELETE /api/password": Operation("signing in", models.PasswordAnswer, errors=(Reason.INTERNAL,)),
+    "DELETE /api/password": Operation("signing in", models.PasswordAnswer, errors=(Reason.STATE_UNWRITABLE,)),
     "POST /api/secret": Operation(
         "signing in",
         models.SecretReplaced,
         body=signing_in.SecretWanted,
-        errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.INTERNAL),
+        errors=(Reason.BAD_PARAMETER, Reason.TOO_MANY_ATTEMPTS, Reason.STATE_UNWRITABLE),
         status=201,
     ),
     "GET /api/aceproxy/history": Operation(
@@ -245,7 +249,7 @@ OPERATIONS: dict[str, Operation] = {
         "settings",
         models.SettingsChanged,
         body=settings_routes.change_model(),
-        errors=(Reason.BAD_PARAMETER, Reason.INTERNAL),
+        errors=(Reason.BAD_PARAMETER, Reason.STATE_UNWRITABLE),
     ),
     "POST /api/reload": Operation("settings", models.SettingsChanged, errors=(Reason.BAD_SETTINGS, Reason.INTERNAL)),
     "GET /api/openapi.json": Operation("about the API"),

@@ -133,7 +133,7 @@ class SessionRoutes:
         try:
             fresh = await self._credentials.replace_secret()
         except OSError as error:
-            raise AceProxyError(Reason.INTERNAL, f"the admin secret cannot be kept: {error.strerror}") from error
+            raise AceProxyError(Reason.STATE_UNWRITABLE, error.strerror or "") from error
         answer = json_answer(
             SecretReplaced(secret=fresh.value, sessions_ended=ended, kept=fresh.path is not None), status=201
         )
@@ -164,7 +164,7 @@ class SessionRoutes:
         try:
             await self._credentials.change_password(password, keep)
         except OSError as error:
-            raise AceProxyError(Reason.INTERNAL, f"the password cannot be kept: {error.strerror}") from error
+            raise AceProxyError(Reason.STATE_UNWRITABLE, error.strerror or "") from error
 
     def _answer(self, session: Session) -> SessionAnswer:
         return SessionAnswer(

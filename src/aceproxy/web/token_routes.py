@@ -54,7 +54,8 @@ class TokenRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Make a token. The answer is the only place where it is told."""
         wanted = await read_json(request, TokenWanted)
-        token, value = self._credentials.tokens.create(wanted.name, wanted.role, wanted.max_clients, wanted.max_streams)
+        tokens = self._credentials.tokens
+        token, value = await tokens.make(wanted.name, wanted.role, wanted.max_clients, wanted.max_streams)
         return json_answer(NewToken(token=value, details=self._model(token)), 201)
 
     async def revoke(self, request: web.Request) -> web.Response:
@@ -63,7 +64,8 @@ class TokenRoutes:
         self._playback_sessions.end_ticket(token.token_id)
         ended = self._hub.end_ticket(token.token_id, Reason.TOKEN_REVOKED)
         ended += self._recordings.end_ticket(token.token_id)
-        return json_answer(TokenRevoked(revoked=True, token_id=token.token_id, clients_ended=ended))
+        problem = await self._credentials.tokens.problem()
+        return json_answer(TokenRevoked(revoked=True, token_id=token.token_id, clients_ended=ended, kept=not problem))
 
     def _model(self, token: Token) -> TokenModel:
         return TokenModel(

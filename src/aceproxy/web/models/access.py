@@ -48,11 +48,12 @@ class NewToken(Model):
 
 
 class TokenRevoked(Model):
-    """What `DELETE /api/tokens/{token_id}` did."""
+    """What `DELETE /api/tokens/{token_id}` did. Not `kept`: a restart now would bring the token back."""
 
     revoked: bool
     token_id: str
     clients_ended: int
+    kept: bool
 
 
 class SecretReplaced(Model):

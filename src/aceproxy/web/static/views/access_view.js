@@ -151,6 +151,10 @@ export class AccessView {
   async revoke(token) {
     const question = { title: t.revokeTitle, subject: token.name, body: t.revokeBody, confirm: t.tokenRevoke };
     if (!(await ask(question))) return;
-    if (await attempt(() => remove(`api/tokens/${encodeURIComponent(token.token_id)}`), () => t.revokeDone(token.name))) await this.enter();
+    const wordsOf = (answer) => (answer.kept === false ? "" : t.revokeDone(token.name));
+    const done = await attempt(() => remove(`api/tokens/${encodeURIComponent(token.token_id)}`), wordsOf);
+    if (done === null) return;
+    if (done.kept === false) note(t.revokeNotKept(token.name), { bad: true });
+    await this.enter();
   }
 }

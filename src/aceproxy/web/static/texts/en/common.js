@@ -183,6 +183,7 @@ export default {
     too_many_for_token: "too much for one token",
     too_many_listeners: "too many dashboards",
     store_unavailable: "disk cannot be read",
+    state_unwritable: "state folder cannot be written",
     no_transcoder: "no ffmpeg here",
     transcoders_busy: "too much sound to change",
     transcoder_failed: "sound could not be changed",

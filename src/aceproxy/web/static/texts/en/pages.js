@@ -170,4 +170,5 @@ export default {
   revokeTitle: "Revoke this token?",
   revokeBody: "The player that uses it is refused from now on.",
   revokeDone: (name) => `${name} is revoked.`,
+  revokeNotKept: (name) => `${name} is revoked, but the state folder cannot be written: until it can, a restart brings the token back.`,
 };

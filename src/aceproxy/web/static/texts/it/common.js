@@ -182,6 +182,7 @@ export default {
     too_many_for_token: "troppo per un token",
     too_many_listeners: "troppi pannelli aperti",
     store_unavailable: "il disco non si legge",
+    state_unwritable: "cartella di stato non scrivibile",
     no_transcoder: "qui manca ffmpeg",
     transcoders_busy: "troppo audio da trasformare",
     transcoder_failed: "audio non trasformabile",

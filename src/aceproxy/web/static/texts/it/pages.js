@@ -170,4 +170,5 @@ export default {
   revokeTitle: "Revocare questo token?",
   revokeBody: "Il player che lo usa viene rifiutato da ora in poi.",
   revokeDone: (name) => `${name} è revocato.`,
+  revokeNotKept: (name) => `${name} è revocato, ma la cartella di stato non si può scrivere: finché è così, un riavvio riporta il token.`,
 };
