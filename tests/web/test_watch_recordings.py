@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from aceproxy.app import App
 from aceproxy.logs import Logs
@@ -60,6 +60,10 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simu
     contents = [Content(name, live=False, files=(ContentFile(name, path=path),)) for name, path in files.items()]
     parts = ContentFile("one.ts", path=files["film.ts"]), ContentFile("two.mp4", path=files["film.mp4"])
     contents.append(Content("Series", live=False, files=parts))
+    odd = files["film.ts"].with_name("odd.ts")
+    odd.write_bytes(files["film.ts"].read_bytes()[:-77])
+    eight = tuple(ContentFile(f"{number}.ts", path=odd if number == 2 else files["film.ts"]) for number in range(8))
+    contents.append(Content("Eight", live=False, files=eight))
     async with Simulator(SimulatorConfig.fast(contents=tuple(contents))) as simulator:
         yield simulator
 
@@ -160,3 +164,19 @@ async def test_of_several_files_one_can_be_chosen(page: Page, app: App, engine: 
     await moving(page)
     await expect(page.get_by_role("heading", level=1)).to_have_text("two.mp4")
     await expect(page.locator("#files a[aria-current]")).to_have_text("two.mp4")
+
+
+async def test_the_first_answer_itself_tells_that_it_is_a_recording(page: Page, app: App, engine: Simulator) -> None:
+    """A player for broadcasts takes such a file for one: it must not get a byte of it, whoever else could be asked."""
+
+    async def no_questions(route: Route) -> None:
+        await (route.abort() if route.request.method == "HEAD" else route.continue_())
+
+    await page.route("**/ace/getstream*", no_questions)
+    await page.goto(f"{address_of(app, engine, 'Eight')}&_idx=2")
+    await expect(page.locator(".watch-head .chip")).to_have_text("recording")
+    await moving(page)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("2.ts")
+    assert await page.evaluate("document.querySelector('video').duration") == pytest.approx(FILM_S, abs=1.5)
+    await expect(page.locator(".fact-player dd")).to_have_text("hls.js")
+    assert playbacks_of(engine, "Eight") == 1

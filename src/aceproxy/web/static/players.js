@@ -1,8 +1,10 @@
 /**
  * The three ways in which a browser plays a stream. Each `play…` resolves to a running player, `{ name, stop() }`, and
- * calls `failed({ kind, detail })` at most once when it cannot go on: `kind` is "http", "network", "media" or "ended".
+ * calls `failed({ kind, detail })` at most once when it cannot go on: `kind` is "http", "network", "media", "ended", or
+ * "recording" where it is a file and no broadcast.
  */
 
+import { liveLoader } from "./live_loader.js";
 import { leaveOutSound } from "./ts_file.js";
 import { hlsLibrary, library } from "./vendor.js";
 
@@ -16,12 +18,13 @@ export function ways(video) {
 }
 
 /**
- * MPEG-TS by mpegts.js, which plays nothing of a broadcast whose sound the browser cannot decode. `begun()` is called
- * when there is something to play.
+ * MPEG-TS by mpegts.js, which plays nothing of a broadcast whose sound the browser cannot decode.
  */
-export async function playTs(video, address, { failed, begun }) {
+export async function playTs(video, address, { failed }) {
   const mpegts = await library("mpegts");
   mpegts.LoggingControl.enableAll = false;
+  const tellOnce = once(failed);
+  const tell = (fault) => setTimeout(tellOnce, 0, fault); // it must not be taken down while it still tells of a fault
   const player = mpegts.createPlayer(
     { type: "mpegts", isLive: true, url: address },
     {
@@ -32,16 +35,14 @@ export async function playTs(video, address, { failed, begun }) {
       autoCleanupMaxBackwardDuration: KEEP_BEHIND_S * 2,
       autoCleanupMinBackwardDuration: KEEP_BEHIND_S,
       fixAudioTimestampGap: false,
+      customLoader: liveLoader(mpegts, () => tell({ kind: "recording", detail: "" })),
     },
   );
-  const tellOnce = once(failed);
-  const tell = (fault) => setTimeout(tellOnce, 0, fault); // it must not be taken down while it still tells of a fault
   player.on(mpegts.Events.ERROR, (type, detail) => {
     if (detail === mpegts.ErrorDetails.NETWORK_STATUS_CODE_INVALID) tell({ kind: "http", detail });
     else if (type === mpegts.ErrorTypes.NETWORK_ERROR) tell({ kind: "network", detail });
     else tell({ kind: "media", detail });
   });
-  player.on(mpegts.Events.MEDIA_INFO, once(begun));
   player.on(mpegts.Events.LOADING_COMPLETE, () => tell({ kind: "ended", detail: "" }));
   player.attachMediaElement(video);
   player.load();

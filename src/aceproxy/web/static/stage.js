@@ -122,7 +122,7 @@ export class Stage {
       const player = this.isFile
         ? await playRecording(this.video, playUrl(this.link.query), { startAt: this.resumeAt, failed })
         : this.way === "ts"
-          ? await playTs(this.video, playUrl(query), { failed, begun: () => this.see(attempt) })
+          ? await playTs(this.video, playUrl(query), { failed })
           : this.ways.native && !this.ways.ts
             ? await playNative(this.video, hlsUrl(query), { failed })
             : await playHls(this.video, hlsUrl(query), { failed, without: this.without });
@@ -135,11 +135,6 @@ export class Stage {
     }
     if (this.isFile) this.showTracks(this.player?.codecs ?? []);
     this.run();
-  }
-
-  /** Look what it is, now that the server knows: what came is media all the same where it is a file. */
-  async see(attempt) {
-    if (attempt === this.attempt && (await this.isRecording()) && attempt === this.attempt) this.becomeFile();
   }
 
   /** Take what a recording is made of, as far as that is known. */
@@ -209,7 +204,7 @@ export class Stage {
     if (this.isFile && this.player) this.resumeAt = this.video.currentTime;
     this.player?.stop();
     this.player = null;
-    if (!this.isFile && fault.kind !== "network" && (await this.isRecording())) {
+    if (fault.kind === "recording" || (!this.isFile && fault.kind !== "network" && (await this.isRecording()))) {
       if (attempt === this.attempt) this.becomeFile();
       return;
     }
