@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,19 @@ async def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path, make_stor
     store.write_nowait(note("b"))
     assert await store.read(texts) == ["b"]
     assert path.exists()
+
+
+def test_programs_that_begin_a_file_at_the_same_time_share_it(tmp_path: Path) -> None:
+    def begin(number: int) -> Path | None:
+        together.wait()
+        opened = open_database(tmp_path / f"{number}.db")
+        opened.db.close()
+        return opened.path
+
+    for number in range(40):
+        together = threading.Barrier(4)
+        with ThreadPoolExecutor(4) as threads:
+            assert set(threads.map(begin, [number] * 4)) == {tmp_path / f"{number}.db"}
 
 
 async def test_two_programs_that_share_a_file_both_write_all_they_have(tmp_path: Path, make_store: MakeStore) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from aceproxy.store.migrations import MIGRATIONS, NewerSchemaError, migrate
 
 BUSY_S = 2.0  # wait for another program that is writing the same file
+TAKEN_PAUSE_S = 0.02  # between two tries to open a file that another program is just opening
 CACHE_KIB = 512
 WAL_LIMIT_BYTES = 4 << 20  # what the write-ahead log is cut to when it is empty
 BROKEN_KEPT = 3  # damaged files that are kept beside the store
@@ -52,7 +54,7 @@ def open_database(path: Path | None) -> Opened:
         return Opened(_open_in_memory(), None)
     try:
         try:
-            return Opened(_open_file(path), path)
+            return Opened(_open_in_turn(path), path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
@@ -112,6 +114,22 @@ def _open_in_memory() -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     migrate(db)
     return db
+
+
+def _open_in_turn(path: Path) -> sqlite3.Connection:
+    """Open a file that another program may just be opening; raises as `_open_file`.
+
+    SQLite does not wait for the lock under which the first one changes to a write-ahead log.
+    """
+    until_at = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return _open_file(path)
+        except sqlite3.OperationalError as error:
+            is_taken = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_taken or time.monotonic() >= until_at:
+                raise
+        time.sleep(TAKEN_PAUSE_S)
 
 
 def _open_file(path: Path) -> sqlite3.Connection:
