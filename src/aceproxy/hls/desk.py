@@ -25,8 +25,9 @@ from aceproxy.settings import Settings
 from aceproxy.streams.block import Block
 from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.states import State
-from aceproxy.streams.stream import MetAnother, MetRecording, Stream
+from aceproxy.streams.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ class HlsDesk:
         A player that goes on with its address must see that what comes is another stretch. Breaks are kept few, since
         hls.js counts up to them.
         """
-        second = int(stream.created_utc.timestamp())
+        second = int(stream.life.created_utc.timestamp())
         earlier = [
             shown.window.continuation
             for shown in self._generations.values()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from aceproxy.errors import REASONS, Reason
+from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.record import Visit
 from aceproxy.streams.snapshot import ClientSnapshot, EndedClient, utc_text
@@ -34,6 +34,11 @@ class Place:
     def __init__(self, give_back: Callable[[Place], None]) -> None:
         self.is_revoked = False  # the token was taken back while its visitor waited
         self._give_back: Callable[[Place], None] | None = give_back
+
+    def check(self) -> None:
+        """Raise TOKEN_REVOKED if the token was taken back meanwhile."""
+        if self.is_revoked:
+            raise AceProxyError(Reason.TOKEN_REVOKED)
 
     def leave(self) -> None:
         """Give the place back. Idempotent."""

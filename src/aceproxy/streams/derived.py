@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.owner import StreamOwner
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Join, Ring
 from aceproxy.streams.source import Upstream
-from aceproxy.streams.stream import Stream, StreamOwner
+from aceproxy.streams.stream import Stream
 from aceproxy.streams.supply import LOOK_S, Supply
 from aceproxy.streams.timeline import EventKind
 from aceproxy.streams.transcoder import Transcoder

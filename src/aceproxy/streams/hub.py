@@ -15,13 +15,14 @@ from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.begun import drop
 from aceproxy.streams.client import Client, Place, Visitor
 from aceproxy.streams.derived import DerivedStream, variant_id
+from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.past import PastTimelines, TimelineOf
 from aceproxy.streams.places import Places
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.snapshot import EndedStream, utc_text
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.states import State
-from aceproxy.streams.stream import MetAnother, MetRecording, Stream
+from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import Event
 
 log = logging.getLogger(__name__)
@@ -282,7 +283,7 @@ class Hub:
         self.counters.inbound_bytes += stream.intake.ingest.received_bytes
         self.counters.outbound_bytes += stream.shared_bytes
         self.counters.closed_by_reason[reason] += 1
-        if stream.live_utc is None and reason not in NO_FAILURES:
+        if stream.life.live_utc is None and reason not in NO_FAILURES:
             self.counters.streams_failed += 1
         error = AceProxyError(reason, detail)
         if reason in REMEMBERED and self._settings.bad_link_memory_s:
@@ -297,7 +298,7 @@ class Hub:
                 key=stream.key,
                 title=stream.title,
                 ended_at=utc_text(datetime.now(UTC)),
-                lasted_s=round(time.monotonic() - stream.created_at, 3),
+                lasted_s=round(time.monotonic() - stream.life.created_at, 3),
                 outbound_bytes=stream.outbound_bytes,
                 reason=reason,
                 fault=REASONS[reason].fault,
@@ -314,7 +315,7 @@ class Hub:
 
     def _idle_streams(self) -> list[Stream]:
         """Streams without clients, the one that has been so for the longest first."""
-        idle = [(stream.idle_at, stream) for stream in self._streams.values() if stream.idle_at is not None]
+        idle = [(stream.life.idle_at, stream) for stream in self._streams.values() if stream.life.idle_at is not None]
         return [stream for _, stream in sorted(idle, key=lambda pair: pair[0])]
 
     def _find_fallback(self, link: Link) -> Stream | None:

@@ -9,97 +9,35 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Protocol
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, StreamKey
-from aceproxy.engine.opening import KeptPlayback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
-from aceproxy.streams.client import Client, Delivery, Place, Visitor
+from aceproxy.streams.attendance import Attendance
+from aceproxy.streams.awaited import Awaited
+from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.intake import Intake
+from aceproxy.streams.life import Life
 from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.owner import Holder, MetAnother, MetRecording, StreamOwner
 from aceproxy.streams.pump import Pump
-from aceproxy.streams.record import Audience
 from aceproxy.streams.ring import RingLimits
-from aceproxy.streams.snapshot import EndedClient
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.states import State, check_edge
+from aceproxy.streams.states import State
 from aceproxy.streams.supply import Supply
 from aceproxy.streams.timeline import KINDS, Event, EventKind, Timeline
-from aceproxy.streams.watches import SkipWatch, StallWatch
+from aceproxy.streams.watches import StallWatch
 
 LOSSES = (EventKind.SOURCE_LOST, EventKind.REOPEN_FAILED, EventKind.ENDED)  # events that are about the present source
-ENDED_CLIENTS = 50  # remembered per stream
-
-
-class StreamOwner(Protocol):
-    """Who keeps the streams, as a stream sees it. Nothing here waits."""
-
-    def changed(self) -> None:
-        """A stream has another state, or a client came or went."""
-
-    def check_room(self) -> None:
-        """Raise TOO_MANY_CLIENTS if there can be no further client."""
-
-    def admit(self, stream: Stream, visitor: Visitor) -> Place:
-        """Give a visitor a place. Raises TOO_MANY_FOR_ADDRESS, TOO_MANY_FOR_TOKEN or TOO_MANY_CLIENTS."""
-
-    def might_be_running(self, stream: Stream) -> bool:
-        """Whether the broadcast may already run under another kind of name."""
-
-    def find_infohash(self, infohash: str) -> Stream | None:
-        """Return the running stream of an infohash."""
-
-    def infohash_known(self, stream: Stream, infohash: str) -> None:
-        """The engine has told the broadcast's infohash. May raise MetAnother."""
-
-    def met_recording(self, stream: Stream, met: MetRecording) -> None:
-        """What was started turned out to be a recording; its playback and slot are the owner's from now on."""
-
-    def make_way(self, asking: Stream) -> bool:
-        """Free a playback that nobody watches for `asking`; False if there is none."""
-
-    def became_idle(self, stream: Stream) -> None:
-        """The last client left."""
-
-    def client_ended(self, stream: Stream, client: Client, reason: Reason) -> None:
-        """A client is gone."""
-
-    def noted(self, stream: Stream, event: Event) -> None:
-        """Something was added to the stream's time line."""
-
-    def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
-        """The stream is over; clients may still be ending."""
-
-    def settled(self, stream: Stream) -> None:
-        """The stream is over and its last client is gone."""
-
-
-class Holder(Protocol):
-    """Who keeps a stream alive without playing it, as a stream sees it."""
-
-    def stream_closed(self, reason: Reason, detail: str) -> None:
-        """The stream is over. Must not wait."""
-
-
-class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out to name one broadcast
-    """The broadcast is already running as `stream`: go there."""
-
-    def __init__(self, stream: Stream) -> None:
-        super().__init__(stream.stream_id)
-        self.stream = stream
-
-
-class MetRecording(KeptPlayback):
-    """The engine says that this is a recording: each viewer plays it apart, the first one on this very playback."""
 
 
 class Stream:
-    """One broadcast. Fields are written by the event loop only."""
+    """One broadcast: its names, its parts, and the door for those who want it. Written by the event loop only.
+
+    `Attendance` knows who is there, `Life` what state it is in, `Supply` where its bytes come from.
+    """
 
     def __init__(
         self,
@@ -120,41 +58,25 @@ class Stream:
         self.key = StreamKey(links[0].key + suffix)
         self.aliases = {self.key}
         self.infohash: str | None = None
-        self.state = State.STARTING
-        self.state_at = self.created_at = time.monotonic()
-        self.created_utc = datetime.now(UTC)
-        self.live_utc: datetime | None = None
-        self.start_s: float | None = None  # from the request to the first data
-        self.clients: dict[str, Client] = {}
-        self.ended_clients: deque[EndedClient] = deque(maxlen=ENDED_CLIENTS)
-        self.ended_clients_bytes = 0
-        self.audience = Audience()
         self.record_id = secrets.token_hex(8)
         self.shared_bytes = 0  # sent to caches and players that cannot be told apart
-        self.waiting = 0
-        self.close_reason: Reason | None = None
-        self.close_message: str | None = None
-        self.idle_at: float | None = self.created_at
         self.log = stream_log(logging.getLogger(__name__), self.stream_id)
         settings = self._settings = upstream.settings
         self.timeline = Timeline(time.monotonic)
         self._stop_noting = self.timeline.listen(self._noted)
         self.stall_watch = StallWatch(self.timeline)
-        self._skip_watch = SkipWatch(self.timeline)
+        self._attendance = Attendance(self.timeline, self.log, self._interest_changed)
+        self.clients = self._attendance.clients
+        self.ended_clients = self._attendance.ended
+        self.audience = self._attendance.audience
         self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
         self.ring = self.intake.ring
         self.supply = self._make_supply(links, params, upstream, pump)
         self._pump = pump
         self._owner = owner
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ready.add_done_callback(_retrieve)
-        self._holders: set[Holder] = set()
-        self._told: asyncio.Future[Playback] = asyncio.get_running_loop().create_future()
-        self._told.add_done_callback(_retrieve)
+        self._awaited = Awaited()
         self._is_over = False  # the owner was told of the end
-        self._deserted = asyncio.Event()  # set when the last client leaves a stream that is draining
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.life = Life(self, owner, self._attendance, self._awaited, settings)
 
     def _make_supply(self, links: Sequence[Link], params: Mapping[str, str], upstream: Upstream, _pump: Pump) -> Supply:
         """Return what keeps a source at hand; for subclasses to replace."""
@@ -164,6 +86,16 @@ class Stream:
     def derived_from(self) -> str | None:
         """The id of the stream that it is made of, None for one that an engine delivers."""
         return None
+
+    @property
+    def state(self) -> State:
+        """Where it stands in its life."""
+        return self.life.state
+
+    @property
+    def close_reason(self) -> Reason | None:
+        """Why it is over, None while it is not."""
+        return self.life.close_reason
 
     @property
     def link(self) -> Link:
@@ -189,30 +121,19 @@ class Stream:
         others. The caller must see to `end_client` in the end.
         """
         place = self._owner.admit(self, visitor)
-        joined = False
-        self.waiting += 1
-        self._interest_changed()
-        try:
-            await asyncio.shield(self._ready)
-            if self.state is State.CLOSED:
-                raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
-            self._owner.check_room()
-            if place.is_revoked:
-                raise AceProxyError(Reason.TOKEN_REVOKED)
+        with self._attendance.wait():
+            try:
+                await self._wait_ready()
+                self._owner.check_room()
+                place.check()
+            except BaseException:
+                place.leave()
+                raise
             client = Client(visitor, delivery)
             client.place = place
-            joined = True
-            self.clients[client.client_id] = client
-            self.audience.came(len(self.clients))
+            self._attendance.came(client)
             self._owner.changed()
-            self.timeline.note(EventKind.CLIENT_JOINED, client=client.client_id, agent=visitor.agent)
-            self.log.info("client %s (%s, %s) joined", client.client_id, visitor.address, visitor.agent or "no agent")
             return client
-        finally:
-            self.waiting -= 1
-            if not joined:
-                place.leave()
-            self._interest_changed()
 
     async def wait_live(self, visitor: Visitor) -> None:
         """Wait until the stream delivers, without joining it; `visitor` has a place meanwhile.
@@ -221,35 +142,38 @@ class Stream:
         be sure that the stream is still there.
         """
         place = self._owner.admit(self, visitor)
-        self.waiting += 1
-        self._interest_changed()
-        try:
-            await asyncio.shield(self._ready)
-            if self.state is State.CLOSED:
-                raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
-            if place.is_revoked:
-                raise AceProxyError(Reason.TOKEN_REVOKED)
-        finally:
-            self.waiting -= 1
-            place.leave()
-            self._interest_changed()
+        with self._attendance.wait():
+            try:
+                await self._wait_ready()
+                place.check()
+            finally:
+                place.leave()
+
+    async def _wait_ready(self) -> None:
+        await self._awaited.wait_ready()
+        if self.state is State.CLOSED:
+            raise AceProxyError(self.close_reason or Reason.STREAM_NOT_RUNNING)
+
+    @property
+    def waiting(self) -> int:
+        """How many visitors wait for the start."""
+        return self._attendance.waiting
 
     @property
     def holder_count(self) -> int:
         """How many keep it alive without playing it."""
-        return len(self._holders)
+        return self._attendance.holder_count
 
     def hold(self, holder: Holder) -> None:
         """Keep the stream alive for `holder`, until `release` or the stream's end; of no effect once it is closed."""
         if self.state is not State.CLOSED:
-            self._holders.add(holder)
+            self._attendance.hold(holder)
             self._interest_changed()
             self._owner.changed()
 
     def release(self, holder: Holder) -> None:
         """Let go of the stream. May be called again."""
-        if holder in self._holders:
-            self._holders.discard(holder)
+        if self._attendance.release(holder):
             self._interest_changed()
             self._owner.changed()
 
@@ -258,7 +182,7 @@ class Stream:
 
         Raises what `join` raises. Cancel-safe; keeps nothing alive, see `hold`.
         """
-        return await asyncio.shield(self._told)
+        return await self._awaited.wait_told()
 
     def attach(self, client: Client, outlet: Outlet) -> None:
         """Hand a client's outlet to the pump."""
@@ -267,24 +191,8 @@ class Stream:
 
     def client_done(self, client: Client, reason: Reason) -> None:
         """Hear that a client has ended: from the pump, or from whoever admitted it and could not attach it."""
-        if self.clients.pop(client.client_id, None) is None:
+        if not self._attendance.left(client, reason):
             return
-        if client.place is not None:
-            client.place.leave()
-        self.ended_clients_bytes += client.sent_bytes
-        self.ended_clients.append(client.ended_snapshot(reason))
-        self._skip_watch.forget(client)
-        self.audience.left(client.visit(reason))
-        self.timeline.note(
-            EventKind.CLIENT_LEFT,
-            reason=reason,
-            client=client.client_id,
-            agent=client.agent,
-            sent_bytes=client.sent_bytes,
-            skips=client.skips,
-        )
-        if not client.ended.done():
-            client.ended.set_result(reason)
         self._owner.changed()
         self._owner.client_ended(self, client, reason)
         self._interest_changed()
@@ -298,35 +206,23 @@ class Stream:
         else:
             self.client_done(client, reason)
 
-    # --- life ---
+    # --- its beginning and its end ---
 
     def begin(self) -> asyncio.Task[None]:
         """Start the stream's own task; the owner keeps it."""
-        self.timeline.note(EventKind.START_ASKED, link=self.link.label)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"stream {self.stream_id}")
-        return self._task
+        return self.life.begin()
 
     def close(self, reason: Reason, detail: str = "") -> None:
         """End the stream and all its clients with a reason. Waits for nothing; idempotent."""
         if self.state is State.CLOSED:
             return
-        self.close_reason = reason
-        self._go(State.CLOSED)
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+        error = AceProxyError(reason, detail)
+        self.life.end(reason, error.message)
         self.supply.close()
-        if not self._ready.done():
-            self._ready.set_exception(AceProxyError(reason, detail))
-        if not self._told.done():
-            self._told.set_exception(AceProxyError(reason, detail))
-        holders, self._holders = self._holders, set()
-        for holder in holders:
-            holder.stream_closed(reason, detail)
+        self._awaited.fail(error)
+        self._attendance.dismiss_holders(reason, detail)
         self._end_clients(reason)
-        self.close_message = AceProxyError(reason, detail).message
-        self.timeline.note(EventKind.ENDED, reason=reason, message=self.close_message)
+        self.timeline.note(EventKind.ENDED, reason=reason, message=error.message)
         self._owner.closed(self, reason, detail)
         self._is_over = True
         self._settle()
@@ -344,80 +240,12 @@ class Stream:
             if client.outlet is None:
                 self.client_done(client, reason)
 
-    async def _run(self) -> None:
-        try:
-            error = await self._start()
-            while True:
-                if error is None:
-                    error = await self.supply.watch()
-                await self._recover(error)
-                error = None
-        except MetAnother as met:
-            self._go_elsewhere(met)
-            self.log.info("the same broadcast as %s", met.stream.stream_id)
-            self.close(Reason.GAVE_WAY)
-        except MetRecording as met:
-            self._go_elsewhere(met)
-            self._owner.met_recording(self, met)
-            self.close(Reason.RECORDING)
-        except AceProxyError as error:
-            self.close(error.reason, error.detail)
-        except Exception:
-            self.log.exception("the stream failed")
-            self.close(Reason.INTERNAL)
-        finally:
-            self.supply.close()
-            await self.supply.settle()
-
-    def _go_elsewhere(self, met: MetAnother | MetRecording) -> None:
-        """Send whoever waits for the start to where it is to be had."""
-        if not self._ready.done():
-            self._ready.set_exception(met)
-        if not self._told.done():
-            self._told.set_exception(met)
-
-    async def _start(self) -> AceProxyError | None:
-        """Bring the stream from `starting` to `live`; returns why its source has ended already, if it has."""
-        deadline_at = asyncio.get_running_loop().time() + self._settings.start_timeout_s
-        ended_early = await self.supply.start(deadline_at)
-        self._go(State.LIVE if self.idle_at is None else State.LINGERING)
-        self.live_utc = datetime.now(UTC)
-        self.start_s = round(time.monotonic() - self.created_at, 3)
-        self.timeline.note(EventKind.LIVE, start_s=self.start_s, engine=self.supply.engine_words)
-        self._ready.set_result(None)
-        if not self._told.done() and self.source is not None and self.source.playback is not None:
-            self._told.set_result(self.source.playback)
-        return ended_early
-
-    async def _recover(self, error: AceProxyError) -> None:
-        """Have the source replaced while clients stay connected. Raises `error` when the time for it is over."""
-        is_over = self.source is not None and self.source.came_to_its_end
-        if is_over:
-            error = AceProxyError(Reason.ENDED)
-        if is_over or not self._settings.recover_s:
-            self.supply.close()
-            await self._drain(error.reason)
-        if is_over or self.state is not State.LIVE:
-            raise error
-        self._go(State.RECOVERING)
-        self.stall_watch.source_changed(time.monotonic())
-        await self.supply.restore(error)
-        self._go(State.LIVE if self.idle_at is None else State.LINGERING)
-
-    async def _drain(self, reason: Reason) -> None:
-        """Let the clients read what is there, to the end."""
-        self.timeline.note(EventKind.DRAINING, reason=reason, clients=len(self.clients))
-        self._go(State.DRAINING)
-        self.intake.finish(reason)
-        if self.clients or self.waiting:
-            await self._deserted.wait()
-
     # --- Consumer ---
 
     @property
     def has_clients(self) -> bool:
         """Whether anybody watches, or waits to."""
-        return bool(self.clients or self.waiting)
+        return self._attendance.has_clients
 
     def playback_started(self, playback: Playback) -> None:
         """Hear of a playback that was started. One by other digits or another link has yet to prove itself.
@@ -426,8 +254,8 @@ class Stream:
         """
         if playback.is_live is False and self.state is State.STARTING:
             raise MetRecording(playback)
-        if not self._told.done() and playback.key == self.link.key:
-            self._told.set_result(playback)
+        if playback.key == self.link.key:
+            self._awaited.tell(playback)
 
     def infohash_known(self, at: int, infohash: str) -> None:
         """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
@@ -466,47 +294,22 @@ class Stream:
     @property
     def outbound_bytes(self) -> int:
         """Bytes that went to clients, present and gone."""
-        present = sum(client.sent_bytes for client in self.clients.values())
-        return self.ended_clients_bytes + self.shared_bytes + present
+        return self._attendance.sent_bytes + self.shared_bytes
 
     def sample(self, elapsed_s: float) -> None:
         """Measure rates since the last sample, `elapsed_s` ago."""
         self.intake.sample(elapsed_s)
         if self.state is State.RECOVERING or (self.clients and self.intake.quiet_s >= self._settings.quiet_s):
             self.intake.keep_alive()
-        for client in self.clients.values():
-            client.sample(elapsed_s)
         now, source = time.monotonic(), self.source
-        self._skip_watch.look(now, self.clients.values())
+        self._attendance.sample(now, elapsed_s)
         if source is not None and self.state in (State.LIVE, State.LINGERING):
             stat, last_byte_at = source.engine_stat(now), None if source.paused else source.last_byte_at
             self.stall_watch.look(now, last_byte_at, stat)
             source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title)
 
-    # --- interest ---
-
     def _interest_changed(self) -> None:
-        """Begin to linger when nobody is left, and stop lingering when somebody comes."""
-        if self.state is State.CLOSED:
-            return
-        if self.state is State.DRAINING and not self.waiting and not self.clients:
-            self._deserted.set()  # who only holds the stream reads nothing
-        elif self.waiting or self.clients or self._holders:
-            self.idle_at = None
-            if self._idle_timer is not None:
-                self._idle_timer.cancel()
-                self._idle_timer = None
-            if self.state is State.LINGERING:
-                self.timeline.note(EventKind.REVISITED)
-                self._go(State.LIVE)
-        elif self._idle_timer is None:
-            self.idle_at = time.monotonic()
-            loop = asyncio.get_running_loop()
-            self._idle_timer = loop.call_later(self._settings.linger_s, self.close, Reason.LINGER_OVER)
-            if self.state is State.LIVE:
-                self.timeline.note(EventKind.DESERTED, linger_s=self._settings.linger_s)
-                self._go(State.LINGERING)
-            self._owner.became_idle(self)
+        self.life.interest_changed()
 
     def _noted(self, event: Event) -> None:
         """Write an event of the time line into the log, and pass it on."""
@@ -516,15 +319,3 @@ class Stream:
         if event.reason is not None and event.kind in LOSSES and self.source is not None:
             self.source.meter.lost(event.reason)
         self._owner.noted(self, event)
-
-    def _go(self, state: State) -> None:
-        check_edge(self.state, state)
-        self.state = state
-        self._owner.changed()
-        self.state_at = time.monotonic()
-
-
-def _retrieve(future: asyncio.Future[None] | asyncio.Future[Playback]) -> None:
-    """Mark a failed start as seen: there may be nobody who waits for it."""
-    if not future.cancelled():
-        future.exception()

@@ -17,9 +17,10 @@ from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.spans import Facts
-from aceproxy.streams.stream import MetAnother, MetRecording, Stream
+from aceproxy.streams.stream import Stream
 from aceproxy.web.answers import json_body
 from aceproxy.web.asked import asked_by
 from aceproxy.web.engine_answers import dumped, failure, success, words_for

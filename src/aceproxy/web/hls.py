@@ -25,8 +25,9 @@ from aceproxy.settings import Settings
 from aceproxy.streams.client import Visitor
 from aceproxy.streams.derived import VARIANT
 from aceproxy.streams.hub import Hub
+from aceproxy.streams.owner import MetRecording
 from aceproxy.streams.recordings import Recordings
-from aceproxy.streams.stream import MetRecording, Stream
+from aceproxy.streams.stream import Stream
 from aceproxy.web.answers import error_answer
 from aceproxy.web.asked import Asked, asked_by
 from aceproxy.web.cors import CORS_HEADERS, answer_preflight

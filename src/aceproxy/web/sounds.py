@@ -11,7 +11,8 @@ from aceproxy.settings import Settings
 from aceproxy.streams.client import Visitor
 from aceproxy.streams.derived import VARIANT, needs_work
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.stream import MetAnother, Stream
+from aceproxy.streams.owner import MetAnother
+from aceproxy.streams.stream import Stream
 from aceproxy.streams.transcoder import find_ffmpeg
 
 BROWSERS = "browsers"  # in audio_aac_agents

@@ -22,9 +22,10 @@ from aceproxy.settings import Settings
 from aceproxy.streams.client import Client, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.recording import NotARecording
 from aceproxy.streams.spans import Facts
-from aceproxy.streams.stream import MetAnother, MetRecording, Stream
+from aceproxy.streams.stream import Stream
 from aceproxy.web.asked import asked_by
 from aceproxy.web.connections import Connection
 from aceproxy.web.cors import answer_preflight
