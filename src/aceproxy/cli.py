@@ -182,11 +182,12 @@ def demo(
     """
     from aceproxy.demo import run_demo  # noqa: PLC0415 - only this command needs what it brings along
 
-    settings = _settings(config, sets, listen=listen, log_level=log_level)
+    given = _given(sets, listen=listen, log_level=log_level)
+    settings = _settings(config, None, **given)
     logs = _logs(settings)
 
     async def until(asked: asyncio.Event) -> None:
-        await run_demo(settings, logs, channels, engines, asked, typer.echo)
+        await run_demo(lambda: read_settings(given, os.environ, config), logs, channels, engines, asked, typer.echo)
 
     _run(settings, until, logs)
 

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.request import urlopen
 
 from aceproxy.app import App
+from aceproxy.live import THE_START, Load
 from aceproxy.logs import Logs
-from aceproxy.settings import Settings
+from aceproxy.settings import checked_settings
 
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 3.0
@@ -32,20 +33,27 @@ class DemoEngine:
 
 
 async def run_demo(
-    settings: Settings, logs: Logs, channels: int, engines: int, asked: asyncio.Event, say: Callable[[str], object]
+    read: Load, logs: Logs, channels: int, engines: int, asked: asyncio.Event, say: Callable[[str], object]
 ) -> None:
     """Run simulated engines in processes of their own and the proxy in front of them, until `asked` is set.
 
     Processes of their own, as with real engines: what they compute is not felt by the proxy, and one can be killed
-    while the other goes on. Ends too when the last engine has ended. Raises OSError if an address is taken or a
-    simulator does not start.
+    while the other goes on. Ends too when the last engine has ended. `read` reads the settings from where they are
+    given. Raises OSError if an address is taken or a simulator does not start, SettingsError.
     """
     async with contextlib.AsyncExitStack() as stack:
         processes = [await _start_engine(stack, channels) for _ in range(engines)]
         running = [await _wait_for_engine(process, f"demo-{at}") for at, process in enumerate(processes, 1)]
         entries = [{"url": engine.url, "label": engine.label} for engine in running]
-        changes = {"engines": entries, "url_hosts": (*settings.url_hosts, TRANSPORT_HOSTS)}
-        async with App(Settings.model_validate({**settings.model_dump(), **changes}), logs) as app:
+
+        def load() -> tuple[dict[str, Any], dict[str, str]]:
+            values, origin = read()
+            hosts = checked_settings(values, origin).url_hosts
+            changes = {"engines": entries, "url_hosts": (*hosts, TRANSPORT_HOSTS)}
+            return {**values, **changes}, {**origin, **dict.fromkeys(changes, THE_START)}
+
+        settings = checked_settings(*await asyncio.to_thread(load))
+        async with App(settings, logs, load) as app:
             for line in _words(running, app.port, app.sign_in_link):
                 say(line)
             await _until_over(running, asked, say)

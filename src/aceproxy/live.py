@@ -25,6 +25,7 @@ Load = Callable[[], tuple[dict[str, Any], dict[str, str]]]
 """Reads all other places anew: the values given, and where each comes from. Raises SettingsError; for a thread."""
 
 AT_RUN_TIME = "a change at run time"
+THE_START = "the start"  # as the origin of what no place gave: who started the program did
 FILE_BYTES = 256 << 10  # read of the file of changes at most
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class LiveSettings:
         self.current = settings
         self.origin: dict[str, str] = {}
         self._given = {name: getattr(settings, name) for name in settings.model_fields_set}
-        self._load = load or (lambda: (dict(self._given), dict.fromkeys(self._given, "the start")))
+        self._load = load or (lambda: (dict(self._given), dict.fromkeys(self._given, THE_START)))
         self._path = None if folder is None else folder / "settings.json"
         self._overrides: dict[str, Any] = {}
         self._hearers: list[tuple[frozenset[str], Callable[[Settings], None]]] = []

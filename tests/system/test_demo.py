@@ -49,6 +49,13 @@ def test_the_demo_prints_one_whole_link_a_line_also_into_a_pipe(programs: Keep, 
         assert ask("HEAD", link).status == 200
 
 
+def test_the_demo_tells_where_each_setting_comes_from(demo: Program) -> None:
+    base, _, secret = demo.find(r"(http://\S+/sign-in#\S+)").partition("/sign-in#")
+    settings = ask("GET", f"{base}/api/settings", secret=secret).json()["settings"]
+    origins = {one["name"]: one["origin"] for one in settings if one["origin"] != "the default"}
+    assert origins == {"listen": "the command line", "engines": "the start", "url_hosts": "the start"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "terminal closed"])
 def test_the_demo_leaves_nothing_behind_when_it_is_ended(demo: Program, number: signal.Signals) -> None:
     simulator = demo.find(r"(http://\S+)/simulator/")

@@ -346,3 +346,33 @@ async def test_the_password_is_set_and_removed_and_other_browsers_are_signed_out
     await dialog.get_by_role("button", name="Remove password").click()
     await expect(box.get_by_label("Present password")).to_be_hidden()
     assert api.password is None
+
+
+SPLIT_WORDS = """(names) => names.flatMap((name) => {
+  const walker = document.createTreeWalker(name, NodeFilter.SHOW_TEXT);
+  const split = [];
+  for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((one) => Math.round(one.top))).size > 1) split.push(word[0]);
+    }
+  }
+  return split;
+})"""
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+@pytest.mark.parametrize("count", [2, 12])
+async def test_no_word_of_a_title_is_broken_to_make_room_for_buttons(
+    page: Page, api: FakeApi, language: str, count: int
+) -> None:
+    titles = ["Channel 003", "An afternoon of uncommonly extraordinary broadcasts"]
+    api.streams = [make_stream(f"{number:040x}", title=titles[number % 2]) for number in range(count)]
+    await page.add_init_script(f"localStorage.setItem('aceproxy.language', '{language}')")
+    await page.goto(f"{api.url}#/")
+    await expect(page.locator(".card-name")).to_have_count(count)
+    for width in (360, 900, 1217, 1280, 1600):
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.locator(".card-name").evaluate_all(SPLIT_WORDS) == [], width

@@ -116,3 +116,12 @@ async def test_settings_are_told_and_found_in_italian(page: Page, api: FakeApi) 
     await expect(words.last).to_contain_text("What of_tomorrow is.")  # one that the catalogue does not know yet
     await page.get_by_role("searchbox").fill("senza client")
     await expect(words).to_have_count(1)
+
+
+async def test_units_of_settings_are_told_in_italian(page: Page, api: FakeApi) -> None:
+    api.settings = [make_setting("history_days", 90.0, unit="days"), make_setting("linger_s", 15.0, unit="s")]
+    await open_in(page, api, "it", "settings")
+    rows = page.locator(".setting")
+    await expect(rows.first).to_contain_text("90 giorni")
+    await expect(rows.first.locator(".setting-field")).to_contain_text("giorni")
+    await expect(rows.last).to_contain_text("15 s")

@@ -23,6 +23,9 @@ const plain = (value) => {
 /** What a setting is: in the words of the page's language, else in the server's. */
 const wordsOf = (setting) => t.settingWords[setting.name] ?? setting.description ?? "";
 
+/** The unit of a setting, in the page's language where that has a word of its own. */
+const unitOf = (setting) => t.settingUnits[setting.unit] ?? setting.unit ?? "";
+
 /** What a text in a field means as a value of the setting's kind; what is no number is sent as it is, and refused. */
 function typed(text, setting) {
   const words = text.trim();
@@ -39,7 +42,7 @@ function placeOf(origin) {
 }
 
 function limitWords(setting) {
-  return [`${plain(setting.default)} ${setting.unit ?? ""}`.trim(), boundsOf(setting)].filter(Boolean).join("; ");
+  return [`${plain(setting.default)} ${unitOf(setting)}`.trim(), boundsOf(setting)].filter(Boolean).join("; ");
 }
 
 function boundsOf({ minimum, maximum }) {
@@ -71,7 +74,7 @@ class SettingRow {
         h("p", { class: "quiet small" }, h("span", { text: `${t.settingDefault} ` }), h("bdi", { text: limitWords(setting) })),
         setting.effect === "next_start" && h("p", { class: "quiet small", text: t.settingNext }),
       ),
-      h("div", { class: "setting-field" }, setting.changeable ? this.field : this.value, setting.unit ? h("bdi", { class: "quiet", text: setting.unit }) : null, this.button, this.reset),
+      h("div", { class: "setting-field" }, setting.changeable ? this.field : this.value, setting.unit ? h("bdi", { class: "quiet", text: unitOf(setting) }) : null, this.button, this.reset),
       this.problem,
     );
   }

@@ -1,3 +1,3 @@
 /** English: the server says what its settings are, so there is nothing to translate. */
 
-export default { settingWords: {} };
+export default { settingWords: {}, settingUnits: {} };

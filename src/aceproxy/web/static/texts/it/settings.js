@@ -1,6 +1,7 @@
 /** Italian: what the settings are, by their names. The server says it in English. */
 
 export default {
+  settingUnits: { bytes: "byte", days: "giorni" },
   settingWords: {
     listen: "Indirizzo e porta su cui servire; un host vuoto vuol dire tutte le interfacce.",
     url_hosts: "Host a cui possono puntare i link url=; nessuno di norma, perché il motore va a prendere ciò che nominano. '*' ammette ogni host pubblico; un indirizzo privato va nominato da sé.",
