@@ -17,9 +17,10 @@ from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Join, Ring
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.stream import Stream
-from aceproxy.streams.supply import LOOK_S, Supply
+from aceproxy.streams.supply import Supply
 from aceproxy.streams.timeline import EventKind
 from aceproxy.streams.transcoder import Transcoder
+from aceproxy.streams.watching import LOOK_S
 
 VARIANT = "aac"
 PLAIN = "aac"  # the codec that needs no work

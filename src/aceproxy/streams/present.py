@@ -1,0 +1,145 @@
+"""The present source of a stream: which one it is, of which link, and how another one comes into its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from aceproxy.engine.links import Link
+from aceproxy.engine.media import ByteSink
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.logs import StreamLog
+from aceproxy.streams.consumer import Consumer
+from aceproxy.streams.intake import Intake
+from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.spare import Spare
+from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.ways import Way
+
+LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
+
+
+class Present:
+    """The source that delivers into the intake, or is being opened. Belongs to the event loop.
+
+    `links` are names of one broadcast, best first; `at` says which one plays.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[Link],
+        params: Mapping[str, str],
+        upstream: Upstream,
+        intake: Intake,
+        consumer: Consumer,
+        timeline: Timeline,
+        log: StreamLog,
+    ) -> None:
+        self.links = list(links)
+        self.at = 0
+        self.at_since = 0.0  # loop time since when the present link plays
+        self.source: Source | None = None
+        self.progressed = asyncio.Event()  # an engine has told how far a start is
+        self._params = params
+        self._upstream = upstream
+        self._intake = intake
+        self._consumer = consumer
+        self._timeline = timeline
+        self._log = log
+
+    @property
+    def engine_words(self) -> str:
+        """The present engine, in words."""
+        return self.engine_url or "no engine"
+
+    @property
+    def engine_url(self) -> str | None:
+        """The present engine's address."""
+        return self.source.engine_url if self.source is not None else None
+
+    def add_links(self, links: Sequence[Link]) -> None:
+        """Learn further links of the broadcast; bounded, what does not fit is left out."""
+        fresh = [link for link in dict.fromkeys(links) if link not in self.links]
+        self.links += fresh[: max(0, LINKS_LIMIT - len(self.links))]
+
+    def close(self) -> None:
+        """Let go of the source. Idempotent; waits for nothing."""
+        if self.source is not None:
+            self.source.close()
+
+    async def open(self, way: Way, deadline_at: float) -> None:
+        """Open a source into the intake, as the present one. Raises AceProxyError. Cancel-safe."""
+        while True:
+            source = self.new_source(way.at, self._intake)
+            if way.at != self.at:
+                self.at_since = asyncio.get_running_loop().time()
+            self.source, self.at = source, way.at
+            self._intake.begin_source(source)
+            ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
+            try:
+                await source.open(deadline_at, ask_first=ask_first, exclude=way.exclude)
+            except AceProxyError as error:
+                source.close()
+                if error.reason is Reason.AT_CAPACITY and self._consumer.make_way():
+                    continue
+                raise
+            except BaseException:
+                source.close()
+                raise
+            self._learn_link(way.at, source.link)
+            return
+
+    def new_source(self, at: int, sink: ByteSink, role: str | None = None) -> Source:
+        """Return a source of link number `at`, not opened yet; with a `role` it is one beside the present one."""
+        source = Source(
+            self._upstream, self.links[at], self._params, sink, self._infohash_sink(at), self._log, self._timeline, role
+        )
+        source.title = self.source.title if self.source is not None else None
+        if role is None:
+            source.on_playback = self._consumer.playback_started
+            source.on_progress = self.progressed.set
+        return source
+
+    def _infohash_sink(self, at: int) -> Callable[[str], None]:
+        return lambda infohash: self._consumer.infohash_known(at, infohash)
+
+    def _learn_link(self, at: int, link: Link) -> None:
+        if link != self.links[at]:
+            self._log.info("the engine knows %s only as %s", self.links[at].label, link.label)
+            self.links[at] = link
+
+    async def take(self, spare: Spare) -> None:
+        """Put a spare in the place of the present source, from what it kept on. Raises OSError."""
+        title = self.source.title if self.source is not None else None
+        self.close()
+        if spare.at != self.at:
+            self.at_since = asyncio.get_running_loop().time()
+        self.source, self.at = spare.source, spare.at
+        self.source.title = self.source.title or title
+        self.source.keep()
+        self._intake.begin_source(spare.source)
+        await spare.sink.hand_over(self._intake)
+
+    async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
+        """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""
+        source = self.source
+        assert source is not None
+        happened = asyncio.ensure_future(event.wait())
+        ended = asyncio.ensure_future(source.wait_ended())
+        try:
+            await asyncio.wait({happened, ended}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+            return ended.done()
+        finally:
+            happened.cancel()
+            ended.cancel()
+            await asyncio.gather(happened, ended, return_exceptions=True)
+
+    def start_status(self) -> str | None:
+        """What the engine says of the start that goes on."""
+        progress = self.source.progress if self.source is not None else None
+        return progress.status if progress is not None else None
+
+    def note_switch(self, engine: str | None, at: int) -> None:
+        """Note that there is another source than the one of `engine` and link number `at`."""
+        link = self.links[self.at].label if self.at != at else None
+        self._timeline.note(EventKind.SWITCHED, engine=self.engine_words, from_engine=engine, link=link)

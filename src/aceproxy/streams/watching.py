@@ -1,0 +1,140 @@
+"""While a source runs: it is looked at until it is lost, and another one takes its place where that is better."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.consumer import Consumer
+from aceproxy.streams.intake import Intake
+from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.present import Present
+from aceproxy.streams.reserve import Reserve, Situation
+from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.timeline import EventKind, Timeline
+
+LOOK_S = 0.5  # between two looks at the present source
+DOUBT_LOOK_S = 0.2  # while it is silent
+
+
+class Watching:
+    """Watches the present sources of one stream, one after the other. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        present: Present,
+        reserve: Reserve,
+        upstream: Upstream,
+        intake: Intake,
+        consumer: Consumer,
+        timeline: Timeline,
+    ) -> None:
+        self.switches = 0  # without a loss
+        self.wants_standby = upstream.settings.standby
+        self._present = present
+        self._reserve = reserve
+        self._upstream = upstream
+        self._settings = upstream.settings
+        self._intake = intake
+        self._consumer = consumer
+        self._timeline = timeline
+
+    async def watch(self) -> AceProxyError:
+        """Wait until the present source is lost, and say why. Cancel-safe.
+
+        Meanwhile another source may take its place where that is better, without a loss.
+        """
+        while True:
+            error = await self._watch_source()
+            if error is not None:
+                return error
+
+    async def _watch_source(self) -> AceProxyError | None:
+        """Watch one source until it is lost (say why) or another one takes over (None)."""
+        source = self._present.source
+        assert source is not None
+        assert source.poll is not None
+        judge = SourceJudge(JudgeLimits.from_settings(self._settings))
+        polling = asyncio.ensure_future(source.poll.run(source.title))
+        ended = asyncio.ensure_future(source.wait_ended())
+        look_s = LOOK_S
+        try:
+            while True:
+                await asyncio.wait({ended}, timeout=look_s)
+                if ended.done():
+                    return ended.result()
+                look = self._look(source)
+                look_s = LOOK_S
+                if self._is_doubtful(look):
+                    source.doubt_engine()
+                    look_s = DOUBT_LOOK_S
+                judgement = judge.look(look)
+                if judgement is not None and judgement.call is Call.LOST:
+                    return source.lost(judgement.error)
+                if judgement is not None and judgement.call is Call.INNOCENT:
+                    self._timeline.note(EventKind.REPEATED)
+                    self._intake.let_repeat()
+                if self._reserve.tend(self._situation(source, judgement)) is not None:
+                    return await self._switch()
+        finally:
+            ended.cancel()
+            polling.cancel()
+            await asyncio.gather(ended, polling, return_exceptions=True)
+
+    def _situation(self, source: Source, judgement: Judgement | None) -> Situation:
+        return Situation(
+            now=asyncio.get_running_loop().time(),
+            source=source,
+            at=self._present.at,
+            engine=source.engine_url,
+            engines=frozenset(self._upstream.pool.urls),
+            links=len(self._present.links),
+            has_clients=self._consumer.has_clients,
+            wants_standby=self.wants_standby,
+            at_since=self._present.at_since,
+            judgement=judgement,
+        )
+
+    async def _switch(self) -> AceProxyError | None:
+        """Let the spare take over from a source that still delivers; return what went wrong."""
+        engine, at = self._present.engine_url, self._present.at
+        try:
+            await self._present.take(self._reserve.take())
+        except OSError as error:
+            return AceProxyError(Reason.SOURCE_ENDED, f"the next source could not take over: {error.strerror}")
+        self.switches += 1
+        self._present.note_switch(engine, at)
+        return None
+
+    def _is_doubtful(self, look: Look) -> bool:
+        """Whether so little comes that the engine is asked if it lives, before anybody makes anything of it."""
+        return not look.paused and look.silent_s >= self._settings.quiet_s / 2
+
+    def _look(self, source: Source) -> Look:
+        """Look at the present source; something odd makes the engine be asked at once."""
+        now = asyncio.get_running_loop().time()
+        intake, ingest = self._intake, self._intake.ingest
+        silent_s = 0.0 if source.last_byte_at is None else max(0.0, now - source.last_byte_at)
+        if source.poll is not None:
+            if silent_s >= self._settings.quiet_s or intake.repeating_s is not None:
+                if not source.poll.is_hurried:
+                    source.see_engine()
+                source.poll.hurry()
+            else:
+                source.poll.calm()
+        return Look(
+            now=now,
+            silent_s=silent_s,
+            better_left=source.better_left,
+            received_bytes=ingest.received_bytes,
+            packet_bytes=ingest.packet_bytes,
+            media_s=intake.media_s,
+            points=ingest.points,
+            has_video=ingest.analyzer.has_video,
+            is_live=source.is_live,
+            paused=source.paused,
+            engine=source.poll.word if source.poll is not None else EngineWord(),
+            repeating_s=intake.repeating_s,
+            is_held=ingest.guard.holding,
+            has_spare=self._reserve.is_ready,
+        )
