@@ -124,6 +124,16 @@ async def test_players_with_sessions_share_one_playback_and_a_stop_ends_only_one
     await until(lambda: not sim.active_playbacks)
 
 
+async def test_a_command_is_answered_in_the_shape_of_the_api_version(sim: Simulator, make_app: MakeApp) -> None:
+    app = await make_app()
+    session = await begin(app, sim)
+    assert await command(app, session, "liveseek&pos=-1") == {"response": "ok", "error": None}
+    assert await command(app, session, "stop&api_version=2") == {"result": "ok"}
+    told = {"error": {"message": "unknown playback session id", "code": 0}}
+    assert await command(app, session, "stop&api_version=2") == told
+    assert await command(app, session, "stop&api_version=1") == UNKNOWN
+
+
 async def test_a_session_keeps_the_stream_alive_while_its_player_asks_and_not_longer(
     sim: Simulator, make_app: MakeApp
 ) -> None:

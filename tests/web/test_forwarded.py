@@ -76,6 +76,14 @@ def test_a_trusted_proxy_tells_scheme_and_host() -> None:
     assert origin(PROXY, [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "gopher")]).scheme == "http"
 
 
+def test_a_trusted_proxy_may_tell_scheme_and_host_without_its_client() -> None:
+    names = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.example, tv.example.org")]
+    assert origin(PROXY, names) == Origin(PROXY, "https", "tv.example.org", relayed=False)
+    assert origin(PROXY, names[:1]) == Origin(PROXY, "https", "own:6880", relayed=False)
+    assert origin(PROXY, names[1:]) == Origin(PROXY, "http", "tv.example.org", relayed=False)
+    assert origin("192.0.2.9", names) == Origin("192.0.2.9", "http", "own:6880", relayed=False)
+
+
 def test_a_request_without_any_such_header_is_its_peers() -> None:
     assert origin("192.0.2.9", []) == Origin("192.0.2.9", "http", "own:6880", relayed=False)
     assert origin("", []).address == "unknown"

@@ -21,7 +21,7 @@ from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
 from aceproxy.streams import begun
 from aceproxy.streams.spans import Facts, Span
-from aceproxy.web.recordings import read_span
+from aceproxy.web.recordings import FARTHEST, read_span
 from tests.conftest import Answer, MakeApp, ask
 from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
@@ -35,12 +35,15 @@ async def films(tmp_path: Path) -> AsyncIterator[Simulator]:
     """An engine with recordings only, but for one live channel."""
     page = tmp_path / "page.html"
     page.write_bytes(random.Random(7).randbytes(300_000))
+    nothing = tmp_path / "nothing.ts"
+    nothing.touch()
     contents = (
         Content("Film", "light", live=False, duration_s=32),
         Content("Series", live=False, files=(ContentFile("a.ts", "light", 16), ContentFile("b.mp4", "radio", 40))),
         Content("Long", "clock", live=False, duration_s=LONG_S),
         Content("Odd", live=False, files=(ContentFile("page.html", path=page),)),
         Content("Live", "light"),
+        Content("Nothing", live=False, files=(ContentFile("nothing.ts", path=nothing),)),
     )
     async with Simulator(SimulatorConfig.fast(contents=contents)) as simulator:
         yield simulator
@@ -220,6 +223,29 @@ async def test_head_tells_the_length_and_starts_nothing(films: Simulator, make_a
     assert "content-length" not in live.headers
 
 
+async def test_a_recording_of_no_bytes_is_an_empty_file_at_once(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url], start_timeout_s=300)  # longer than the test may take
+    for _ in range(2):  # at first contact, and later
+        answer = await ask(app, link(films, 5))
+        assert (answer.status, answer.headers["content-length"], answer.body) == (200, "0", b"")
+    assert (await ask(app, link(films, 5), "HEAD")).headers["content-length"] == "0"
+    refused = await part(app, link(films, 5), "bytes=0-")
+    assert (refused.status, refused.headers["content-range"]) == (416, "bytes */0")
+    assert len(films.playbacks) == 1
+
+
+async def test_a_place_beyond_all_numbers_is_beyond_the_end(films: Simulator, make_app: MakeApp) -> None:
+    app = await make_app(engines=[films.url])
+    whole = bytes_of(films, 0)
+    for far in ("1" + "0" * 18, "1" + "0" * 20, "9" * 5000):
+        for _ in range(2):  # at first contact, when only the engine knows, and later
+            assert (await part(app, link(films), f"bytes={far}-")).status == 416
+        assert (await part(app, link(films), f"bytes=9-{far}")).body == whole[9:]
+        assert (await part(app, link(films), f"bytes=-{far}")).body == whole
+        assert (await part(app, link(films), f"bytes={far}-5")).status == 200
+    assert (await part(app, link(films), f"bytes={'0' * 30}7-{'0' * 30}9")).body == whole[7:10]
+
+
 async def test_if_range_gives_the_part_of_this_version_only(films: Simulator, make_app: MakeApp) -> None:
     app = await make_app(engines=[films.url])
     tag = (await part(app, link(films), "bytes=0-0")).headers["etag"]
@@ -245,6 +271,8 @@ async def test_the_files_of_a_link_are_listed_and_play_by_index(films: Simulator
         assert answer.headers["content-type"] == file["mime"]
     missing = await ask(app, link(films, 1, "&_idx=2"))
     assert (missing.status, missing.reason) == (404, "content_not_found")
+    assert (await ask(app, link(films, 1, "&_idx=2"), "HEAD")).status == 404
+    assert (await ask(app, link(films, 1, "&_idx=1"), "HEAD")).status == 200
     live = (await ask(app, f"/api/aceproxy/files?infohash={films.contents[4].infohash}")).json
     assert (live["is_live"], [one["name"] for one in live["files"]]) == (True, ["Live"])
     assert (await ask(app, "/api/aceproxy/files?id=" + "5" * 40)).reason == "content_not_found"
@@ -519,7 +547,9 @@ async def test_what_was_a_recording_and_is_live_now_plays_live(films: Simulator,
         ("", Span()),
         ("bytes=4-3", Span()),
         ("bytes=1-2,3-4", Span()),
-        ("bytes=" + "9" * 19 + "-", Span()),
+        ("bytes=" + "9" * 19 + "-", Span(FARTHEST)),
+        ("bytes=-" + "9" * 5000, Span(suffix=FARTHEST)),
+        ("bytes=" + "9" * 20 + "-" + "9" * 19, Span()),
     ],
 )
 def test_range_headers_are_read_strictly(header: str, span: Span) -> None:

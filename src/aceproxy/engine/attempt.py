@@ -150,6 +150,7 @@ class Attempt:
             connect_timeout_s=self._api.limits.connect_timeout_s,
             deadline_at=deadline_at,
             byte_range=self._byte_range,
+            may_be_empty=self._playback.is_live is False,
         )
 
     async def _watch(self) -> NoReturn:

@@ -67,8 +67,14 @@ class ResponseBody(asyncio.BufferedProtocol):
     fails with NotYet. `ended` is done, with a result in every case, when nothing more will come.
     """
 
-    def __init__(self, sink: ByteSink, error_text_timeout_s: float, *, partial: bool = False) -> None:
-        """`partial`: a part of a file was asked for, so 206 is media as well."""
+    def __init__(
+        self, sink: ByteSink, error_text_timeout_s: float, *, partial: bool = False, may_be_empty: bool = False
+    ) -> None:
+        """`partial`: a part of a file was asked for, so 206 is media as well.
+
+        `may_be_empty`: it is of a file, of which an announced length of 0 is the truth and no failure.
+        """
+        self._may_be_empty = may_be_empty
         self._media_statuses = (200, 206) if partial else (200,)
         self._loop = asyncio.get_running_loop()
         self._sink = sink
@@ -89,6 +95,7 @@ class ResponseBody(asyncio.BufferedProtocol):
         self.head: ResponseHead | None = None
         self.error_page = bytearray()
         self.received_bytes = 0
+        self.is_empty_file = False
         self.last_byte_at = self._loop.time()
         self.detail = ""
         self.opened: asyncio.Future[ResponseHead] = self._loop.create_future()
@@ -307,6 +314,9 @@ class ResponseBody(asyncio.BufferedProtocol):
             if how is MediaEnd.CLOSED:
                 self.opened.cancel()
             elif self._phase is _Phase.ERROR and self.head is not None:
+                self.opened.set_result(self.head)
+            elif self._may_be_empty and how is MediaEnd.EOF and self.head is not None and self.head.length == 0:
+                self.is_empty_file = True
                 self.opened.set_result(self.head)
             else:
                 self.opened.set_exception(self._not_opened(how, detail))

@@ -122,6 +122,7 @@ async def open_media(
     connect_timeout_s: float,
     deadline_at: float,
     byte_range: str = "",
+    may_be_empty: bool = False,
 ) -> MediaReader:
     """Ask for a progressive body and return its reader when the first byte of media is in the sink.
 
@@ -129,6 +130,7 @@ async def open_media(
     they prebuffer (§4.1); `connect_timeout_s` bounds each TCP connection. Only the engine itself is ever contacted:
     scheme, host and port of every address are replaced by `engine_url`'s. Cancel-safe: no connection is left.
     `byte_range` asks for a part of a file (RFC 9110 §14.1.2, such as `bytes=100-`); the answer's head says what it got.
+    With `may_be_empty` a body whose announced length is 0 is returned as well: it is a file of no bytes.
 
     Raises RangeRefusedError, NotYet where a later try may succeed, the deadline included; AceProxyError with
     SESSION_LOST (the engine does not know the playback any more), ENGINE_UNREACHABLE, or ENGINE_ERROR (redirected
@@ -138,7 +140,7 @@ async def open_media(
     url = rewrite_url(url, engine_url)
     for _ in range(REDIRECT_LIMIT + 1):
         timeout_s = min(connect_timeout_s, deadline_at - loop.time())
-        body = await _connect(url, sink, timeout_s, connect_timeout_s, byte_range)
+        body = await _connect(url, sink, timeout_s, connect_timeout_s, byte_range, may_be_empty)
         try:
             async with asyncio.timeout_at(deadline_at):
                 head = await body.opened
@@ -150,7 +152,7 @@ async def open_media(
         except BaseException:
             body.close()
             raise
-        if body.received_bytes:
+        if body.received_bytes or body.is_empty_file:
             return MediaReader(body, url)
         body.close()
         if head.status == RANGE_REFUSED and byte_range:
@@ -163,10 +165,10 @@ async def open_media(
 
 
 async def _connect(
-    url: str, sink: ByteSink, timeout_s: float, error_text_timeout_s: float, byte_range: str
+    url: str, sink: ByteSink, timeout_s: float, error_text_timeout_s: float, byte_range: str, may_be_empty: bool
 ) -> ResponseBody:
     parts = urlsplit(url)
-    body = ResponseBody(sink, error_text_timeout_s, partial=bool(byte_range))
+    body = ResponseBody(sink, error_text_timeout_s, partial=bool(byte_range), may_be_empty=may_be_empty)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     secure = True if parts.scheme == "https" else None
     try:

@@ -85,7 +85,7 @@ def total_progress(download: Download) -> int:
     """Return the percentage of a file; 0 for live."""
     if download.channel.content.live:
         return 0
-    return min(100, download.pieces * PIECE_BYTES * 100 // download.channel.size_bytes)
+    return min(100, download.pieces * PIECE_BYTES * 100 // max(1, download.channel.size_bytes))
 
 
 def livepos(engine: Engine, session: Session, now: float) -> dict[str, object]:

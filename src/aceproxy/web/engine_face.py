@@ -99,10 +99,18 @@ class EngineFaceRoutes:
         )
 
     async def command(self, request: web.Request) -> web.Response:
-        """Do what the player asks, as far as it concerns nobody else."""
+        """Do what the player asks, as far as it concerns nobody else; answer in the shape of its API version (§7)."""
+        refused = self._obey(request)
+        if request.query.get("api_version") in ("2", "3"):
+            told = {"result": "ok"} if refused is None else {"error": {"message": refused, "code": 0}}
+            return json_body(dumped(told))
+        return _failed(refused) if refused is not None else json_body(dumped(success("ok")))
+
+    def _obey(self, request: web.Request) -> str | None:
+        """Do what a command asks; return the words of its refusal, None if it is done."""
         session = self._find(request)
         if session is None:
-            return _failed(UNKNOWN_SESSION)
+            return UNKNOWN_SESSION
         session.touch()
         method = request.query.get("method", "")
         if method == "stop":
@@ -110,21 +118,21 @@ class EngineFaceRoutes:
             self._hls.leave(session)
             if session.is_recording:
                 self._recordings.end_viewer(session.key, session.link)
-            return _ok()
+            return None
         if method == "liveseek" and not session.is_recording:
             if request.query.get("pos", "-1") != "-1":
-                return _failed("liveseek is not possible here: the broadcast is shared with other players")
+                return "liveseek is not possible here: the broadcast is shared with other players"
             session.tell("live_changed", is_live=1)
-            return _ok()
+            return None
         if method == "set_player_activity_timeout":
             timeout = request.query.get("timeout", "")
             if not (timeout.isascii() and timeout.isdigit() and 1 <= len(timeout) <= 6 and int(timeout)):
-                return _failed("invalid timeout")
+                return "invalid timeout"
             self._sessions.set_idle_limit(session, min(float(timeout), IDLE_LIMIT_S))
-            return _ok()
+            return None
         if method == "set_stream":
-            return _failed("set_stream is not possible here: the broadcast is shared with other players")
-        return _failed("unknown method")
+            return "set_stream is not possible here: the broadcast is shared with other players"
+        return "unknown method"
 
     async def events(self, request: web.Request) -> web.Response:
         """Wait for the session's next event, `EVENT_WAIT_S` at most; then the answer is null."""
@@ -194,7 +202,3 @@ def _failure_words(session: PlaybackSession) -> str:
 
 def _failed(words: str) -> web.Response:
     return json_body(dumped(failure(words)))
-
-
-def _ok() -> web.Response:
-    return json_body(dumped(success("ok")))

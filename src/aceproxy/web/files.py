@@ -7,10 +7,10 @@ import logging
 
 from aiohttp import web
 
-from aceproxy.engine.file_lists import FileEntry, FileListing, file_listing
+from aceproxy.engine.file_lists import FILES_LIMIT, FileEntry, FileListing, file_listing
 from aceproxy.engine.links import Link, LinkKind, check_url_host, link_from_query
 from aceproxy.engine.lookups import Lookups
-from aceproxy.errors import AceProxyError
+from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.spans import PLAIN_TYPE, Facts
 from aceproxy.web.answers import json_answer
@@ -48,7 +48,10 @@ class FileLists:
         return (file.name if is_one_of_several and file is not None else listing.name) or None
 
     async def facts(self, link: Link) -> Facts | None:
-        """Return the facts of a recording that nobody has played yet; None if it is none, or no engine tells soon."""
+        """Return the facts of a recording that nobody has played yet; None if it is none, or no engine tells soon.
+
+        Raises CONTENT_NOT_FOUND where the link holds files, but none of its index.
+        """
         try:
             async with asyncio.timeout(HEAD_LOOKUP_S):
                 listing = await self.listing(link)
@@ -56,6 +59,8 @@ class FileLists:
             log.debug("%s: no engine tells what it is: %s", link.label, error)
             return None
         file = next((one for one in listing.files if one.index == link.index), None)
+        if listing.is_live is False and file is None and 0 < len(listing.files) < FILES_LIMIT:
+            raise AceProxyError(Reason.CONTENT_NOT_FOUND, f"no file of the index {link.index}")
         if listing.is_live is not False or file is None or not file.size_bytes:
             return None
         return Facts(listing.infohash, file.size_bytes, file.mime or PLAIN_TYPE)

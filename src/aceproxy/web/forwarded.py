@@ -62,9 +62,7 @@ class Forwarding:
             return Origin(peer, request.scheme, headers.get("Host", ""), relayed=_tells_of_a_client(headers))
         by_list = self._client(peer, _x_forwarded(headers))
         by_standard = self._client(peer, _forwarded(headers))
-        hop = by_list or by_standard
-        if hop is None:
-            return Origin(peer, request.scheme, headers.get("Host", ""), relayed=False)
+        hop = by_list or by_standard or _Hop(peer, *_x_names(headers))
         if by_list and by_standard and by_list.address != by_standard.address:
             # The proxy writes one of them, the client wrote the other, and we cannot know which is which.
             return Origin(UNKNOWN, request.scheme, headers.get("Host", ""), relayed=False)
@@ -97,10 +95,14 @@ def _x_forwarded(headers: CIMultiDictProxy[str]) -> list[_Hop]:
     """Read X-Forwarded-For, and -Proto and -Host, which the proxy next to us has set or checked."""
     if "X-Forwarded-For" not in headers:
         return []
-    scheme = _last(headers, "X-Forwarded-Proto").lower()
-    host = _last(headers, "X-Forwarded-Host")
+    scheme, host = _x_names(headers)
     entries = ",".join(headers.getall("X-Forwarded-For")).split(",")[-HOPS_LIMIT:]
     return [_Hop(_node(entry.strip()), scheme, host) for entry in entries]
+
+
+def _x_names(headers: CIMultiDictProxy[str]) -> tuple[str, str]:
+    """Return the scheme and host that the proxy next to us tells, which it may without naming its client."""
+    return _last(headers, "X-Forwarded-Proto").lower(), _last(headers, "X-Forwarded-Host")
 
 
 def _last(headers: CIMultiDictProxy[str], name: str) -> str:

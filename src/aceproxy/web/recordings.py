@@ -25,8 +25,9 @@ from aceproxy.web.visitors import visitor_of
 
 log = logging.getLogger(__name__)
 
+FARTHEST = 10**18 - 1  # bytes; a place behind the end of every file, which engines still read as a number
 PID_LIMIT = 128  # characters of a pid that tell players apart
-_SPAN = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
+_SPAN = re.compile(r"bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*", re.IGNORECASE)
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
@@ -38,10 +39,22 @@ def read_span(header: str) -> Span:
     found = _SPAN.fullmatch(header.strip())
     if found is None or not (found[1] or found[2]):
         return Span()
-    if not found[1]:
-        return Span(suffix=int(found[2]))
-    first, last = int(found[1]), int(found[2]) if found[2] else None
-    return Span() if last is not None and last < first else Span(first, last)
+    first, last = _digits(found[1]), _digits(found[2])
+    if not first:
+        return Span(suffix=_place(last))
+    if last and (len(last), last) < (len(first), first):
+        return Span()
+    return Span(_place(first), _place(last) if last else None)
+
+
+def _digits(text: str) -> str:
+    """Return a number's digits without leading zeros; empty for none."""
+    return text.lstrip("0") or text[:1]
+
+
+def _place(digits: str) -> int:
+    """Return a place in a file; one that is further out than any file reaches is `FARTHEST`."""
+    return int(digits) if len(digits) < len(str(FARTHEST)) else FARTHEST
 
 
 def entity_tag(link: Link, facts: Facts) -> str | None:

@@ -188,6 +188,7 @@ export default {
     "this playback has no stat URL": "questa riproduzione non ha un indirizzo di stato",
     "time stamps and content come again": "tornano gli stessi tempi e gli stessi contenuti",
     "to something that is no address": "verso qualcosa che non è un indirizzo",
+    "no file of the index {}": "nessun file con l’indice {}",
     "too many wait for a start": "troppi aspettano un avvio",
     "too much is waiting for the disk": "troppo aspetta il disco",
     "unknown setting {}": "impostazione sconosciuta {}",
