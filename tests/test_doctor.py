@@ -140,7 +140,34 @@ def test_a_history_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 def test_the_log_file_needs_a_folder_and_room(tmp_path: Path) -> None:
     assert doctor.look_at_log(make(log_file=tmp_path / "log")).status is Status.OK
     assert doctor.look_at_log(make(log_file=tmp_path / "gone" / "log")).status is Status.FAILURE
-    assert doctor.look_at_log(make(log_file=tmp_path / "log", log_file_bytes=1 << 50)).status is Status.WARNING
+    large = make(log_file=tmp_path / "log", log_file_bytes=10**12, log_file_count=100)
+    assert doctor.look_at_log(large).status is Status.WARNING
+
+
+def test_a_history_is_not_well_in_a_folder_that_is_none(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for folder in (blocked, blocked / "state"):
+        settings = make(state_dir=folder)
+        assert doctor.look_at_state(settings).status is Status.FAILURE
+        found = doctor.look_at_store(settings)
+        assert (found.status, "will be made" in found.message) == (Status.FAILURE, False)
+    assert doctor.look_at_store(make(state_dir=tmp_path / "new" / "state")).status is Status.OK
+
+
+@pytest.mark.parametrize("name", ["/dev/full", "/dev/null", "folder"])
+def test_a_log_file_that_is_no_file_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    found = doctor.look_at_log(make(log_file=tmp_path / name))
+    assert found.status is Status.FAILURE
+    assert "not a file" in found.message
+
+
+def test_a_log_file_that_is_there_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("a line")
+    assert doctor.look_at_log(make(log_file=path, log_file_bytes=65536)).status is Status.OK
+    assert path.read_text() == "a line"
 
 
 def test_a_clock_from_before_the_installation_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,17 @@ def test_a_list_is_one_text_with_commas_in_the_environment(text: str, words: int
     assert all(host == host.strip() for host in hosts)
 
 
+@pytest.mark.parametrize("name", ["url_hosts", "origin_hosts"])
+@pytest.mark.parametrize("text", ["\0", "<script>", "a b", "a.example/x", "http://a.example", "", "**", "[", "a@b"])
+def test_what_is_no_host_is_refused_with_its_words(name: str, text: str) -> None:
+    assert "is not a host name" in refusal({name: [text]})
+
+
+def test_hosts_of_links_are_names_addresses_and_patterns() -> None:
+    hosts = ["A.example", "*.b.example", "*", "127.0.0.1", "::1", "[::1]", "bücher.example", "a_b.example."]
+    assert load({"url_hosts": hosts}).url_hosts == tuple(host.lower() for host in hosts)
+
+
 def test_a_file_that_is_missing_or_no_toml_is_told_by_name(tmp_path: Path) -> None:
     missing, broken, binary = tmp_path / "none.toml", tmp_path / "broken.toml", tmp_path / "binary.toml"
     broken.write_text("linger_s = ")

@@ -199,7 +199,7 @@ def look_at_state(settings: Settings) -> Finding:
             "no state_dir: after a restart history, changed settings and the admin secret are new",
             "Set state_dir to a folder of this program alone to keep them.",
         )
-    if not folder.exists() and not _cannot_write(_nearest(folder)):
+    if not _is_there(folder) and not _cannot_write(_nearest(folder)):
         return Finding("state", Status.OK, f"{folder} will be made at the start")
     problem = _cannot_write(folder)
     if problem:
@@ -221,10 +221,14 @@ def look_at_state(settings: Settings) -> Finding:
 def look_at_store(settings: Settings) -> Finding:
     """Whether history and what is learnt of links can be written, in the file that is there."""
     folder = settings.state_dir
-    if folder is None or not (folder / FILE_NAME).exists():
-        where = "in memory, without state_dir" if folder is None else f"{folder / FILE_NAME} will be made at the start"
-        return Finding("history", Status.OK, where)
+    if folder is None:
+        return Finding("history", Status.OK, "in memory, without state_dir")
     path = folder / FILE_NAME
+    missing = _cannot_write(_nearest(folder))
+    if missing:
+        return Finding("history", Status.FAILURE, f"{path} cannot be kept: {missing}", "See to the state folder first.")
+    if not path.exists():
+        return Finding("history", Status.OK, f"{path} will be made at the start")
     problem = look_at_database(path)
     if problem:
         advice = "See to the disk and who may write there; or stop the program and move the file away."
@@ -237,7 +241,10 @@ def look_at_log(settings: Settings) -> Finding:
     path = settings.log_file
     if path is None:
         return Finding("log", Status.OK, "to standard error and memory; no log_file")
-    problem = _cannot_write(path.parent)
+    if os.path.lexists(path) and not path.is_file():
+        advice = "Name a file in a folder: it is renamed when it is full, and another one takes its place."
+        return Finding("log", Status.FAILURE, f"{path} is not a file that records can be kept in", advice)
+    problem = _cannot_write(path.parent) or _cannot_append(path)
     if problem:
         advice = f"Make the folder, and let uid {os.getuid()} write there."
         return Finding("log", Status.FAILURE, f"{path.parent}: {problem}", advice)
@@ -251,7 +258,15 @@ def look_at_log(settings: Settings) -> Finding:
 
 def _nearest(folder: Path) -> Path:
     """Return the first of a folder's parents that exists."""
-    return next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return next(parent for parent in (folder, *folder.absolute().parents) if _is_there(parent))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path can be seen: what lies in a folder that is closed to us cannot."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _cannot_write(folder: Path) -> str:
@@ -259,6 +274,17 @@ def _cannot_write(folder: Path) -> str:
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".aceproxy-doctor-"):
             return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _cannot_append(path: Path) -> str:
+    """Say why nothing can be added to a file that is there; empty if it can, or there is none. Adds nothing."""
+    try:
+        with path.open("r+b"):
+            return ""
+    except FileNotFoundError:
+        return ""
     except OSError as error:
         return error.strerror or str(error)
 

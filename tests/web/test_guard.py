@@ -96,6 +96,37 @@ async def test_only_our_own_names_are_answered_to(
             assert "allowed_hosts" in answer.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "passes"),
+    [
+        ("http://evil.example/livez", "test", False),
+        ("http://evil.example:6880/livez", "127.0.0.1", False),
+        ("http://127.0.0.1@evil.example/livez", "test", False),
+        ("HTTP://evil.example?x=/livez", "test", False),
+        ("http:///livez", "test", False),
+        ("http://127.0.0.1:6880/livez", "test", True),
+        ("http://nas.local/livez", "evil.example", True),
+    ],
+)
+async def test_a_target_in_absolute_form_is_judged_by_its_own_host(
+    make_app: MakeApp, target: str, host: str, passes: bool
+) -> None:
+    """RFC 9112 §3.2.2: the Host header is ignored then."""
+    app = await make_app()
+    answer = await ask(app, target, host=host)
+    assert (answer.status == 200) == passes
+    if not passes:
+        assert answer.reason in ("host_refused", "request_refused")
+
+
+async def test_a_page_of_the_host_in_the_target_is_the_same_site(make_app: MakeApp) -> None:
+    app = await make_app()
+    page = "Origin: http://test\r\n"
+    target = "http://nas.local" + STREAM
+    assert (await ask(app, target, "DELETE", headers=page)).reason == "cross_site"
+    assert (await ask(app, target, "DELETE", headers="Origin: http://nas.local\r\n")).reason == "stream_not_running"
+
+
 async def test_the_host_that_a_trusted_proxy_tells_is_checked_as_well(make_app: MakeApp) -> None:
     app = await make_app(trusted_proxies=["127.0.0.1"], allowed_hosts=["tv.example.org"])
     told = "X-Forwarded-For: 192.168.1.9\r\nX-Forwarded-Host: {}\r\n"

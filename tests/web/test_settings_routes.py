@@ -44,11 +44,17 @@ async def test_all_settings_are_told_with_value_default_origin_and_effect(make_a
         "unit": "s",
         "kind": "number",
         "minimum": 0.0,
-        "maximum": None,
+        "maximum": 1e12,
         "description": Settings.model_fields["linger_s"].description,
         "changeable": True,
         "effect": "now",
     }
+    assert [settings[name]["maximum"] for name in ("log_lines", "listen", "stills", "engines")] == [
+        1e5,
+        None,
+        None,
+        None,
+    ]
     assert (settings["listen"]["changeable"], settings["listen"]["effect"]) == (False, "restart")
     assert (settings["engines"]["kind"], settings["url_hosts"]["value"]) == ("list", [])
     assert settings["engines"]["value"] == list(app.pool.urls)
@@ -192,3 +198,14 @@ async def test_a_change_that_cannot_be_kept_is_refused_with_the_reason(make_app:
     assert answer.json["error"]["detail"] == "No such file or directory"
     assert (await told(app))["linger_s"]["value"] == 15.0
     (tmp_path / "away").rename(folder)
+
+
+async def test_the_description_of_a_change_tells_the_largest_number_too(make_app: MakeApp) -> None:
+    described = (await ask(await make_app(), "/api/openapi.json")).json["components"]["schemas"]["SettingsChange"]
+    bounds = {
+        name: kind["maximum"]
+        for name, field in described["properties"].items()
+        for kind in field["anyOf"]
+        if kind["type"] in ("integer", "number")
+    }
+    assert (bounds["linger_s"], bounds["log_lines"], bounds["history_days"]) == (10**12, 100_000, 3650)

@@ -65,6 +65,19 @@ def _host_pattern(text: str) -> str:
     return name
 
 
+def _source_host(text: str) -> str:
+    """A host of links or origins: a name, also one that is not ASCII, an address, also in brackets, *.NAME or *."""
+    name = text.strip().lower()
+    plain = name[1:-1] if name.startswith("[") and name.endswith("]") else name.removeprefix("*.")
+    try:
+        plain = plain if plain.isascii() else plain.encode("idna").decode("ascii")
+    except UnicodeError:
+        plain = ""
+    if name != "*" and not HOST.fullmatch(plain):
+        raise ValueError(f"{text!r} is not a host name, an address, *.NAME or *")
+    return name
+
+
 def _log_format(text: str) -> str:
     if text not in ("text", "json"):
         raise ValueError("one of text, json")
@@ -78,6 +91,7 @@ LogFormat = Annotated[str, AfterValidator(_log_format)]
 Entries = Annotated[tuple[EngineEntry, ...], AfterValidator(without_doubles)]
 Network = Annotated[str, AfterValidator(_network)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+SourceHost = Annotated[str, AfterValidator(_source_host)]
 Words = BeforeValidator(words_of)
 HOME_NETWORKS = (  # loopback, private and link-local
     "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from aceproxy.settings.group import Group
-from aceproxy.settings.kinds import Address, Level, LogFormat, OptionalPath, Words
+from aceproxy.settings.kinds import Address, Level, LogFormat, OptionalPath, SourceHost, Words
 
 
 class ServiceSettings(Group):
@@ -15,12 +15,12 @@ class ServiceSettings(Group):
 
     # where
     listen: Address = Field(":6880", description="Address and port to serve on; an empty host means all interfaces.")
-    url_hosts: Annotated[tuple[str, ...], Words] = Field(
+    url_hosts: Annotated[tuple[SourceHost, ...], Words] = Field(
         (),
         description="Hosts to which url= links may point; none by default, since the engine fetches what they name. "
         "'*' allows every public host; a private address must be named itself.",
     )
-    origin_hosts: Annotated[tuple[str, ...], Words] = Field(
+    origin_hosts: Annotated[tuple[SourceHost, ...], Words] = Field(
         (),
         description="Hosts from which broadcasts may be read that an engine redirects to; none by default. '*' allows "
         "every public host; a private address must be named itself.",

@@ -9,7 +9,7 @@ from aiohttp import web
 from aceproxy.access.roles import Role
 from aceproxy.access.sessions import Session
 from aceproxy.streams.client import Ticket
-from aceproxy.web.forwarded import Origin, normal_address
+from aceproxy.web.forwarded import Origin, asked_host, normal_address
 from aceproxy.web.rights import Right
 
 
@@ -59,5 +59,5 @@ def caller_of(request: web.Request) -> Caller:
     found: Caller | None = request.get(CALLER)
     if found is not None:
         return found
-    origin = Origin(normal_address(request.remote or ""), request.scheme, request.headers.get("Host", ""), False)
+    origin = Origin(normal_address(request.remote or ""), request.scheme, asked_host(request), False)
     return Caller(origin, None)

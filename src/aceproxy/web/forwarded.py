@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 from aceproxy.access.networks import Networks, read_address
 
 HOPS_LIMIT = 20  # entries at the right end that are looked at
+NO_HOST = "://"  # of a target in absolute form that names no host: no name of ours
 UNKNOWN = "unknown"  # the address of a client whom a proxy does not name, or about whom the headers disagree
 _PAIR = re.compile(r'\s*([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*(;|,|$)')
 
@@ -59,15 +60,15 @@ class Forwarding:
         peer = normal_address(request.remote or "")
         headers = request.headers
         if peer not in self._trusted:
-            return Origin(peer, request.scheme, headers.get("Host", ""), relayed=_tells_of_a_client(headers))
+            return Origin(peer, request.scheme, asked_host(request), relayed=_tells_of_a_client(headers))
         by_list = self._client(peer, _x_forwarded(headers))
         by_standard = self._client(peer, _forwarded(headers))
         hop = by_list or by_standard or _Hop(peer, *_x_names(headers))
         if by_list and by_standard and by_list.address != by_standard.address:
             # The proxy writes one of them, the client wrote the other, and we cannot know which is which.
-            return Origin(UNKNOWN, request.scheme, headers.get("Host", ""), relayed=False)
+            return Origin(UNKNOWN, request.scheme, asked_host(request), relayed=False)
         scheme = hop.scheme if hop.scheme in ("http", "https") else request.scheme
-        return Origin(hop.address, scheme, hop.host or headers.get("Host", ""), relayed=False)
+        return Origin(hop.address, scheme, hop.host or asked_host(request), relayed=False)
 
     def _client(self, peer: str, hops: list[_Hop]) -> _Hop | None:
         """Return the right-most hop that is no trusted proxy; the left-most one if all are."""
@@ -79,6 +80,19 @@ class Forwarding:
             found = hop
             speaker = hop.address
         return found
+
+
+def asked_host(request: web.BaseRequest) -> str:
+    """Return the host, with its port, that a request is made to, empty if it names none.
+
+    Of a target in absolute form (`GET http://host/ HTTP/1.1`) it is the target's own: the Host header is ignored then
+    (RFC 9112 §3.2.2). Never raises.
+    """
+    target = request.raw_path
+    scheme, mark, rest = target.partition("://")
+    if target.startswith("/") or not mark or not scheme.isalnum():
+        return request.headers.get("Host", "")
+    return re.split(r"[/?#]", rest, maxsplit=1)[0] or NO_HOST
 
 
 def normal_address(text: str) -> str:

@@ -23,7 +23,7 @@ from aceproxy.settings import Settings
 from aceproxy.web.answers import Serve
 from aceproxy.web.bodies import wait_for_body
 from aceproxy.web.callers import CALLER, Caller
-from aceproxy.web.forwarded import Forwarding, Origin
+from aceproxy.web.forwarded import Forwarding, Origin, asked_host
 from aceproxy.web.hosts import Hosts
 from aceproxy.web.rights import Right, right_for
 from aceproxy.web.veil import VEIL, Veil, veil_answer
@@ -60,7 +60,7 @@ class Guard:
     async def check(self, request: web.Request, handler: Serve) -> web.StreamResponse:
         """Serve the request if whoever asks may do that. Raises AceProxyError with the reason if not."""
         origin = self._forwarding.origin(request)
-        self._hosts.check(request.headers.get("Host", ""))
+        self._hosts.check(asked_host(request))
         self._hosts.check(origin.host)
         caller = request[CALLER] = self._identify(request, origin)
         right = right_for(request)

@@ -6,11 +6,13 @@ import json
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.live import EFFECTS, Changed, Effect, LiveSettings, effect_of
 from aceproxy.settings import Settings
+from aceproxy.settings.group import LARGEST
 from aceproxy.web.answers import json_answer
 from aceproxy.web.models import SettingModel, SettingsAnswer, SettingsChanged
 
@@ -27,6 +29,8 @@ def change_model() -> type[BaseModel]:
             kind: Any = field.annotation
             for bound in field.metadata:
                 kind = Annotated[kind, bound]
+            if _is_number(field) and _maximum(field) == LARGEST:
+                kind = Annotated[kind, Field(le=LARGEST)]
             fields[name] = (kind | None, None)
     model: type[BaseModel] = create_model(
         "SettingsChange",
@@ -86,7 +90,7 @@ class SettingsRoutes:
 def _setting(live: LiveSettings, name: str) -> SettingModel:
     field = Settings.model_fields[name]
     value = getattr(live.current, name)
-    bounds = {key: getattr(one, key) for one in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(one, key)}
+    bounds = _bounds(field)
     effect = effect_of(name)
     default = field.get_default(call_default_factory=True)
     return SettingModel(
@@ -97,11 +101,25 @@ def _setting(live: LiveSettings, name: str) -> SettingModel:
         unit=next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), ""),
         kind=KINDS.get(type(default), "list" if isinstance(default, tuple) else "text"),
         minimum=bounds.get("ge", bounds.get("gt")),
-        maximum=bounds.get("le", bounds.get("lt")),
+        maximum=_maximum(field) if _is_number(field) else None,
         description=field.description or "",
         changeable=effect in (Effect.NOW, Effect.NEXT_START),
         effect=effect,
     )
+
+
+def _bounds(field: FieldInfo) -> dict[str, float]:
+    return {key: getattr(one, key) for one in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(one, key)}
+
+
+def _maximum(field: FieldInfo) -> float:
+    """Return the largest value of a number: its own bound, or the one that all numbers have."""
+    bounds = _bounds(field)
+    return bounds.get("le", bounds.get("lt", LARGEST))
+
+
+def _is_number(field: FieldInfo) -> bool:
+    return field.annotation in (int, float)
 
 
 def _plain(value: Any) -> str | int | float | bool | list[str] | None:

@@ -14,6 +14,8 @@ const PLACES = {
   "a change at run time": "runtime",
 };
 
+const LARGEST = 1e12; // of all settings, as the server has it
+
 const plain = (value) => {
   if (value === null || value === undefined) return t.settingNone;
   if (typeof value === "boolean") return value ? t.settingYes : t.settingNo;
@@ -45,7 +47,8 @@ function limitWords(setting) {
   return [`${plain(setting.default)} ${unitOf(setting)}`.trim(), boundsOf(setting)].filter(Boolean).join("; ");
 }
 
-function boundsOf({ minimum, maximum }) {
+function boundsOf({ minimum, maximum: bound }) {
+  const maximum = bound < LARGEST ? bound : null; // what every number may be at most is no news
   if (Number.isFinite(minimum) && Number.isFinite(maximum)) return `${minimum} – ${maximum}`;
   if (Number.isFinite(minimum)) return `≥ ${minimum}`;
   return Number.isFinite(maximum) ? `≤ ${maximum}` : "";
