@@ -225,7 +225,7 @@ class Simulator:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
-        if len(self._connections) >= self.config.max_connections:
+        if self._stopped or len(self._connections) >= self.config.max_connections:
             connection.abort()
             return
         task = asyncio.get_running_loop().create_task(self._converse(connection))
