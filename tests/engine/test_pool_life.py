@@ -99,6 +99,8 @@ class PoolLife(RuleBasedStateMachine):
         if not meant or not free:
             assert reason is (Reason.ENGINE_UNREACHABLE if meant else Reason.NO_ENGINE)
             return
+        if spare and reason is Reason.ENGINE_UNREACHABLE:
+            return  # there would be room, but nothing is held ready on an engine that nobody has seen up
         assert reason is Reason.AT_CAPACITY
         if not spare:  # every one that may be reached is full of streams that do not give way
             told = {one.label: one for one in self.pool.snapshot()}
