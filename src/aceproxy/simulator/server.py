@@ -126,6 +126,7 @@ class Simulator:
     async def stop(self) -> None:
         """Close everything within 2 s, readers or not. May be called twice."""
         self._stopped = True
+        await self._accept_the_last()
         self._close_port()
         self._engine.table.end_all("shutdown", self._engine.now())
         tasks = {*self._tasks, *self._connections}
@@ -210,6 +211,15 @@ class Simulator:
             self._server = server
         else:
             server.close()
+
+    async def _accept_the_last(self) -> None:
+        """Accept no more, and let go of what is just being accepted: asyncio forgets it when the server is closed."""
+        if self._server is None:
+            return
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(3):  # the connection is made, told of, and given up
+            await asyncio.sleep(0)
 
     def _close_port(self) -> None:
         if self._server is not None:
