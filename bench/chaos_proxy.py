@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from aceproxy.app import App, make_logs
-from aceproxy.cli import _calm_collector
+from aceproxy.serving import calm_collector
 from aceproxy.settings import load_settings
 from bench.chaos_jumps import watch
 
@@ -97,5 +97,5 @@ async def serve(pairs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _calm_collector()  # as `aceproxy serve` does
+    calm_collector()  # as `aceproxy serve` does
     asyncio.run(serve(sys.argv[1:]))

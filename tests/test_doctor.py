@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aceproxy import doctor
 from aceproxy.cli import cli
-from aceproxy.doctor import Finding, Status
+from aceproxy.doctor import engines, folders, machine
+from aceproxy.doctor.findings import Finding, Status
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator
 from aceproxy.store.opening import FILE_NAME, open_database
@@ -53,95 +53,95 @@ def test_a_free_port_is_free_and_nothing_is_left_open() -> None:
         port = server.getsockname()[1]
     settings = make(listen=f"127.0.0.1:{port}")
     for _ in range(2):
-        assert doctor.look_at_port(settings).status is Status.OK
+        assert machine.look_at_port(settings).status is Status.OK
 
 
 def test_a_port_that_is_taken_is_told_with_a_way_to_find_who_has_it(taken: int) -> None:
-    found = doctor.look_at_port(make(listen=f"127.0.0.1:{taken}"))
+    found = machine.look_at_port(make(listen=f"127.0.0.1:{taken}"))
     assert found.status is Status.FAILURE
     assert f"sport = :{taken}" in found.advice
 
 
 async def test_a_port_that_we_serve_ourselves_is_well(make_app: MakeApp) -> None:
     app = await make_app()
-    found = await asyncio.to_thread(doctor.look_at_port, make(listen=f"127.0.0.1:{app.port}"))
+    found = await asyncio.to_thread(machine.look_at_port, make(listen=f"127.0.0.1:{app.port}"))
     assert (found.status, "AceProxy" in found.message) == (Status.OK, True)
 
 
 def test_an_address_that_is_not_ours_is_told() -> None:
-    found = doctor.look_at_port(make(listen="192.0.2.1:6880"))
+    found = machine.look_at_port(make(listen="192.0.2.1:6880"))
     assert found.status is Status.FAILURE
     assert "ip address" in found.advice
 
 
 def test_descriptors_are_counted_for_the_clients_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
-    found = doctor.look_at_descriptors(make(max_clients=5000))
+    found = machine.look_at_descriptors(make(max_clients=5000))
     assert found.status is Status.WARNING
     assert "about 1898 clients" in found.message
     assert "10300" in found.advice
-    assert doctor.look_at_descriptors(make(max_clients=1000)).status is Status.OK
+    assert machine.look_at_descriptors(make(max_clients=1000)).status is Status.OK
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
-    assert doctor.look_at_descriptors(make()).status is Status.FAILURE
+    assert machine.look_at_descriptors(make()).status is Status.FAILURE
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
-    assert doctor.look_at_descriptors(make()).status is Status.OK
+    assert machine.look_at_descriptors(make()).status is Status.OK
 
 
 @pytest.mark.parametrize(
     ("free_mib", "status"), [(100, Status.FAILURE), (300, Status.WARNING), (4000, Status.OK), (None, Status.NOTE)]
 )
 def test_memory_is_counted_in_streams(monkeypatch: pytest.MonkeyPatch, free_mib: int | None, status: Status) -> None:
-    monkeypatch.setattr(doctor, "available_bytes", lambda: None if free_mib is None else free_mib << 20)
-    assert doctor.look_at_memory(make()).status is status
+    monkeypatch.setattr(machine, "available_bytes", lambda: None if free_mib is None else free_mib << 20)
+    assert machine.look_at_memory(make()).status is status
 
 
 def test_the_memory_of_a_container_counts_where_it_is_less(tmp_path: Path) -> None:
     proc = tmp_path / "meminfo"
     proc.write_text("MemTotal: 9000000 kB\nMemAvailable: 4000000 kB\n")
-    assert doctor.available_bytes(proc, tmp_path) == 4_000_000 << 10
+    assert machine.available_bytes(proc, tmp_path) == 4_000_000 << 10
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")
-    assert doctor.available_bytes(proc, tmp_path) == 600_000
+    assert machine.available_bytes(proc, tmp_path) == 600_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert doctor.available_bytes(proc, tmp_path) == 4_000_000 << 10
-    assert doctor.available_bytes(tmp_path / "nothing", tmp_path / "nothing") is None
+    assert machine.available_bytes(proc, tmp_path) == 4_000_000 << 10
+    assert machine.available_bytes(tmp_path / "nothing", tmp_path / "nothing") is None
 
 
 def test_the_state_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    assert doctor.look_at_state(make(state_dir=tmp_path)).status is Status.OK
+    assert folders.look_at_state(make(state_dir=tmp_path)).status is Status.OK
     assert list(tmp_path.iterdir()) == []
     tmp_path.chmod(0o755)
-    found = doctor.look_at_state(make(state_dir=tmp_path))
+    found = folders.look_at_state(make(state_dir=tmp_path))
     assert (found.status, f"chmod 700 {tmp_path}" in found.advice) == (Status.WARNING, True)
-    assert "will be made" in doctor.look_at_state(make(state_dir=tmp_path / "new" / "er")).message
-    assert doctor.look_at_state(make()).status is Status.NOTE
-    assert doctor.look_at_state(make(state_dir="/proc/nothing")).status is Status.FAILURE
+    assert "will be made" in folders.look_at_state(make(state_dir=tmp_path / "new" / "er")).message
+    assert folders.look_at_state(make()).status is Status.NOTE
+    assert folders.look_at_state(make(state_dir="/proc/nothing")).status is Status.FAILURE
 
 
 def test_a_history_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     settings = make(state_dir=tmp_path)
-    assert doctor.look_at_store(make()).status is Status.OK
-    assert "will be made" in doctor.look_at_store(settings).message
+    assert folders.look_at_store(make()).status is Status.OK
+    assert "will be made" in folders.look_at_store(settings).message
     assert list(tmp_path.iterdir()) == []
     path = tmp_path / FILE_NAME
     open_database(path).db.close()
-    assert doctor.look_at_store(settings).status is Status.OK
+    assert folders.look_at_store(settings).status is Status.OK
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 999")
         db.commit()
-    assert "newer version (schema 999)" in doctor.look_at_store(settings).message
+    assert "newer version (schema 999)" in folders.look_at_store(settings).message
     path.write_bytes(b"no database at all " * 100)
-    damaged = doctor.look_at_store(settings)
+    damaged = folders.look_at_store(settings)
     assert (damaged.status, "not a database" in damaged.message) == (Status.FAILURE, True)
     assert path.read_bytes() == b"no database at all " * 100
 
 
 def test_the_log_file_needs_a_folder_and_room(tmp_path: Path) -> None:
-    assert doctor.look_at_log(make(log_file=tmp_path / "log")).status is Status.OK
-    assert doctor.look_at_log(make(log_file=tmp_path / "gone" / "log")).status is Status.FAILURE
+    assert folders.look_at_log(make(log_file=tmp_path / "log")).status is Status.OK
+    assert folders.look_at_log(make(log_file=tmp_path / "gone" / "log")).status is Status.FAILURE
     large = make(log_file=tmp_path / "log", log_file_bytes=10**12, log_file_count=100)
-    assert doctor.look_at_log(large).status is Status.WARNING
+    assert folders.look_at_log(large).status is Status.WARNING
 
 
 def test_a_history_is_not_well_in_a_folder_that_is_none(tmp_path: Path) -> None:
@@ -149,16 +149,16 @@ def test_a_history_is_not_well_in_a_folder_that_is_none(tmp_path: Path) -> None:
     blocked.write_text("")
     for folder in (blocked, blocked / "state"):
         settings = make(state_dir=folder)
-        assert doctor.look_at_state(settings).status is Status.FAILURE
-        found = doctor.look_at_store(settings)
+        assert folders.look_at_state(settings).status is Status.FAILURE
+        found = folders.look_at_store(settings)
         assert (found.status, "will be made" in found.message) == (Status.FAILURE, False)
-    assert doctor.look_at_store(make(state_dir=tmp_path / "new" / "state")).status is Status.OK
+    assert folders.look_at_store(make(state_dir=tmp_path / "new" / "state")).status is Status.OK
 
 
 @pytest.mark.parametrize("name", ["/dev/full", "/dev/null", "folder"])
 def test_a_log_file_that_is_no_file_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    found = doctor.look_at_log(make(log_file=tmp_path / name))
+    found = folders.look_at_log(make(log_file=tmp_path / name))
     assert found.status is Status.FAILURE
     assert "not a file" in found.message
 
@@ -166,32 +166,32 @@ def test_a_log_file_that_is_no_file_is_told(tmp_path: Path, name: str) -> None:
 def test_a_log_file_that_is_there_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("a line")
-    assert doctor.look_at_log(make(log_file=path, log_file_bytes=65536)).status is Status.OK
+    assert folders.look_at_log(make(log_file=path, log_file_bytes=65536)).status is Status.OK
     assert path.read_text() == "a line"
 
 
 def test_a_clock_from_before_the_installation_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor.look_at_clock(make()).status in (Status.OK, Status.NOTE)
-    assert doctor.is_clock_kept() in (True, False, None)
+    assert machine.look_at_clock(make()).status in (Status.OK, Status.NOTE)
+    assert machine.is_clock_kept() in (True, False, None)
     monkeypatch.setattr("time.time", lambda: 0.0)
-    assert doctor.look_at_clock(make()).status is Status.FAILURE
+    assert machine.look_at_clock(make()).status is Status.FAILURE
 
 
 def test_without_ffmpeg_there_are_no_pictures_and_that_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert doctor.look_at_ffmpeg(make()).status is Status.NOTE
+    assert machine.look_at_ffmpeg(make()).status is Status.NOTE
 
 
 def test_trust_in_everybody_is_told() -> None:
-    assert doctor.look_at_trust(make(trusted_networks="0.0.0.0/0")).status is Status.WARNING
-    assert doctor.look_at_trust(make()).status is Status.OK
+    assert machine.look_at_trust(make(trusted_networks="0.0.0.0/0")).status is Status.WARNING
+    assert machine.look_at_trust(make()).status is Status.OK
 
 
 # --- engines ---
 
 
 async def look(url: str, **values: Any) -> Finding:
-    return (await doctor.look_at_engines(make(engines=[url], **values)))[0]
+    return (await engines.look_at_engines(make(engines=[url], **values)))[0]
 
 
 async def test_an_engine_that_answers_is_told_with_its_version(sim: Simulator) -> None:

@@ -14,7 +14,7 @@ import dev
 import pytest
 import yaml  # type: ignore[import-untyped]  # has no types; only its plain lists and dicts are used here
 
-from aceproxy import doctor
+from aceproxy.doctor.machine import PROGRAM_BYTES
 from aceproxy.settings import ENV_PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,9 +83,9 @@ def test_the_compose_file_and_the_doctor_count_the_same_memory() -> None:
     per_stream = settings.ring_bytes + settings.block_bytes
     told = re.search(r"# (\d+) MiB a stream .* (\d+) MiB for the program .*: (\d+) streams", COMPOSE.read_text())
     assert told is not None
-    assert (int(told[1]), int(told[2])) == (per_stream >> 20, doctor.PROGRAM_BYTES >> 20)
+    assert (int(told[1]), int(told[2])) == (per_stream >> 20, PROGRAM_BYTES >> 20)
     assert compose()["services"]["aceproxy"]["mem_limit"] == "1g"
-    assert int(told[3]) == ((1 << 30) - doctor.PROGRAM_BYTES) // per_stream
+    assert int(told[3]) == ((1 << 30) - PROGRAM_BYTES) // per_stream
 
 
 def test_the_engine_of_the_compose_file_can_be_reached_by_us_alone() -> None:

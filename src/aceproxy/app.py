@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import logging
 import resource
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 from aceproxy import __version__
 from aceproxy.access.credentials import Credentials
-from aceproxy.access.secret import AdminSecret
+from aceproxy.access.secret import AdminSecret, sign_in_link
 from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.fetching import Origins
 from aceproxy.engine.journal import Journal
@@ -119,12 +121,39 @@ class App:
         await self.close()
 
     async def _start(self) -> None:
-        settings = self.settings
         raise_descriptor_limit()
+        folder = _state_dir(self.settings.state_dir) if self.settings.state_dir is not None else None
+        await self._restore_settings()
+        await self._begin_streams(folder)
+        self.credentials = _credentials(self.settings)
+        self._stack.push_async_callback(self.credentials.close)
+        self._keep_running(self.credentials.run(), "password")
+        self.hls = HlsDesk(self.hub, self.settings)
+        self._keep_running(self.hls.sweep(), "HLS viewers")
+        self._remember()
+        self.server = Server([*self._players_routes(), *self._operators_routes()], *self._gate())
+        self._stack.push_async_callback(self.server.close)
+        self._stack.push_async_callback(self.hub.close)
+        self._stack.callback(self.recordings.close)
+        self._stack.callback(self.listeners.close)
+        host, port = split_address(self.settings.listen)
+        self.addresses = await self.server.start(host, port)
+        self._stack.push_async_callback(self.server.stop_listening)
+        log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(self.pool.urls))
+        if self.secret.path is not None:
+            log.info("the admin secret is in %s", self.secret.path)
+
+    def _keep_running(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something until the program ends."""
+        task = asyncio.create_task(work, name=name)
+        self._stack.callback(task.cancel)
+        return task
+
+    async def _begin_streams(self, folder: Path | None) -> None:
+        """Build engines, pump and hub, and stop what a crash left behind. Nothing waits for an engine."""
+        settings = self.settings
         limits = EngineLimits.from_settings(settings)
         session = await self._stack.enter_async_context(engine_session(limits))
-        folder = _state_dir(settings.state_dir) if settings.state_dir is not None else None
-        await self._restore_settings()
         self.pool = await self._make_pool(session, folder)
         journal = Journal(folder / "playbacks.json") if folder is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
@@ -141,55 +170,33 @@ class App:
         self._stack.push_async_callback(self.pool.close)
         self._stack.push_async_callback(self.stopper.drain, settings.stop_timeout_s)
         await self.stopper.stop_leftovers(self.pool.urls)
-        sampling = asyncio.create_task(self.hub.sample_rates(), name="rates")
-        self._stack.callback(sampling.cancel)
-        self.credentials = _credentials(settings)
-        self._stack.push_async_callback(self.credentials.close)
-        looking = asyncio.create_task(self.credentials.run(), name="password")
-        self._stack.callback(looking.cancel)
-        self.hls = HlsDesk(self.hub, settings)
-        sweeping = asyncio.create_task(self.hls.sweep(), name="HLS viewers")
-        self._stack.callback(sweeping.cancel)
-        self._remember()
+        self._keep_running(self.hub.sample_rates(), "rates")
+
+    def _operators_routes(self) -> list[Routes]:
+        """Build what operators and monitoring speak to: the API, the dashboard, metrics."""
         figures = Figures(self.hub, self.pool, self.store.snapshot)
         lists = self._stack.enter_context(contextlib.closing(StreamLists(self.hub)))
-        self.listeners = Seats(settings.max_listeners)
+        stills = self._stack.enter_context(contextlib.closing(StillMaker(is_wanted=self.settings.stills)))
+        self.listeners = Seats(self.settings.max_listeners)
         self.live.subscribe(("max_listeners",), lambda now: self.listeners.resize(now.max_listeners))
         delay = LoopDelay()
-        watching = asyncio.create_task(delay.watch(), name="loop delay")
-        self._stack.callback(watching.cancel)
-        self.server = Server(
-            [
-                ApiRoutes(figures, lists),
-                LogRoutes(self.logs, self.listeners),
-                *self._players_routes(),
-                EventRoutes(figures, self.listeners, lists),
-                TimelineRoutes(self.hub),
-                StillRoutes(
-                    self.hub, self._stack.enter_context(contextlib.closing(StillMaker(is_wanted=settings.stills)))
-                ),
-                SessionRoutes(self.credentials),
-                TokenRoutes(self.credentials, self.hub, self.recordings, self.sessions),
-                HistoryRoutes(self.store),
-                EngineRoutes(figures),
-                MetricRoutes(figures, self.logs, self.listeners, delay, settings),
-                SettingsRoutes(self.live),
-                OpenApiRoutes(),
-                LinkRoutes(self.links),
-                PageRoutes(),
-            ],
-            *self._gate(),
-        )
-        self._stack.push_async_callback(self.server.close)
-        self._stack.push_async_callback(self.hub.close)
-        self._stack.callback(self.recordings.close)
-        self._stack.callback(self.listeners.close)
-        host, port = split_address(settings.listen)
-        self.addresses = await self.server.start(host, port)
-        self._stack.push_async_callback(self.server.stop_listening)
-        log.info("AceProxy %s serves on port %d; engines: %s", __version__, self.port, ", ".join(self.pool.urls))
-        if self.secret.path is not None:
-            log.info("the admin secret is in %s", self.secret.path)
+        self._keep_running(delay.watch(), "loop delay")
+        return [
+            ApiRoutes(figures, lists),
+            LogRoutes(self.logs, self.listeners),
+            EventRoutes(figures, self.listeners, lists),
+            TimelineRoutes(self.hub),
+            StillRoutes(self.hub, stills),
+            SessionRoutes(self.credentials),
+            TokenRoutes(self.credentials, self.hub, self.recordings, self.sessions),
+            HistoryRoutes(self.store),
+            EngineRoutes(figures),
+            MetricRoutes(figures, self.logs, self.listeners, delay, self.settings),
+            SettingsRoutes(self.live),
+            OpenApiRoutes(),
+            LinkRoutes(self.links),
+            PageRoutes(),
+        ]
 
     def _gate(self) -> tuple[Guard, Connections]:
         """Build what every request passes, and let it follow the settings."""
@@ -233,13 +240,11 @@ class App:
         self.store = Store(None if folder is None else _state_dir(folder) / FILE_NAME)
         self.store.start()
         self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
-        self.learning = asyncio.create_task(self.links.keep_in(self.store), name="links")
-        self._stack.callback(self.learning.cancel)
+        self.learning = self._keep_running(self.links.keep_in(self.store), "links")
         self.recorder = Recorder(self.hub, self.recordings, self.store, self.settings)
         self.recorder.start()
         self.live.subscribe(("history_rows", "history_days"), self.recorder.settings_changed)
-        recording = asyncio.create_task(self.recorder.run(), name="history")
-        self._stack.callback(recording.cancel)
+        self._keep_running(self.recorder.run(), "history")
 
     async def _make_pool(self, session: aiohttp.ClientSession, folder: Path | None) -> EnginePool:
         """Build the engine pool as it was left, and let it follow the settings. Nothing is contacted yet."""
@@ -272,14 +277,6 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
-
-
-def sign_in_link(settings: Settings, port: int, secret: AdminSecret) -> str:
-    """Return the link with which the admin signs in on this machine."""
-    host, _ = split_address(settings.listen)
-    if host is None or host in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces, so the terminal's own as well
-        host = "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/sign-in#{secret.value}"
 
 
 def make_logs(settings: Settings) -> Logs:

@@ -25,7 +25,8 @@ from aceproxy.asking import (
 from aceproxy.check_report import CheckReport, print_report
 from aceproxy.engine.api import EngineApi, EngineLimits, Playback, engine_session
 from aceproxy.engine.links import Link, LinkKind, parse_link
-from aceproxy.engine.opening import Opened, StartProgress, open_playback
+from aceproxy.engine.opened import Opened, StartProgress
+from aceproxy.engine.opening import open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.logs import redact
@@ -39,7 +40,6 @@ from aceproxy.settings import Settings
 PLAYS, FAILS, NOT_UNDERSTOOD = 0, 1, 2  # exit statuses
 ROOM_BYTES = 256 << 10
 PLAYING_STATES = ("live", "lingering", "draining", RECORDING)  # of a stream in the proxy
-BAD_LINK_REASONS = (Reason.BAD_LINK, Reason.NO_LINK, Reason.TWO_LINKS, Reason.URL_HOST_REFUSED)
 
 
 class _Probe:

@@ -11,7 +11,8 @@ import pytest
 from aceproxy.engine.api import EngineApi, Playback
 from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.media import MediaEnd, NotYet, open_media
-from aceproxy.engine.opening import Opened, StartProgress, open_playback
+from aceproxy.engine.opened import Opened, StartProgress
+from aceproxy.engine.opening import open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator, SimulatorConfig

@@ -12,7 +12,8 @@ import pytest
 from aceproxy.engine import opening
 from aceproxy.engine.api import EngineApi, EngineLimits, Playback
 from aceproxy.engine.links import parse_link
-from aceproxy.engine.opening import EngineWatch, Opened, StartProgress, open_playback
+from aceproxy.engine.opened import EngineWatch, Opened, StartProgress
+from aceproxy.engine.opening import open_playback
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aceproxy.access.files import write_private
+from aceproxy.settings import Settings, split_address
 
 FILE_NAME = "admin-secret"
 SECRET_BYTES = 32  # random ones: nobody guesses 256 bits, so trying them needs no limit
@@ -64,3 +65,11 @@ def _close_to_others(path: Path) -> None:
     if path.stat().st_mode & 0o077:
         log.warning("%s could be read by others; it is for its owner alone now", path)
         os.chmod(path, 0o600)  # noqa: PTH101 - Path.chmod follows links just the same
+
+
+def sign_in_link(settings: Settings, port: int, secret: AdminSecret) -> str:
+    """Return the link with which the admin signs in on this machine."""
+    host, _ = split_address(settings.listen)
+    if host is None or host in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces, so the terminal's own as well
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/sign-in#{secret.value}"

@@ -12,16 +12,15 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
 
 from aceproxy.engine.api import EngineApi, Playback, RedirectedError
 from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
 from aceproxy.engine.fetching import Origins
-from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link, LinkKind
-from aceproxy.engine.media import ByteSink, SourceReader
+from aceproxy.engine.media import ByteSink
 from aceproxy.engine.messages import Stat
+from aceproxy.engine.opened import EngineWatch, KeptPlayback, Opened, StartProgress
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 
@@ -40,52 +39,6 @@ _FINAL = (
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StartProgress:
-    """How far a start is. `status` is the engine's word or `starting`; `progress` is percent; `tries` counts start
-    calls; `detail` says what is being waited for or what failed last.
-    """
-
-    status: str
-    progress: int | None
-    peers: int | None
-    tries: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A playback that delivers. The owner closes `reader` and hands `playback` to the stopper.
-
-    `link_used` differs from the link asked for where a content id turned out to be an infohash.
-    """
-
-    playback: Playback
-    reader: SourceReader
-    link_used: Link
-
-
-class KeptPlayback(Exception):  # noqa: N818 - not an error: another one has use for the playback
-    """Raised by `on_playback` to end an opening without a stop: whoever raises it takes over `playback`.
-
-    `slot` is the place on the engine that goes with it, set by who holds that.
-    """
-
-    def __init__(self, playback: Playback) -> None:
-        super().__init__(playback.key)
-        self.playback = playback
-        self.slot: EngineHandle | None = None
-
-
-class EngineWatch(Protocol):
-    """Who learns how the engine is while a playback is opened on it."""
-
-    gone: asyncio.Event  # set when the engine does not answer anything and another one could do
-
-    def note_slow(self) -> None:
-        """An answer takes long."""
 
 
 async def open_playback(
@@ -118,10 +71,10 @@ async def open_playback(
     and not waited for.
     """
     opening = _Opening(
-        api,
-        link,
-        params,
-        sink,
+        api=api,
+        link=link,
+        params=params,
+        sink=sink,
         deadline_at=deadline_at,
         stopper=stopper,
         on_progress=on_progress,
@@ -133,54 +86,40 @@ async def open_playback(
     return await opening.run()
 
 
+@dataclass(slots=True, kw_only=True)
 class _Opening:
     """The state of one `open_playback`."""
 
-    def __init__(
-        self,
-        api: EngineApi,
-        link: Link,
-        params: Mapping[str, str],
-        sink: ByteSink,
-        *,
-        deadline_at: float,
-        stopper: PlaybackStopper,
-        on_progress: Callable[[StartProgress], None],
-        on_playback: Callable[[Playback], None],
-        watch: EngineWatch | None,
-        byte_range: str,
-        origins: Origins | None,
-    ) -> None:
-        self._origins = origins
-        self._as_list = False  # the engine gives this broadcast as HLS only
-        self._watch = watch
-        self._byte_range = byte_range
-        self._api = api
-        self._link = link
-        self._params = params
-        self._sink = sink
-        self._deadline_at = deadline_at
-        self._stopper = stopper
-        self._on_progress = on_progress
-        self._on_playback = on_playback
-        self._loop = asyncio.get_running_loop()
-        self._tries = 0
-        self._attempt: Attempt | None = None  # None while a start call is out
-        self._failure: AceProxyError | None = None  # why the last try ended
-        self._unknown_id: AceProxyError | None = None  # why the content id is being tried as an infohash
-        self._until_alive: asyncio.Timeout | None = None  # lifted by the first sign of life
+    api: EngineApi
+    link: Link
+    params: Mapping[str, str]
+    sink: ByteSink
+    deadline_at: float
+    stopper: PlaybackStopper
+    on_progress: Callable[[StartProgress], None]
+    on_playback: Callable[[Playback], None]
+    watch: EngineWatch | None
+    byte_range: str
+    origins: Origins | None
+    as_list: bool = False  # the engine gives this broadcast as HLS only
+    tries: int = 0
+    attempt: Attempt | None = None  # None while a start call is out
+    failure: AceProxyError | None = None  # why the last try ended
+    unknown_id: AceProxyError | None = None  # why the content id is being tried as an infohash
+    until_alive: asyncio.Timeout | None = None  # lifted by the first sign of life
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def run(self) -> Opened:
         try:
-            async with asyncio.timeout_at(self._deadline_at):
-                return await (self._try_until_open() if self._watch is None else self._try_until_gone(self._watch))
+            async with asyncio.timeout_at(self.deadline_at):
+                return await (self._try_until_open() if self.watch is None else self._try_until_gone(self.watch))
         except TimeoutError:
             raise self._verdict() from None
 
     async def _try_until_gone(self, watch: EngineWatch) -> Opened:
         """Try until one playback delivers, a failure is final, or the engine turns out to answer nothing at all."""
-        opening = self._loop.create_task(self._try_until_open(), name=f"open {self._link.label}")
-        gone = self._loop.create_task(watch.gone.wait(), name="engine gone")
+        opening = self.loop.create_task(self._try_until_open(), name=f"open {self.link.label}")
+        gone = self.loop.create_task(watch.gone.wait(), name="engine gone")
         try:
             await asyncio.wait({opening, gone}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -202,38 +141,38 @@ class _Opening:
         error = opening.exception()
         if error is None:
             opening.result().reader.close()
-            self._stopper.stop_nowait(opening.result().playback)
+            self.stopper.stop_nowait(opening.result().playback)
         elif isinstance(error, KeptPlayback):
-            self._stopper.stop_nowait(error.playback)
+            self.stopper.stop_nowait(error.playback)
 
     async def _try_until_open(self) -> Opened:
         """Try until one playback delivers or a failure is final."""
-        backoff = Backoff(self._api.limits.retry_first_s)
+        backoff = Backoff(self.api.limits.retry_first_s)
         lost, unknown = 0, 0
         while True:
             try:
                 return await self._try()
             except PlaybackLostError as ended:
-                self._failure, self._attempt = ended.error, None
+                self.failure, self.attempt = ended.error, None
                 lost += 1
                 if lost == 1:
                     continue
             except RedirectedError as away:
                 return await self._open_origin(away)
             except AceProxyError as error:
-                if error.reason is Reason.ENCRYPTED and not self._as_list:
-                    self._as_list, self._attempt = True, None
-                    log.info("%s is encrypted: reading it as HLS", self._link.label)
+                if error.reason is Reason.ENCRYPTED and not self.as_list:
+                    self.as_list, self.attempt = True, None
+                    log.info("%s is encrypted: reading it as HLS", self.link.label)
                     continue
-                if self._unknown_id is not None:
-                    raise self._unknown_id from error
-                if error.reason is Reason.CONTENT_NOT_FOUND and self._link.kind is LinkKind.CONTENT_ID:
+                if self.unknown_id is not None:
+                    raise self.unknown_id from error
+                if error.reason is Reason.CONTENT_NOT_FOUND and self.link.kind is LinkKind.CONTENT_ID:
                     return await self._try_as_infohash(error)
                 unknown += error.reason is Reason.ENGINE_ERROR
                 if error.reason in _FINAL or unknown >= ENGINE_ERRORS_LIMIT:
                     raise
-                self._failure = error
-            self._tell(None, self._failure.detail)
+                self.failure = error
+            self._tell(None, self.failure.detail)
             await backoff.wait()
 
     async def _try_as_infohash(self, error: AceProxyError) -> Opened:
@@ -242,89 +181,89 @@ class _Opening:
         An engine looks for an infohash that does not exist until somebody stops it. So this must show a sign of life
         in half of the time that is left; else the answer is that the content id is not known.
         """
-        self._unknown_id = error
-        self._link = replace(self._link, kind=LinkKind.INFOHASH)
-        log.info("%s: %s; trying the same digits as an infohash", self._link.label, error.detail)
+        self.unknown_id = error
+        self.link = replace(self.link, kind=LinkKind.INFOHASH)
+        log.info("%s: %s; trying the same digits as an infohash", self.link.label, error.detail)
         try:
-            async with asyncio.timeout_at((self._loop.time() + self._deadline_at) / 2) as self._until_alive:
+            async with asyncio.timeout_at((self.loop.time() + self.deadline_at) / 2) as self.until_alive:
                 return await self._try_until_open()
         except TimeoutError:
             raise error from None
         finally:
-            self._until_alive = None
+            self.until_alive = None
 
     async def _try(self) -> Opened:
         """Start one playback and carry it to its first media."""
-        self._attempt = None
+        self.attempt = None
         # a stop may end every playback of a broadcast, so those under way must be over before the next start
-        await self._stopper.settle(self._api.url, self._link, self._api.limits.stop_timeout_s)
+        await self.stopper.settle(self.api.url, self.link, self.api.limits.stop_timeout_s)
         playback = await self._start()
         try:
-            self._on_playback(playback)
-            if playback.is_encrypted and not self._as_list:
+            self.on_playback(playback)
+            if playback.is_encrypted and not self.as_list:
                 raise AceProxyError(Reason.ENCRYPTED)  # noqa: TRY301 - stopped below like any other
-            self._attempt = Attempt(
-                self._api,
+            self.attempt = Attempt(
+                self.api,
                 playback,
-                self._sink,
-                deadline_at=self._deadline_at,
+                self.sink,
+                deadline_at=self.deadline_at,
                 on_learnt=self._learn,
-                byte_range=self._byte_range,
+                byte_range=self.byte_range,
             )
-            reader = await self._attempt.carry()
+            reader = await self.attempt.carry()
         except PlaybackLostError as ended:
             if ended.known:
-                self._stopper.stop_nowait(playback)
+                self.stopper.stop_nowait(playback)
             else:
-                self._stopper.forget(playback)
+                self.stopper.forget(playback)
             raise
         except KeptPlayback:
             raise
         except BaseException:
-            self._stopper.stop_nowait(playback)
+            self.stopper.stop_nowait(playback)
             raise
-        return Opened(playback, reader, self._link)
+        return Opened(playback, reader, self.link)
 
     async def _open_origin(self, away: RedirectedError) -> Opened:
         """Read the origin that the engine sends players to, if the operator allows it; there is no playback then."""
-        if self._origins is None:
+        if self.origins is None:
             raise away
         playback = Playback(
-            engine_url=self._api.url,
+            engine_url=self.api.url,
             pid=str(uuid.uuid4()),
-            playback_url=self._origins.admit(away.target),
+            playback_url=self.origins.admit(away.target),
             stat_url=None,
             command_url=None,
-            infohash=self._link.value if self._link.kind is LinkKind.INFOHASH else None,
+            infohash=self.link.value if self.link.kind is LinkKind.INFOHASH else None,
             session_id="",
             is_live=True,
             is_encrypted=False,
-            key=self._link.key,
+            key=self.link.key,
             is_list=True,
         )
-        self._on_playback(playback)
-        self._attempt = Attempt(
-            self._api,
+        self.on_playback(playback)
+        self.attempt = Attempt(
+            self.api,
             playback,
-            self._sink,
-            deadline_at=self._deadline_at,
+            self.sink,
+            deadline_at=self.deadline_at,
             on_learnt=self._learn,
-            fetcher=self._origins.fetcher(self._api.limits.connect_timeout_s),
+            fetcher=self.origins.fetcher(self.api.limits.connect_timeout_s),
         )
         try:
-            return Opened(playback, await self._attempt.carry(), self._link)
+            return Opened(playback, await self.attempt.carry(), self.link)
         except PlaybackLostError as lost:
             raise lost.error from lost
 
     async def _start(self) -> Playback:
-        self._tries += 1
+        self.tries += 1
         self._tell(None, "asking the engine")
-        call = self._stopper.launch(self._api, self._link, self._params, str(uuid.uuid4()), as_list=self._as_list)
-        slow = self._loop.call_later(SLOW_ANSWER_S, self._watch.note_slow) if self._watch is not None else None
+        call = self.stopper.launch(self.api, self.link, self.params, str(uuid.uuid4()), as_list=self.as_list)
+        slow = self.loop.call_later(SLOW_ANSWER_S, self.watch.note_slow) if self.watch is not None else None
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
-            self._stopper.abandon(call)
+            self.stopper.abandon(call)
             raise
         except AceProxyError as error:
             if error.reason is Reason.SESSION_LOST:
@@ -337,20 +276,20 @@ class _Opening:
     def _learn(self, stat: Stat | None, detail: str) -> None:
         if stat is not None:
             alive = stat.status == "dl" or stat.peers or stat.downloaded_bytes or stat.progress
-            if alive and self._until_alive is not None and not self._until_alive.expired():
-                self._until_alive.reschedule(None)
-                self._until_alive = self._unknown_id = None  # it is an infohash: from here on as for any other
+            if alive and self.until_alive is not None and not self.until_alive.expired():
+                self.until_alive.reschedule(None)
+                self.until_alive = self.unknown_id = None  # it is an infohash: from here on as for any other
         self._tell(stat, detail)
 
     def _tell(self, stat: Stat | None, detail: str) -> None:
         stat = stat or Stat("starting")
-        self._on_progress(StartProgress(stat.status, stat.progress, stat.peers, self._tries, detail))
+        self.on_progress(StartProgress(stat.status, stat.progress, stat.peers, self.tries, detail))
 
     def _verdict(self) -> AceProxyError:
         """Say what is most telling about a start that met its deadline."""
-        if self._unknown_id is not None:
-            return self._unknown_id
-        told = self._attempt.verdict() if self._attempt is not None else None
-        if told is None and self._failure is not None:
-            told = AceProxyError(self._failure.reason, self._failure.detail)
+        if self.unknown_id is not None:
+            return self.unknown_id
+        told = self.attempt.verdict() if self.attempt is not None else None
+        if told is None and self.failure is not None:
+            told = AceProxyError(self.failure.reason, self.failure.detail)
         return told or AceProxyError(Reason.ENGINE_TIMEOUT, "no answer to the start call before the deadline")

@@ -98,11 +98,6 @@ class Filter:
             and (not self.search or self.search.lower() in f"{line.logger} {line.message}".lower())
         )
 
-    @property
-    def takes_all(self) -> bool:
-        """Whether nothing is left out."""
-        return self.level == "debug" and not self.stream and not self.search
-
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -9,7 +9,6 @@ from aceproxy.simulator.clips import PACKET_BYTES, Clip, payload_at, pid_at
 
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
 FIRST_ES_PID, LAST_ES_PID = 0x20, 0x0FFF
-PMT_PIDS = range(0x1000, 0x1FFF)
 INVERTED = bytes(255 - value for value in range(256))
 MP4_HEAD = (
     b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aceproxy.errors import REASONS, Reason
@@ -18,7 +18,6 @@ from aceproxy.streams.snapshot import utc_text
 from aceproxy.streams.timeline import KINDS, Event
 
 EVENTS_LIMIT = 60  # events kept with a past stream, its clients' left out
-CLOCK_SLACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from aceproxy.engine.links import Link
-from aceproxy.engine.opening import KeptPlayback
+from aceproxy.engine.opened import KeptPlayback
 from aceproxy.engine.stopper import PlaybackStopper
 
 CLAIM_S = 5.0  # after which nobody wanted it; a player that was told to ask elsewhere has asked by then

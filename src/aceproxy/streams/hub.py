@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.begun import drop
 from aceproxy.streams.client import Client, Place, Visitor
 from aceproxy.streams.derived import DerivedStream, variant_id
+from aceproxy.streams.link_memory import LinkMemory
 from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.past import PastTimelines, TimelineOf
 from aceproxy.streams.places import Places
@@ -27,11 +28,9 @@ from aceproxy.streams.timeline import Event
 
 log = logging.getLogger(__name__)
 
-KNOWN_LINKS = 2000  # links whose infohash is remembered
 ENDED_STREAMS = 50  # streams remembered after their end
 SAMPLE_S = 1.0  # between two measurements of rates
 NO_FAILURES = (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED, Reason.RECORDING)  # of a start
-REMEMBERED = (Reason.CONTENT_NOT_FOUND, Reason.ENGINE_OPTION_MISSING)  # failures that asking again does not mend
 
 
 @dataclass(slots=True)
@@ -65,8 +64,7 @@ class Hub:
         self.places = Places(upstream.settings)
         self._streams: dict[str, Stream] = {}  # by stream_id
         self._by_key: dict[str, Stream] = {}  # by every alias
-        self._infohashes: OrderedDict[str, str] = OrderedDict()  # link key -> infohash, learned from engines
-        self._bad: OrderedDict[str, tuple[float, AceProxyError]] = OrderedDict()  # link key -> until when, why
+        self._memory = LinkMemory(upstream.settings)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -83,7 +81,7 @@ class Hub:
     def find(self, link: Link) -> Stream | None:
         """Return the running stream of a link, by any of its names."""
         stream = self._by_key.get(link.key)
-        if stream is None and (infohash := self._infohashes.get(link.key)):
+        if stream is None and (infohash := self._memory.infohash(link)):
             stream = self._by_key.get(_infohash_key(infohash, link.index))
         if stream is None:
             # People give infohashes as ids; 40 equal digits never name two broadcasts.
@@ -116,7 +114,8 @@ class Hub:
         if stream is not None:
             stream.supply.add_links(fallbacks)
             return stream
-        links = self._unless_all_bad([link, *fallbacks])
+        links = [link, *fallbacks]
+        self._memory.refuse_if_all_failed(links)
         return self._begin(Stream(links, params, self._upstream, self._pump, self))
 
     def derive(self, parent: Stream) -> Stream:
@@ -202,7 +201,7 @@ class Hub:
     def might_be_running(self, stream: Stream) -> bool:
         """Whether the broadcast may already run under a name of another kind, so that asking first is worth it."""
         kind = stream.link.kind
-        if kind is LinkKind.INFOHASH or stream.link.key in self._infohashes:
+        if kind is LinkKind.INFOHASH or self._memory.infohash(stream.link):
             return False
         return any(
             other is not stream and other.infohash and not any(alias.startswith(f"{kind}:") for alias in other.aliases)
@@ -217,11 +216,7 @@ class Hub:
         """Learn the infohash of a stream; if that broadcast is running already, send the newcomers there."""
         if self._streams.get(stream.stream_id) is not stream:
             return  # it was closed while the engine answered
-        for key in stream.aliases:
-            self._infohashes[key] = infohash
-            self._infohashes.move_to_end(key)
-        while len(self._infohashes) > KNOWN_LINKS:
-            self._infohashes.popitem(last=False)
+        self._memory.learn_infohash(stream.aliases, infohash)
         own_key = _infohash_key(infohash, stream.link.index)
         other = self._by_key.get(own_key)
         playing = self._find_fallback(Link(LinkKind.INFOHASH, infohash, stream.link.index))
@@ -286,8 +281,7 @@ class Hub:
         if stream.life.live_utc is None and reason not in NO_FAILURES:
             self.counters.streams_failed += 1
         error = AceProxyError(reason, detail)
-        if reason in REMEMBERED and self._settings.bad_link_memory_s:
-            self._remember_bad(stream.link, error)
+        self._memory.note_failure(stream.link, error)
         self.changed()
         is_ordinary = REASONS[reason].fault == "none" or reason is Reason.SHUTDOWN
         level = logging.INFO if is_ordinary else logging.WARNING
@@ -320,33 +314,8 @@ class Hub:
 
     def _find_fallback(self, link: Link) -> Stream | None:
         """Return the stream of another link that plays this one now, for its own was lost."""
-        infohash = link.digest if link.kind is LinkKind.INFOHASH else self._infohashes.get(link.key)
+        infohash = link.digest if link.kind is LinkKind.INFOHASH else self._memory.infohash(link)
         return next((stream for stream in self._streams.values() if stream.plays_as_fallback(link, infohash)), None)
-
-    def _unless_all_bad(self, links: Sequence[Link]) -> list[Link]:
-        """Return the links, unless all of them failed just now: then raise the first one's failure."""
-        errors: list[AceProxyError] = []
-        for link in links:
-            try:
-                self._refuse_bad(link)
-            except AceProxyError as error:
-                errors.append(error)
-        if len(errors) == len(links):
-            raise errors[0]
-        return list(links)
-
-    def _refuse_bad(self, link: Link) -> None:
-        until_at, error = self._bad.get(link.key, (0.0, None))
-        if error is None:
-            return
-        if time.monotonic() < until_at:
-            raise AceProxyError(error.reason, error.detail)
-        del self._bad[link.key]
-
-    def _remember_bad(self, link: Link, error: AceProxyError) -> None:
-        self._bad[link.key] = (time.monotonic() + self._settings.bad_link_memory_s, error)
-        while len(self._bad) > KNOWN_LINKS:
-            self._bad.popitem(last=False)
 
 
 def _timeline_of(stream: Stream) -> TimelineOf:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aceproxy.engine.opening import KeptPlayback
+from aceproxy.engine.opened import KeptPlayback
 from aceproxy.errors import Reason
 from aceproxy.streams.client import Client, Place, Visitor
 from aceproxy.streams.timeline import Event

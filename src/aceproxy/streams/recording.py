@@ -20,7 +20,8 @@ from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import MediaEnd, MediaReader
 from aceproxy.engine.messages import Stat
-from aceproxy.engine.opening import KeptPlayback, open_playback
+from aceproxy.engine.opened import KeptPlayback
+from aceproxy.engine.opening import open_playback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.client import Place, Visitor
 from aceproxy.streams.relay import Relay

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aceproxy.engine.links import Link, LinkKind
-from aceproxy.engine.opening import KeptPlayback
+from aceproxy.engine.opened import KeptPlayback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.begun import BegunPlaybacks, drop
 from aceproxy.streams.client import Visitor

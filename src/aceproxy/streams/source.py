@@ -15,7 +15,8 @@ from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink, MediaEnd, SourceReader
 from aceproxy.engine.messages import Stat
-from aceproxy.engine.opening import KeptPlayback, StartProgress, open_playback
+from aceproxy.engine.opened import KeptPlayback, StartProgress
+from aceproxy.engine.opening import open_playback
 from aceproxy.engine.pool import EngineHandle, EnginePool
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason

@@ -51,10 +51,6 @@ class Forwarding:
     def __init__(self, trusted: Iterable[str]) -> None:
         self._trusted = Networks(trusted)
 
-    def is_proxy(self, address: str) -> bool:
-        """Whether this is the address of a trusted proxy."""
-        return address in self._trusted
-
     def origin(self, request: web.BaseRequest) -> Origin:
         """Return where `request` comes from. Never raises."""
         peer = normal_address(request.remote or "")

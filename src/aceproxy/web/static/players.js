@@ -4,11 +4,11 @@
  * "recording" where it is a file and no broadcast.
  */
 
+import { KEEP_BEHIND_S, startHls } from "./hls_player.js";
 import { liveLoader } from "./live_loader.js";
+import { once } from "./once.js";
 import { leaveOutSound } from "./ts_file.js";
-import { hlsLibrary, library } from "./vendor.js";
-
-const KEEP_BEHIND_S = 60; // of what was shown, so that a short way back is possible
+import { library } from "./vendor.js";
 
 /** Which ways this browser has: some of "ts", "hls" and "native". */
 export function ways(video) {
@@ -51,26 +51,11 @@ export async function playTs(video, address, { failed }) {
 
 /** HLS by hls.js, without the sound of the codecs named in `without`. */
 export async function playHls(video, address, { failed, without = [] }) {
-  const Hls = await hlsLibrary();
-  const settings = { enableWorker: false, backBufferLength: KEEP_BEHIND_S, lowLatencyMode: false };
-  if (without.length) settings.fLoader = loaderWithout(Hls.DefaultConfig.loader, without);
-  const player = new Hls(settings);
-  const tell = once(failed);
-  let mended = false;
-  player.on(Hls.Events.ERROR, (_event, { fatal, type, details, response }) => {
-    if (!fatal) return;
-    if (type === Hls.ErrorTypes.MEDIA_ERROR && !mended) {
-      mended = true;
-      player.recoverMediaError();
-    } else if (type === Hls.ErrorTypes.NETWORK_ERROR) {
-      tell({ kind: response?.code >= 400 ? "http" : "network", detail: details });
-    } else {
-      tell({ kind: "media", detail: details });
-    }
+  const settingsFor = (Hls) => ({
+    lowLatencyMode: false,
+    ...(without.length ? { fLoader: loaderWithout(Hls.DefaultConfig.loader, without) } : {}),
   });
-  player.loadSource(address);
-  player.attachMedia(video);
-  return { name: "hls.js", stop: () => player.destroy() };
+  return startHls(video, address, { failed, settingsFor });
 }
 
 /** A loader of hls.js that takes the sound of some codecs out of what it loads. */
@@ -101,13 +86,5 @@ export async function playNative(video, address, { failed }) {
       video.removeAttribute("src");
       video.load();
     },
-  };
-}
-
-function once(call) {
-  let called = false;
-  return (value) => {
-    if (!called) call(value);
-    called = true;
   };
 }

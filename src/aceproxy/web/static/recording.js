@@ -4,11 +4,10 @@
  */
 
 import { PartError, RemoteFile } from "./file_parts.js";
+import { startHls } from "./hls_player.js";
 import { fragmentsOf } from "./ts_fragments.js";
-import { hlsLibrary } from "./vendor.js";
 
 const LOOK_BYTES = 256 << 10;
-const KEEP_BEHIND_S = 60;
 const AHEAD_S = 30;
 
 /**
@@ -51,30 +50,14 @@ function playFile(video, address, { startAt, failed }) {
 }
 
 async function playFragments(video, address, fragments, { startAt, failed }) {
-  const Hls = await hlsLibrary();
-  const player = new Hls({
-    enableWorker: false,
-    backBufferLength: KEEP_BEHIND_S,
+  const settingsFor = () => ({
     maxBufferLength: AHEAD_S,
     startPosition: startAt || 0,
     pLoader: listLoader(fragments.list(address)),
     fLoader: fragmentLoader(fragments),
   });
-  let mended = false;
-  player.on(Hls.Events.ERROR, (_event, { fatal, type, details, response }) => {
-    if (!fatal) return;
-    if (type === Hls.ErrorTypes.MEDIA_ERROR && !mended) {
-      mended = true;
-      player.recoverMediaError();
-    } else if (type === Hls.ErrorTypes.NETWORK_ERROR) {
-      failed({ kind: response?.code >= 400 ? "http" : "network", detail: details });
-    } else {
-      failed({ kind: "media", detail: details });
-    }
-  });
-  player.loadSource(address);
-  player.attachMedia(video);
-  return { name: "hls.js", codecs: fragments.beginning.tracks, stop: () => player.destroy() };
+  const player = await startHls(video, address, { failed, settingsFor });
+  return { ...player, codecs: fragments.beginning.tracks };
 }
 
 /** What hls.js wants to know of a loading, with nothing loaded. */
