@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice import Outcome, SpliceLimits, Splicer, keep_alive
 from tests.mpegts.splicing import PACKET, check, clip, media, read, run, splice, without
 
@@ -261,3 +262,51 @@ def test_a_stream_without_tables_clocks_or_pictures_goes_on_too() -> None:
     after = run(other, full[1500 * PACKET :])
     assert len(after) == 1500 * PACKET
     assert read(full[: 1000 * PACKET] + after).faults == []
+
+
+class Kept:
+    """What a caller has anyway: the packets that went through, of which it forgets the oldest."""
+
+    def __init__(self, keeps_bytes: int) -> None:
+        self.bytes = b""
+        self.asked = 0
+        self.keeps_bytes = keeps_bytes
+        self.psi = PsiTracker()
+
+    def sent(self, packets: bytes) -> None:
+        """Take what came out."""
+        self.bytes = (self.bytes + packets)[-self.keeps_bytes :]
+        for at in range(0, len(packets), PACKET):
+            self.psi.feed(packets[at : at + PACKET])
+
+    def newest(self, count: int) -> bytes:
+        """Return the newest bytes, as far as they are there."""
+        self.asked += 1
+        return self.bytes[-count:]
+
+
+@pytest.mark.parametrize("keeps_bytes", [4 << 20, 600 * PACKET])
+def test_a_splicer_whose_caller_keeps_what_was_sent_joins_as_one_that_keeps_it_itself(keeps_bytes: int) -> None:
+    kept = Kept(keeps_bytes)
+    limits = SpliceLimits(tail_bytes=min(keeps_bytes, 2 << 20))
+    alone, aided = Splicer(limits), Splicer(limits, psi=kept.psi, recent=kept.newest)
+    cut = 1500 * PACKET
+    for first, last, backs in ((0, cut, 3), (cut - 900 * PACKET, 2 * cut, 5), (0, 3 * cut, 7)):
+        for at in range(first, last, 250 * PACKET):
+            piece = LIGHT[at : min(at + 250 * PACKET, last)]
+            is_untouched = aided.is_untouched
+            if is_untouched:
+                kept.sent(piece)
+            out = bytes(aided.feed(piece))
+            if not is_untouched:
+                kept.sent(out)
+            assert out == bytes(alone.feed(piece))
+        assert aided.newest() == alone.newest()
+        assert aided.mark(backs * PACKET) == alone.mark(backs * PACKET)
+        alone.roll_back()
+        aided.roll_back()
+        assert aided.newest() == alone.newest()
+        alone.begin_source()
+        aided.begin_source()
+        assert aided.splice == alone.splice
+    assert kept.asked

@@ -17,7 +17,7 @@ from aceproxy.mpegts.access import Analyzer
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.mpegts.packets import NULL_PACKET
 from aceproxy.mpegts.splice import Outcome
-from aceproxy.streams.ingest import HELD_BYTES, HELD_S, LATE_HELD_S, ROOM_BYTES, Ingest
+from aceproxy.streams.ingest import HELD_BYTES, HELD_S, LATE_HELD_S, ROOM_BYTES, TAIL_BYTES, Ingest
 from aceproxy.streams.ring import Ring, RingLimits
 from tests.mpegts.splicing import media
 
@@ -314,3 +314,41 @@ def test_any_cut_and_any_junk_gives_only_real_packets_in_order(data: st.DataObje
     ]
     assert real == sorted(set(real))
     assert len(real) >= 200 - 8 * len(parts)
+
+
+@pytest.mark.parametrize("sizes", [(188,) * 3 + (90_000, 131_072), (ROOM_BYTES,), (1000, 77, 200_000), (96_256,)])
+@pytest.mark.parametrize("with_junk", [False, True])
+def test_the_newest_packets_are_at_hand_whenever_they_are_asked_for(
+    clip: bytes, sizes: tuple[int, ...], with_junk: bool
+) -> None:
+    """They are looked for in the buffer, which is filled over and over; asking must not change anything."""
+    bench, packets, turn, most = Bench(), b"", 0, TAIL_BYTES // PACKET * PACKET
+    rng = random.Random(len(sizes))
+    while len(packets) < 4 * TAIL_BYTES:
+        size = sizes[turn % len(sizes)] // PACKET * PACKET or PACKET
+        at = len(packets) % (len(clip) - ROOM_BYTES)
+        at -= at % PACKET
+        piece = clip[at : at + size]
+        packets += piece
+        bench.feed(piece)
+        if with_junk and turn % 7 == 3:  # what is before it waits for five sync bytes in their places
+            bench.feed(bytes(rng.choices(range(0x48, 0x100), k=rng.randrange(1, 3000))))
+        turn += 1
+        if turn % 5 == 0:
+            newest = bench.ingest.newest()
+            taken = packets[: bench.ingest.packet_bytes]
+            assert taken.endswith(newest)
+            assert len(newest) >= min(len(taken), most - 2 * ROOM_BYTES * with_junk)
+    assert len(bench.ingest.newest()) == most or with_junk
+
+
+def test_a_picture_that_is_taken_back_is_not_among_the_newest_packets(clip: bytes) -> None:
+    bench = Bench()
+    end = len(clip) // 2 // PACKET * PACKET
+    for _ in range(2):  # the second time the buffer has been begun from the front again
+        bench.feed(clip[:end], 90_000)
+    bench.ingest.begin_source()
+    held = bench.content()
+    newest = bench.ingest.newest()
+    assert len(newest) > PACKET
+    assert held.endswith(newest)

@@ -18,10 +18,12 @@ Nothing raises on hostile input. Memory is bounded by `SpliceLimits`: what is he
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.mpegts.packets import NULL_PACKET, PACKET_BYTES, Aligner, Buffer, Heads, heads_of
+from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_join import packets_with
 from aceproxy.mpegts.splice_match import Matcher, Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
@@ -61,11 +63,25 @@ class Splicer:
     The result does not depend on how the input is cut.
     """
 
-    def __init__(self, limits: SpliceLimits | None = None) -> None:
+    def __init__(
+        self,
+        limits: SpliceLimits | None = None,
+        *,
+        psi: PsiTracker | None = None,
+        recent: Callable[[int], bytes] | None = None,
+    ) -> None:
+        """Begin with nothing sent. A caller that has what came out anyway spares the splicer to keep it as well.
+
+        `psi`: follows the tables in all that comes out. `recent`: returns the newest bytes that were fed, at most so
+        many, as long as they went through untouched; fewer where the rest is gone.
+        """
         self._limits = limits or SpliceLimits()
         self._tail = Tail(self._limits.tail_bytes)
+        self._recent = recent
+        self._unkept = 0  # bytes sent last that are not in the tail yet, for `recent` has them
         self._counters = Counters()
-        self._watch = TableWatch()  # of the source, as it sends them
+        self._sent_psi = psi
+        self._watch = None if psi is not None else TableWatch()  # of the source, as it sends them
         self._tables: Tables | None = None  # sent last, by the sources before
         self._ends: dict[int, PidEnd] = {}
         self._clock: int | None = None
@@ -108,6 +124,17 @@ class Splicer:
 
     def newest(self) -> bytes:
         """Return the newest packets of the present source, as it sent them; at most `tail_bytes`."""
+        return self._content()
+
+    def _content(self) -> bytes:
+        """Return the newest packets, after putting those into the tail that are not there yet."""
+        if self._unkept and self._recent is not None:
+            newest = self._recent(min(self._unkept, self._tail.size))
+            if len(newest) < self._unkept:
+                self._tail.clear()  # what is there was sent before something that is gone
+            self._tail.append(newest)
+            self._unkept = 0
+            self._even_bytes = min(self._even_bytes, self._tail.held)
         return self._tail.content()
 
     def mark(self, back_bytes: int) -> bool:
@@ -117,9 +144,9 @@ class Splicer:
         another size were sent since in the place of the source's.
         """
         self._mark = None
+        tail = self._content()
         if back_bytes > self._even_bytes:
             return False
-        tail = self._tail.content()
         kept = tail[: max(0, len(tail) - back_bytes)]
         now, then = Counters(), Counters()
         now.note(heads_of(tail))
@@ -142,6 +169,7 @@ class Splicer:
         kept, counters = self._mark
         self._mark = None
         self._tail.clear()
+        self._unkept = 0
         self._tail.append(kept)
         self._even_bytes = len(kept)
         self._counters.set_back(counters)
@@ -151,12 +179,12 @@ class Splicer:
         self._overlap = None
         if not self._sent_any:
             return
-        tail = self._tail.content()
+        tail = self._content()
         if self._search is None:
             self._take_stock(tail)
         assert self._last is not None
         own = self._last.own_tables
-        matcher = Matcher(tail, self._watch.psi.pids, own.program.pcr_pid if own else None)
+        matcher = Matcher(tail, self._own_psi.pids, own.program.pcr_pid if own else None)
         self._search = Search(self._last, matcher, self._limits)
 
     def feed(self, packets: Buffer, heads: Heads | None = None) -> Buffer:
@@ -172,6 +200,7 @@ class Splicer:
         if self.is_untouched:
             with memoryview(packets) as view:
                 self._note_both(view, heads or heads_of(packets))
+                self._keep(view)
             return packets
         with memoryview(packets) as view:
             if self._search is None:
@@ -192,22 +221,40 @@ class Splicer:
         """Keep up what was sent, where that is what came."""
         self._sent_any = True
         self._counters.note(heads)
-        self._watch.note(view, heads)
-        self._tail.append(view)
+        if self._watch is not None:
+            self._watch.note(view, heads)
         self._even_bytes = min(self._even_bytes + len(view), self._limits.tail_bytes)
+
+    def _keep(self, view: memoryview) -> None:
+        """Keep what goes through as it came, or leave that to the caller."""
+        if self._recent is None:
+            self._tail.append(view)
+            return
+        self._unkept += len(view)
+        if self._tail.held and self._unkept >= self._tail.size:
+            self._tail.clear()  # all of it is older than what would be asked for
+
+    @property
+    def _own_psi(self) -> PsiTracker:
+        """The tables of the source, as it sends them."""
+        if self._watch is not None:
+            return self._watch.psi
+        assert self._sent_psi is not None
+        return self._sent_psi
 
     def _note(self, out: Buffer, own: memoryview) -> None:
         """Keep up what was sent: `out` as sent, `own` as the source sent it."""
         self._sent_any = True
         self._counters.note(heads_of(out))
-        self._watch.note(own, heads_of(own))
+        if self._watch is not None:
+            self._watch.note(own, heads_of(own))
         self._tail.append(own)
         self._even_bytes = min(self._even_bytes + len(own), self._limits.tail_bytes) if len(out) == len(own) else 0
 
     def _take_stock(self, tail: bytes) -> None:
         """See where the last source ended."""
         rewriter = self._rewriter
-        own = tables_of(self._watch.psi)
+        own = tables_of(self._own_psi)
         writer = rewriter.writer if rewriter else None
         self._tables = (writer.sent if writer else own) or self._tables
         pid_map = rewriter.pid_map if rewriter else {}
@@ -283,6 +330,7 @@ class Splicer:
         """Send packets, rewritten where the source must be."""
         if self._rewriter is None:
             self._note_both(view, heads_of(view))
+            self._tail.append(view)
             return bytes(view)
         dropped = self._rewriter.dropped_bytes
         out, own = self._rewriter.feed(view)

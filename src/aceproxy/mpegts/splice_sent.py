@@ -1,7 +1,7 @@
 """What has been sent: the newest packets, the last continuity counter of every PID, the tables; where each PID ended.
 
-While the bytes go through untouched this is all that is done with them, so nothing here loops over packets; `ends_of`
-reads the tail once, when a source has been lost.
+While the bytes go through untouched this is all that is done with them, so nothing here loops over packets, and what
+can wait until a source has been lost waits; `ends_of` reads the tail once, then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WINDOW_PACKETS: Final = 1024  # looked at together
 
 _ANY: Final = bytes(1 if value else 0 for value in range(256))
 _USUAL: Final = 8  # PIDs up to which a stream's packets are told apart by byte tables: a bit each
+_TOGETHER: Final = 4096  # packets whose counters are looked at together
 _RECENT: Final = 32  # time stamps of a PID from which its frame gap and its highest PTS are taken
 _MAX_GAP: Final = 90_000
 
@@ -45,9 +46,20 @@ class Tail:
             self._at = (self._at + len(newest)) % self._size
             self._held = min(self._size, self._held + len(newest))
 
+    @property
+    def size(self) -> int:
+        """How many bytes it holds at most."""
+        return self._size
+
+    @property
+    def held(self) -> int:
+        """How many bytes it holds."""
+        return self._held
+
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, and let go of the memory."""
         self._at = self._held = 0
+        self._ring = bytearray()
 
     def content(self) -> bytes:
         """Return what is held, oldest first."""
@@ -57,15 +69,32 @@ class Tail:
 
 
 class Counters:
-    """The last continuity counter of every PID that went by."""
+    """The last continuity counter of every PID that went by.
+
+    They are asked for when a source has been lost. Until then the heads of packets are put aside, and looked at when a
+    few thousand have come together.
+    """
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
+        self._aside: list[Heads] = []
+        self._aside_packets = 0
         self._usual: tuple[int, ...] = ()  # the PIDs of an ordinary stream, each with a bit in the tables
         self._first, self._second = bytes(256), bytes(256)
 
     def note(self, heads: Heads) -> None:
         """Take the next whole packets."""
+        self._aside.append(heads)
+        self._aside_packets += len(heads.first)
+        if self._aside_packets >= _TOGETHER:
+            self._look()
+
+    def _look(self) -> None:
+        """Look at what was put aside."""
+        if not self._aside:
+            return
+        heads = Heads(*map(b"".join, zip(*self._aside, strict=True)))
+        self._aside, self._aside_packets = [], 0
         if self._usual:
             marks = marks_of(heads, self._first, self._second)
             if not marks.count(0):
@@ -91,19 +120,23 @@ class Counters:
 
     def set_back(self, counters: Mapping[int, int]) -> None:
         """Take these counters for the last ones of their PIDs."""
+        self._look()
         self._last.update(counters)
 
     def last(self, pid: int) -> int | None:
         """Return the counter of the last packet of a PID, None where there was none."""
+        self._look()
         found = self._last.get(pid)
         return None if found is None else found & 0x0F
 
     def all(self) -> dict[int, int]:
         """Return the last counter of every PID."""
+        self._look()
         return {pid: control & 0x0F for pid, control in self._last.items()}
 
     def seen(self, pid: int) -> bool:
         """Tell whether a PID was ever used."""
+        self._look()
         return pid in self._last
 
 

@@ -3,9 +3,10 @@
 The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as its
 picture is complete and it is known whether a decoder may start there; until then it waits in the buffer, at most
 HELD_BYTES and HELD_S. So what clients have ends with a whole picture whenever a source is lost, and the next source
-begins with one. The buffer holds, in this order: bytes given to the ring (gone after each call), bytes the analyzer has
-seen, bytes it has not. What a later source sends goes through the splicer first, so that all of it is one continuous
-stream.
+begins with one. The buffer holds, in this order: bytes given to the ring, bytes the analyzer has seen, bytes it has
+not. It is filled from the front to the end and then from the front again, so the newest bytes given to the ring are
+still in it: the splicer finds its place by them when a source is lost. What a later source sends goes through the
+splicer first, so that all of it is one continuous stream.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are giv
 HELD_S = 0.06  # likewise for one that takes longer, so that a slow picture does not delay what is around it
 LATE_HELD_S = 0.3  # instead, where pictures usually come at a rate of QUICK_PER_S: this one is late, not slow
 QUICK_PER_S = 15.0
-BUFFER_BYTES = ROOM_BYTES + HELD_BYTES + (64 << 10)
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
-TAIL_BYTES = 1 << 20  # of what was sent, kept to find the place in a reopened source by
+TAIL_BYTES = 768 << 10  # of what was sent, to find the place in a reopened source by
+NEEDED_BYTES = ROOM_BYTES + (64 << 10)  # behind what the buffer holds, before anything is put in
+BUFFER_BYTES = TAIL_BYTES + (64 << 10) + NEEDED_BYTES
 LEAST_POINT_GAP_S = 0.2  # audio-only streams could be joined at every frame; that many points help nobody
 
 
@@ -56,7 +58,10 @@ class Ingest:
         self._fed = 0
         self._used = 0
         self._base = 0  # offset, in the analyzer's count, of the buffer's first byte
-        self._splicer = Splicer(SpliceLimits(tail_bytes=TAIL_BYTES))
+        self._spliced = 0  # up to where the splicer has seen the buffer
+        self._highest = 0  # up to where the buffer was written to since it was last begun from the front
+        self._last_end = 0  # up to where it had been given to the ring then
+        self._splicer = self._new_splicer()
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
         self._point: AccessPoint | None = None  # of the packet that is appended next
@@ -82,8 +87,8 @@ class Ingest:
         self.guard.begin_source()
         self._point = None
         self.dropped_bytes += self._used - self._fed
-        self._given = self._fed = self._used = 0
-        self._base = self.analyzer.offset
+        self._given = self._used = self._fed
+        self._base = self.analyzer.offset - self._fed
         self._aligner = None
         self._splicer.begin_source()
         self.source_packets_bytes = 0
@@ -100,8 +105,12 @@ class Ingest:
         self._given = self._fed = self._used = 0
         self._buffer = bytearray()
         self._view = memoryview(self._buffer)
-        self._splicer = Splicer(SpliceLimits(tail_bytes=TAIL_BYTES))
+        self._spliced = self._highest = self._last_end = 0
+        self._splicer = self._new_splicer()
         self.guard = RepeatGuard()
+
+    def _new_splicer(self) -> Splicer:
+        return Splicer(SpliceLimits(tail_bytes=TAIL_BYTES), psi=self.analyzer.psi, recent=self._recent)
 
     def give_up_splice(self) -> None:
         """Go on with the present source although its place was not found."""
@@ -131,6 +140,7 @@ class Ingest:
     def filled(self, count: int) -> None:
         """Take in `count` bytes that were written to `room()`. Raises OSError when there is no memory for the ring."""
         self.received_bytes += count
+        self._highest = max(self._highest, self._used + count)
         if self._began_at is None:
             self._began_at = self._now()
         if self._aligner is None:
@@ -161,6 +171,7 @@ class Ingest:
         self.dropped_bytes += aligner.dropped_bytes - dropped
         self._view[self._used : self._used + len(packets)] = packets
         self._used += len(packets)
+        self._highest = max(self._highest, self._used)
         if packets:
             self._take(len(packets))
             if not aligner.held_bytes:
@@ -173,6 +184,7 @@ class Ingest:
         fresh = self._view[self._fed : self._fed + count]
         was_pending = self._splicer.is_pending
         heads = heads_of(self._buffer, self._fed, self._fed + count)
+        self._spliced = self._fed + count
         spliced = self._splicer.feed(fresh, heads)
         if spliced is fresh:
             self._analyse(count, heads)
@@ -308,14 +320,24 @@ class Ingest:
                 self._append_until(self._fed)
 
     def _compact(self) -> None:
-        """Move what is still needed to the front of the buffer."""
+        """Begin from the front of the buffer once its end is near, with what is still needed."""
         given = self._given
-        if not given:
+        if len(self._buffer) - self._used >= NEEDED_BYTES:
             return
         rest = self._used - given
-        if rest:
-            self._view[:rest] = self._view[given : self._used]
+        self._view[:rest] = self._view[given : self._used]
         self._base += given
         self._fed -= given
-        self._used = rest
+        self._spliced -= given
+        self._used = self._highest = rest
+        self._last_end = given
         self._given = 0
+
+    def _recent(self, count: int) -> bytes:
+        """Return the newest `count` bytes that went through the splicer, as far as the buffer still holds them.
+
+        To be asked only for what went through untouched.
+        """
+        newest = bytes(self._view[max(0, self._spliced - count) : self._spliced])
+        before = max(self._highest, self._last_end - (count - len(newest)))
+        return bytes(self._view[before : self._last_end]) + newest
