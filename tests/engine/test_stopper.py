@@ -50,6 +50,24 @@ async def test_hung_stops_run_side_by_side_and_end_at_their_limit(
     assert loop.time() - began_at < limits.stop_timeout_s * len(simulator.contents)
 
 
+async def test_what_is_said_of_a_stop_that_was_not_confirmed_is_what_will_be_done(
+    api: EngineApi,
+    stopper: PlaybackStopper,
+    simulator: Simulator,
+    limits: EngineLimits,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    simulator.set_fault("stop-hang")
+    assert await stopper.stop_nowait(await start(stopper, api, simulator.contents[0].content_id)) is False
+    assert "did not confirm a stop; the engine ends the playback by itself" in caplog.text
+    async with aiohttp.ClientSession() as session:
+        noting = PlaybackStopper(session, limits, Journal(tmp_path / "playbacks.json"))
+        assert await noting.stop_nowait(await start(noting, api, simulator.contents[1].content_id)) is False
+        await noting.drain(5.0)
+    assert "did not confirm a stop; the next start of AceProxy asks for it again" in caplog.text
+
+
 async def test_drain_gives_up_at_its_limit(api: EngineApi, stopper: PlaybackStopper, simulator: Simulator) -> None:
     playback = await start(stopper, api, simulator.contents[0].content_id)
     simulator.set_fault("hung")

@@ -33,9 +33,9 @@ class Opening:
             self.cancelled = True
             raise
 
-    def waited_for(self, patience_s: float) -> asyncio.Task[None]:
+    def waited_for(self, patience_s: float, delivery_s: float = 0.01) -> asyncio.Task[None]:
         """Begin to wait for it."""
-        waiting = open_while_promising(self.run(), lambda: self.status, self.changed, patience_s)
+        waiting = open_while_promising(self.run(), lambda: self.status, self.changed, patience_s, delivery_s)
         return asyncio.get_running_loop().create_task(waiting)
 
 
@@ -59,6 +59,28 @@ async def test_one_that_collects_data_is_waited_for_until_it_does_so_no_more() -
     await until(waiting.done)
     assert isinstance(waiting.exception(), AceProxyError)
     assert opening.cancelled
+
+
+async def test_one_that_has_just_collected_enough_is_not_left_before_it_could_deliver() -> None:
+    opening = Opening()
+    opening.say("prebuf")
+    waiting = opening.waited_for(0.0, delivery_s=60.0)
+    await asyncio.sleep(0)
+    opening.say("dl")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    opening.is_over.set()
+    await waiting
+    assert not opening.cancelled
+
+
+async def test_one_that_plays_from_the_first_word_on_has_the_ordinary_time() -> None:
+    opening = Opening()
+    opening.say("dl")
+    with pytest.raises(AceProxyError) as caught:
+        await opening.waited_for(0.01, delivery_s=60.0)
+    assert caught.value.reason is Reason.NO_DATA
 
 
 async def test_one_that_succeeds_late_or_fails_is_what_is_told() -> None:

@@ -19,6 +19,8 @@ from aceproxy.engine.journal import Journal
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError
 
+OWN_END = "the engine ends the playback by itself once nobody has read it for a while"
+
 log = logging.getLogger(__name__)
 
 
@@ -175,8 +177,9 @@ class PlaybackStopper:
         stopped = await EngineApi(playback.engine_url, self._session, self._limits).stop(playback)
         if stopped:
             self.forget(playback)
-        else:  # stays in the journal: the next run tries again
-            log.warning("%s did not confirm a stop; the next start of AceProxy asks for it again", playback.engine_url)
+        else:
+            again = "the next start of AceProxy asks for it again" if self._journal is not None else OWN_END
+            log.warning("%s did not confirm a stop; %s", playback.engine_url, again)
         return stopped
 
 

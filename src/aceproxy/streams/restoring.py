@@ -107,6 +107,7 @@ class Restoring:
                 self._timeline.note(
                     EventKind.REOPEN_FAILED,
                     reason=error.reason,
+                    engine=self._present.engine_url,
                     detail=error.detail,
                     link=self._present.links[way.at].label if len(self._present.links) > 1 else None,
                 )
@@ -122,7 +123,8 @@ class Restoring:
         except (AceProxyError, OSError) as error:
             self._present.close()
             failure = error if isinstance(error, AceProxyError) else AceProxyError(Reason.INTERNAL, str(error))
-            self._timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, detail=failure.detail)
+            engine = self._present.engine_url
+            self._timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, engine=engine, detail=failure.detail)
             return False
         return True
 
