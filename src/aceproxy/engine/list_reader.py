@@ -23,6 +23,8 @@ SEGMENT_TIMEOUT_S = 60.0
 FAILURES_LIMIT = 5  # lists in a row that could not be had
 FAILURE_WAIT_S = 1.0
 VARIANT_HOPS = 2
+COVER = 1.5  # target durations from one segment's end to the next one's: it has to be made, listed and asked for
+COVER_LIMIT_S = 30.0  # whatever the list says of its target duration
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,9 @@ class ListReader:
 
     @property
     def last_byte_at(self) -> float:
-        """The event loop's time when the last bytes arrived."""
-        return self._last_byte_at
+        """The event loop's time when the last bytes arrived; now, until the next segment is overdue."""
+        cover_s = min(COVER * self._list.target_s, COVER_LIMIT_S)
+        return min(self._loop.time(), self._last_byte_at + cover_s)
 
     async def wait_ended(self) -> MediaEnd:
         """Wait until nothing more will come. Cancel-safe."""

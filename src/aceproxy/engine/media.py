@@ -47,7 +47,7 @@ class SourceReader(Protocol):
 
     @property
     def last_byte_at(self) -> float:
-        """The event loop's time when the last bytes arrived."""
+        """The event loop's time when the last bytes arrived; now, while none are to be expected yet."""
 
     async def wait_ended(self) -> MediaEnd:
         """Wait until nothing more will come. Cancel-safe."""

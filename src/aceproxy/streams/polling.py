@@ -100,10 +100,10 @@ class StatPoll:
             return
         self.stat_at = loop.time()
         edge_utc = stat.livepos.last_utc if stat.livepos is not None else None
-        edge_at = before.edge_at
+        edge_at = before.edge_at if edge_utc is not None else None  # what is not told does not stand still
         if edge_utc is not None and self._edge_utc is not None and edge_utc > self._edge_utc:
             edge_at = asked_at
-        self._edge_utc = edge_utc if edge_utc is not None else self._edge_utc
+        self._edge_utc = edge_utc
         self.word = EngineWord(
             asked_at=asked_at,
             status=stat.status,
