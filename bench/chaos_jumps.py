@@ -126,8 +126,8 @@ def watch() -> JumpLog:
         log.of(self._ring).received(self._view[self._fed : self._fed + count])
         take(self, count)
 
-    def begin_source(self: Intake, source: Pausable) -> None:
-        begin(self, source)
+    def begin_source(self: Intake, source: Pausable, *, with_past: bool = False) -> None:
+        begin(self, source, with_past=with_past)
         log.of(self.ring).begin_source()
 
     def appended(self: Ring, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:

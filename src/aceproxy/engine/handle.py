@@ -148,6 +148,10 @@ class EngineHandle:
         self.spare = False
         self.set_leaving(leaving=not self._engine.takes_streams)
 
+    def lend(self) -> None:
+        """Make it a spare slot, which gives way to others."""
+        self.spare = True
+
     def release(self) -> None:
         """Give the slot back. May be called again."""
         if not self._held:

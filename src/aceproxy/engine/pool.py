@@ -219,6 +219,15 @@ class EnginePool:
         """Say whether another engine is up and has room."""
         return any(engine.is_fit for engine in self._members if engine.api.url != handle.url)
 
+    def has_spare_room(self, exclude: Collection[str]) -> bool:
+        """Say whether an engine that is not in `exclude` (by URL) could hold a spare, as far as is known."""
+        now = time.monotonic()
+        return any(
+            engine.is_fit and len(engine.handles) < engine.capacity and engine.breaker.allows(now)
+            for engine in self._members
+            if engine.api.url not in exclude
+        )
+
     # --- own ---
 
     def _take_over(self, members: Sequence[Member]) -> None:

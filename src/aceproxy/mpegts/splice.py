@@ -122,6 +122,15 @@ class Splicer:
         """Tell whether the new source, still behind what was sent, has jumped back: it sends old packets in a loop."""
         return self._search is not None and self._search.went_back
 
+    @property
+    def behind_s(self) -> float | None:
+        """Return how far a source that has not come to its place is behind it; None where that is not known.
+
+        Known only once `give_up` could begin it at a random-access point.
+        """
+        behind = self._search.behind if self._search is not None else None
+        return None if behind is None else max(0.0, behind / CLOCK_HZ)
+
     def newest(self) -> bytes:
         """Return the newest packets of the present source, as it sent them; at most `tail_bytes`."""
         return self._content()

@@ -97,6 +97,16 @@ class Search:
             return 0
         return max(0, later(self._last.clock, self.first_clock))
 
+    @property
+    def behind(self) -> int | None:
+        """Return how far the source is behind the last clock sent, 90 kHz, None where that cannot be known.
+
+        That is also where it could not be begun at once, since no random-access point has come.
+        """
+        if self._ahead is None or self._elsewhere or not self.source.points:
+            return None
+        return -self._ahead
+
     def _begins_near(self) -> bool:
         """Tell whether the source's first clock comes right after the last one sent."""
         if self.first_clock is None or self._last.clock is None:

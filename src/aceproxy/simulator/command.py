@@ -57,6 +57,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[SimulatorConfig, bool]:
     parser.add_argument("--prebuffer", type=float, metavar="SECONDS", help="default 6")
     parser.add_argument("--fast", action="store_true", help="start at once, for tests")
     parser.add_argument("--in-step", action="store_true", help="send what other engines in step send at the same time")
+    parser.add_argument("--behind", type=float, default=0.0, metavar="SECONDS", help="so much later than those in step")
     parser.add_argument("--allow-remote", action="store_true", help="answer callers from anywhere")
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does")
     given = parser.parse_args(arguments)
@@ -78,6 +79,7 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[SimulatorConfig, bool]:
         faults=faults,
         allow_remote=given.allow_remote,
         in_step=given.in_step,
+        behind_s=given.behind,
     )
     return chosen, bool(given.end_with_stdin)
 

@@ -21,6 +21,8 @@ class SimulatorConfig:
     channels: int = 0
     # all engines that are in step send the same byte at the same time of day, as engines in one swarm about do
     in_step: bool = False
+    # each byte reaches it that much later than other engines in step
+    behind_s: float = 0.0
     # start: answer time of a start, more for the first one of a content, then prebuffering
     start_delay_s: float = 0.1
     lookup_delay_s: float = 1.0

@@ -46,7 +46,7 @@ class Engine:
         """Load the clips and start the clocks. Raises OSError and ClipError."""
         now = self.now()
         self._unix_at_zero = time.time() - now
-        epoch_at = now - time.time() % STEP_S if self.config.in_step else now
+        epoch_at = (now - time.time() % STEP_S if self.config.in_step else now) + self.config.behind_s
         self.channels = open_channels(self.contents, epoch_at, float(self.config.live_window_s))
         for fault in self.config.faults:
             self.faults.set(fault, now)

@@ -119,6 +119,11 @@ class Ingest:
         self._note_break(was_pending)
         self._replace(0, packets)
 
+    @property
+    def behind_s(self) -> float | None:
+        """How far the present source is behind its place, see `Splicer.behind_s`."""
+        return self._splicer.behind_s
+
     def newest(self) -> bytes:
         """Return the newest packets of the present source, as it sent them."""
         return self._splicer.newest()

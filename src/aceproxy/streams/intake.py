@@ -13,6 +13,7 @@ from typing import Protocol
 from aceproxy.errors import Reason
 from aceproxy.logs import StreamLog
 from aceproxy.mpegts.splice import Outcome, keep_alive
+from aceproxy.streams.catching_up import CatchingUp
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Ring, RingLimits
@@ -59,7 +60,8 @@ class Intake:
         self._closed = False
         self._splice_wait_s = splice_wait_s
         self._splicing = False  # the present source is not the first and has not been joined yet
-        self._splice_at = 0.0  # when its first bytes came
+        self._catching_up: CatchingUp | None = None  # from its first bytes on
+        self._has_past = False  # it is being given what it sent before
         self._log = log
         self._timeline = timeline
         self._was_paused = False  # at any time since the last sample, which then says nothing about its speed
@@ -90,14 +92,30 @@ class Intake:
             self.ingest.let_repeat()
         self._pump.appended(self.ring)
 
-    def begin_source(self, source: Pausable) -> None:
-        """Expect the bytes of another source; what the last one left unfinished is dropped."""
+    def begin_source(self, source: Pausable, *, with_past: bool = False) -> None:
+        """Expect the bytes of another source; what the last one left unfinished is dropped.
+
+        `with_past`: it has run for a while, and begins with what was kept of it; `past_given` says when that is over.
+        """
         self._source = source
         self.flowing.clear()
         self.goes_over_old = False
         self.ingest.begin_source()
         self._splicing = self.ingest.splice is not None
-        self._splice_at = 0.0
+        self._catching_up = None
+        self._has_past = with_past
+
+    def past_given(self) -> None:
+        """What comes from now on is live: what the source is behind by, it stays behind by. Raises OSError."""
+        if not self._has_past:
+            return
+        self._has_past = False
+        if self._splicing:
+            appended = self.ingest.appended_bytes
+            self._catching_up = CatchingUp(time.monotonic(), self._splice_wait_s, at_pace=True)
+            self._follow_splice()
+            self._note_progress(appended)
+            self._pump.appended(self.ring)
 
     def keep_alive(self) -> None:
         """Give the clients some null packets, so that none of them takes the connection for dead."""
@@ -133,27 +151,34 @@ class Intake:
         self.ingest.filled(count)
         if self._splicing:
             self._follow_splice()
-        if self.ingest.appended_bytes > appended:
-            self._appended_at = time.monotonic()
-            self.flowing.set()
-        elif self.ingest.goes_over_old:
-            self.goes_over_old = True
-            self.flowing.set()
+        self._note_progress(appended)
         if not self.joinable.is_set() and self.ring.has_points:
             self.joinable.set()
         self._pump.appended(self.ring, drained=count < ROOM_BYTES)
         if self.ring.watch_front:
             self._hold_back()
 
+    def _note_progress(self, appended: int) -> None:
+        """See what has come of the present source since `appended` bytes were in the ring."""
+        if self.ingest.appended_bytes > appended:
+            self._appended_at = time.monotonic()
+            self.flowing.set()
+        elif self.ingest.goes_over_old:
+            self.goes_over_old = True
+            self.flowing.set()
+
     def _follow_splice(self) -> None:
-        """Wait for the splicer to find the place in the new source, but not for ever; tell what came of it."""
+        """Wait for the splicer to find the place in the new source, but not in vain; tell what came of it."""
         now = time.monotonic()
-        self._splice_at = self._splice_at or now
-        splice = self.ingest.splice
-        if splice is not None and splice.outcome is Outcome.PENDING and now - self._splice_at > self._splice_wait_s:
-            self._log.info("the place in the new source was not found in %g s", self._splice_wait_s)
-            self.ingest.give_up_splice()
-            splice = self.ingest.splice
+        if self._catching_up is None:
+            self._catching_up = CatchingUp(now, self._splice_wait_s)
+        splice, behind_s = self.ingest.splice, None
+        if splice is not None and splice.outcome is Outcome.PENDING and not self._has_past:
+            behind_s = self.ingest.behind_s
+            if self._catching_up.is_in_vain(now, behind_s):
+                self._log.info("the new source does not come to the place in time: behind %s s", behind_s)
+                self.ingest.give_up_splice()
+                splice = self.ingest.splice
         if splice is None or splice.outcome is not Outcome.PENDING:
             self._splicing = False
             if splice is not None:
@@ -163,6 +188,7 @@ class Intake:
                     overlap_s=splice.overlap_s,
                     skipped_bytes=splice.skipped_bytes,
                     gap_s=splice.gap_s,
+                    behind_s=behind_s,
                 )
 
     def sample(self, elapsed_s: float) -> None:

@@ -11,6 +11,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
+from aceproxy.streams.owner import MetAnother
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Spare
 from aceproxy.streams.timeline import EventKind, Timeline
@@ -91,8 +92,9 @@ class Present:
 
     def new_source(self, at: int, sink: ByteSink, role: str | None = None) -> Source:
         """Return a source of link number `at`, not opened yet; with a `role` it is one beside the present one."""
+        on_infohash = self._infohash_sink(at, is_beside=role is not None)
         source = Source(
-            self._upstream, self.links[at], self._params, sink, self._infohash_sink(at), self._log, self._timeline, role
+            self._upstream, self.links[at], self._params, sink, on_infohash, self._log, self._timeline, role
         )
         source.title = self.source.title if self.source is not None else None
         if role is None:
@@ -100,8 +102,17 @@ class Present:
             source.on_progress = self.progressed.set
         return source
 
-    def _infohash_sink(self, at: int) -> Callable[[str], None]:
-        return lambda infohash: self._consumer.infohash_known(at, infohash)
+    def _infohash_sink(self, at: int, *, is_beside: bool) -> Callable[[str], None]:
+        def learn(infohash: str) -> None:
+            try:
+                self._consumer.infohash_known(at, infohash)
+            except MetAnother as met:
+                if not is_beside:
+                    raise
+                detail = f"this link plays as stream {met.stream.stream_id} already"
+                raise AceProxyError(Reason.SESSION_LOST, detail) from met
+
+        return learn
 
     def _learn_link(self, at: int, link: Link) -> None:
         if link != self.links[at]:
@@ -117,8 +128,9 @@ class Present:
         self.source, self.at = spare.source, spare.at
         self.source.title = self.source.title or title
         self.source.keep()
-        self._intake.begin_source(spare.source)
+        self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
         await spare.sink.hand_over(self._intake)
+        self._intake.past_given()
 
     async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""

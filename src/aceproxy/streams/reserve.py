@@ -73,13 +73,13 @@ class Reserve:
         self._failures = 0
         self._not_before = 0.0
         self._poor_at = 0.0  # loop time at which there last was reason to move away
+        self.delivering = asyncio.Event()  # the spare has been opened, and has not failed
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def is_ready(self) -> bool:
-        """Whether a source could take over now that sends what is being sent: not one that is only tried."""
-        spare = self.spare
-        return spare is not None and spare.purpose is not Purpose.RETURN and spare.is_ready
+        """Whether a source could take over now."""
+        return self.spare is not None and self.spare.is_ready
 
     def tend(self, situation: Situation) -> Spare | None:
         """Open, keep or drop the spare; return it if it is to take over now."""
@@ -88,7 +88,7 @@ class Reserve:
             self._poor_at = situation.now
         spare = self.spare
         if spare is not None:
-            self._look_after(spare, purpose, situation.now)
+            self._look_after(spare, purpose, situation)
         if self.spare is None:
             if purpose is not None and situation.now >= self._not_before:
                 self._open(purpose, situation)
@@ -101,20 +101,16 @@ class Reserve:
             self._timeline.note(EventKind.STANDBY_READY, engine=spare.source.engine_url, purpose=spare.purpose.value)
         return spare if purpose is spare.purpose and self._may_take_over(spare, situation) else None
 
-    def _look_after(self, spare: Spare, purpose: Purpose | None, now: float) -> None:
+    def _look_after(self, spare: Spare, purpose: Purpose | None, situation: Situation) -> None:
         """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""
-        if spare.failure is not None:
-            self._drop(spare, spare.failure)
-        elif spare.source.leave_requested:
-            self._drop(spare, None, "it gives way")
-        elif purpose is None:
-            if spare.purpose is not Purpose.MOVE or now - self._poor_at >= GRACE_S:
-                self.close()
-        elif spare.purpose is not purpose:
-            if Purpose.RETURN in (spare.purpose, purpose):
-                self.close()
-            else:
-                spare.purpose = purpose
+        self.drop_failed()
+        if self.spare is None or spare.purpose is purpose:
+            return
+        is_of_use = purpose is not None and _serves(spare, purpose, situation)
+        if purpose is not None and is_of_use:
+            spare.purpose = purpose
+        elif spare.purpose is not Purpose.MOVE or situation.now - self._poor_at >= GRACE_S:
+            self.close()
 
     def _may_take_over(self, spare: Spare, situation: Situation) -> bool:
         assert spare.ready_at is not None
@@ -150,13 +146,64 @@ class Reserve:
         reason = situation.judgement.error.reason if situation.judgement is not None else None
         if purpose is not Purpose.STANDBY:
             self._timeline.note(EventKind.TRYING_BESIDE, reason=reason, purpose=purpose.value)
-        self._keep(self.spare.begin(situation.now + self._limits.start_timeout_s, way.exclude))
+        self._begin(self.spare, situation.now + self._limits.start_timeout_s, way.exclude)
+
+    def _begin(self, spare: Spare, deadline_at: float, exclude: frozenset[str]) -> None:
+        spare.on_news = lambda: self._heard(spare)
+        self._keep(spare.begin(deadline_at, exclude))
+
+    def _heard(self, spare: Spare) -> None:
+        """Hear that a spare is open, or has failed."""
+        if spare is not self.spare:
+            return
+        if spare.failure is None:
+            self.delivering.set()
+        else:
+            self.delivering.clear()
+
+    # --- after a loss ---
+
+    def claim(self) -> None:
+        """The present source is lost: what has begun beside it is needed now, and its slot is not given back."""
+        self.drop_failed()
+        if self.spare is not None:
+            self.spare.source.keep()
+
+    def drop_failed(self) -> None:
+        """Let go of a spare that will not deliver, or has to give way."""
+        spare = self.spare
+        if spare is None:
+            return
+        if spare.failure is not None:
+            self._drop(spare, spare.failure)
+        elif spare.source.leave_requested:
+            self._drop(spare, None, "it gives way")
+
+    def race(self, way: Way, deadline_at: float) -> None:
+        """Open one beside a start that goes on, to take the first that delivers; there must be none yet."""
+        sink = TailSink(self._limits.standby_bytes)
+        self.spare = Spare(self._make(way.at, sink, Purpose.RESTORE.value), sink, way.at, Purpose.RESTORE)
+        self._timeline.note(EventKind.TRYING_BESIDE, purpose=Purpose.RESTORE.value)
+        self._begin(self.spare, deadline_at, way.exclude)
+
+    def restored(self, at: int, *, wants_standby: bool) -> None:
+        """The stream has a source again, of link number `at`: what was begun beside it stays as a standby, or goes."""
+        spare = self.spare
+        if spare is None:
+            return
+        if spare.purpose is Purpose.RESTORE:
+            if not wants_standby or spare.at != at:
+                self.close()
+                return
+            spare.purpose = Purpose.STANDBY
+        spare.source.lend()
 
     def take(self) -> Spare:
         """Give the spare away."""
         spare = self.spare
         assert spare is not None
         self.spare = None
+        self.delivering.clear()
         self._failures = 0
         spare.take()
         return spare
@@ -166,6 +213,7 @@ class Reserve:
         if self.spare is not None:
             self.spare.close()
             self.spare = None
+            self.delivering.clear()
 
     async def settle(self) -> None:
         """Wait for the end of all tasks after `close`."""
@@ -203,6 +251,13 @@ def _purpose(situation: Situation, limits: ReserveLimits) -> Purpose | None:
     if situation.wants_standby and situation.has_clients:
         return Purpose.STANDBY
     return None
+
+
+def _serves(spare: Spare, purpose: Purpose, situation: Situation) -> bool:
+    """Say whether what was opened for one end serves another: a start that is under way is not thrown away."""
+    if purpose is Purpose.RETURN:
+        return spare.at < situation.at
+    return purpose is Purpose.MOVE or spare.at == situation.at
 
 
 def _ways(purpose: Purpose, situation: Situation) -> Sequence[Way]:

@@ -1,13 +1,16 @@
 """After a loss: a source is looked for anew until something of it has gone to the clients, or the time is over.
 
 The search goes from the near to the far: the same engine, other engines, the next link; each try with a limit of its
-own, the whole within `recover_s`.
+own, the whole within `recover_s`. What was begun beside the lost source goes on meanwhile, and takes its place as soon
+as it delivers; where there is nothing of the kind and a try is slow, the next engine is begun beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.intake import Intake
@@ -19,6 +22,7 @@ from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
 
+RACE_AFTER_S: Final = 1.0  # a try that has not delivered by then is not the only one
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 
 
@@ -38,43 +42,58 @@ class Restoring:
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
         self._short_runs = 0  # losses in a row of sources that had not settled
 
-    async def restore(self, error: AceProxyError) -> None:
+    async def restore(self, error: AceProxyError, *, wants_standby: bool = False) -> None:
         """Replace a lost source; `error` says why it was lost, and is raised when the time for it is over.
 
-        The time counts from the first loss since a source has brought SETTLED_S of new media.
+        The time counts from the first loss since a source has brought SETTLED_S of new media. `wants_standby`: what was
+        begun besides is kept as a standby.
         """
         loop = asyncio.get_running_loop()
         lost_engine, lost_link = self._present.engine_url, self._present.at
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
-        if self._reserve.is_ready and await self._try_spare():
-            self._note_restored(lost_engine, lost_link, began_at)
-            return
-        self._reserve.close()
+        self._reserve.claim()
+        if not (self._reserve.delivering.is_set() and await self._try_spare()):
+            await self._search(error, lost_engine, lost_link, began_at)
+        self._reserve.restored(self._present.at, wants_standby=wants_standby)
+        self._note_restored(lost_engine, lost_link, began_at)
+
+    async def _search(self, error: AceProxyError, engine: str | None, at: int, began_at: float) -> None:
+        """Try one round after the other; returns once a source delivers, raises `error` when the time is over."""
+        loop = asyncio.get_running_loop()
         wait_s = self._settings.retry_first_s
         was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
         self._short_runs = 0 if was_settled else self._short_runs + 1
         others_first = error.reason in DISTRUST or not was_settled
         if self._lost_at is None or was_settled:
             self._lost_at = began_at
-        else:  # it has just come back: an engine that ends every playback at once is not to be hammered
-            await asyncio.sleep(wait_s)
+        elif await self._pause(wait_s):  # it has just come back: what ends at once each time is not to be hammered
+            return
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
         patience_s = PATIENCE_S
         while failure is None or loop.time() + wait_s < deadline_at:
             if failure is not None:
-                await asyncio.sleep(wait_s)
+                if await self._pause(wait_s):
+                    return
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
-            ways = self._ways(lost_engine, lost_link, others_first=others_first)
+            ways = self._ways(engine, at, others_first=others_first)
             failure = await self._try_round(ways, deadline_at, patience_s)
             patience_s *= 2
             if failure is None:
-                self._note_restored(lost_engine, lost_link, began_at)
                 return
         detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
         raise AceProxyError(error.reason, detail) from failure
+
+    async def _pause(self, wait_s: float) -> bool:
+        """Wait, at most until the spare delivers; return whether that has taken over."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._reserve.delivering.wait()
+        except TimeoutError:
+            return False
+        return await self._try_spare()
 
     def _ways(self, engine: str | None, at: int, *, others_first: bool) -> list[Way]:
         """Return the ways to try."""
@@ -95,11 +114,13 @@ class Restoring:
             until_at = min(deadline_at, loop.time() + limit_s)
             if until_at <= loop.time():
                 break
+            self._reserve.drop_failed()
+            apart = self._apart(way)
+            if apart is None:
+                continue
             try:
                 own_s = until_at - loop.time() if number + 1 == len(ways) else patience_s
-                await open_while_promising(
-                    self._present.open(way, until_at), self._present.start_status, self._present.progressed, own_s
-                )
+                await self._open_first(apart, until_at, own_s)
                 await self._prove()
             except AceProxyError as error:
                 self._present.close()
@@ -115,16 +136,68 @@ class Restoring:
                 return None
         return failure
 
+    def _apart(self, way: Way) -> Way | None:
+        """Return a way that leaves alone the engine on which the spare starts, which may be of the same broadcast.
+
+        None where there is no other engine: the spare is this way.
+        """
+        spare = self._reserve.spare
+        if spare is None or spare.engine_url is None or spare.engine_url in way.exclude:
+            return way
+        exclude = way.exclude | {spare.engine_url}
+        if frozenset(self._upstream.pool.urls) - exclude:
+            return replace(way, exclude=exclude)
+        return way if spare.at != way.at else None
+
+    async def _open_first(self, way: Way, until_at: float, own_s: float) -> None:
+        """Open the present source by one way; a spare that delivers before that takes its place. Cancel-safe.
+
+        Raises AceProxyError.
+        """
+        loop = asyncio.get_running_loop()
+        present = self._present
+        opening = loop.create_task(
+            open_while_promising(present.open(way, until_at), present.start_status, present.progressed, own_s),
+            name="reopen",
+        )
+        beside = loop.create_task(self._wait_beside(way, until_at), name="reopen beside")
+        try:
+            await asyncio.wait({opening, beside}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+                return
+        finally:
+            opening.cancel()
+            beside.cancel()
+            await asyncio.gather(opening, beside, return_exceptions=True)
+        await self._take_spare()
+
+    async def _wait_beside(self, way: Way, until_at: float) -> None:
+        """Return when the spare delivers; where there is none and the way is slow, one is begun on another engine."""
+        if self._reserve.spare is None:
+            await asyncio.sleep(RACE_AFTER_S)
+            engine = self._present.engine_url
+            exclude = way.exclude | ({engine} if engine is not None else frozenset())
+            if self._upstream.pool.has_spare_room(exclude):
+                self._reserve.race(Way(way.at, exclude), until_at)
+        await self._reserve.delivering.wait()
+
+    async def _take_spare(self) -> None:
+        """Put the spare in the place of the present source. Raises AceProxyError."""
+        try:
+            await self._present.take(self._reserve.take())
+        except OSError as error:
+            raise AceProxyError(Reason.INTERNAL, error.strerror or "") from error
+
     async def _try_spare(self) -> bool:
         """Let the spare take over; return whether it delivers."""
         try:
-            await self._present.take(self._reserve.take())
+            await self._take_spare()
             await self._prove()
-        except (AceProxyError, OSError) as error:
+        except AceProxyError as error:
             self._present.close()
-            failure = error if isinstance(error, AceProxyError) else AceProxyError(Reason.INTERNAL, str(error))
             engine = self._present.engine_url
-            self._timeline.note(EventKind.REOPEN_FAILED, reason=failure.reason, engine=engine, detail=failure.detail)
+            self._timeline.note(EventKind.REOPEN_FAILED, reason=error.reason, engine=engine, detail=error.detail)
             return False
         return True
 

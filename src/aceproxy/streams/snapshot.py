@@ -76,7 +76,7 @@ class CodecSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StandbySnapshot:
-    """A second source beside the present one. `purpose` is standby, move or return."""
+    """A second source beside the present one. `purpose` is standby, move, return or restore."""
 
     engine: str | None
     purpose: str

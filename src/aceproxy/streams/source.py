@@ -121,6 +121,11 @@ class Source:
         if self._handle is not None:
             self._handle.keep()
 
+    def lend(self) -> None:
+        """Be a spare again: the slot is given back when another stream needs it."""
+        if self._handle is not None:
+            self._handle.lend()
+
     @property
     def better_left(self) -> NoAnswer | None:
         """Since when the engine does not tell its version, where another one could do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -13,6 +14,7 @@ from aceproxy.streams.source import Source
 
 ROOM_BYTES: Final = 256 << 10
 FRESH_S: Final = 2.0  # since its newest byte; engines send in bursts
+BURST_S: Final = 5.0  # from its first bytes on, in which it may send faster than real time
 LEAST_BYTES: Final = 64 << 10  # received before it counts as one that delivers
 
 
@@ -22,6 +24,7 @@ class Purpose(StrEnum):
     STANDBY = "standby"  # to take over when the present source is lost
     MOVE = "move"  # to take over as soon as it can
     RETURN = "return"  # to go back to a link before the present one, if nobody notices
+    RESTORE = "restore"  # after a loss: to be the first that delivers
 
 
 class TailSink:
@@ -93,6 +96,8 @@ class Spare:
         self.is_told = False  # its readiness is in the time line
         self.is_compared = False  # or is being compared with what is sent
         self.is_same: bool | None = None  # whether it sends the very broadcast that is being sent
+        self.opened_at: float | None = None  # loop time of its first bytes
+        self.on_news: Callable[[], None] | None = None  # is called when it is open, and when it fails
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -107,6 +112,16 @@ class Spare:
         self.ready_at = self.ready_at or now
         return True
 
+    @property
+    def is_at_pace(self) -> bool:
+        """Whether it has sent what it had at the start, and goes on in real time."""
+        return self.opened_at is not None and asyncio.get_running_loop().time() - self.opened_at >= BURST_S
+
+    @property
+    def engine_url(self) -> str | None:
+        """The engine that was chosen for it."""
+        return self.source.engine_url
+
     def begin(self, deadline_at: float, exclude: frozenset[str]) -> asyncio.Task[None]:
         """Start the task that opens the source and waits for its end; the caller keeps it."""
         self._task = asyncio.get_running_loop().create_task(self._run(deadline_at, exclude), name="spare source")
@@ -116,11 +131,18 @@ class Spare:
         try:
             is_extra = self.purpose is not Purpose.MOVE
             await self.source.open(deadline_at, exclude=exclude, spare=is_extra)
+            self.opened_at = asyncio.get_running_loop().time()
+            self._tell()
             self.failure = await self.source.wait_ended()
         except AceProxyError as error:
             self.failure = error
         except OSError as error:
             self.failure = AceProxyError(Reason.INTERNAL, error.strerror or "")
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
 
     def take(self) -> None:
         """Give the source away: it is not watched here any more."""

@@ -157,5 +157,5 @@ class Supply:
 
         The time counts from the first loss since a source has brought SETTLED_S of new media.
         """
-        await self._restoring.restore(error)
+        await self._restoring.restore(error, wants_standby=self.wants_standby)
         self.recoveries += 1
