@@ -75,6 +75,20 @@ async def test_one_that_has_just_collected_enough_is_not_left_before_it_could_de
     assert not opening.cancelled
 
 
+async def test_one_that_collects_and_loses_it_again_and_again_is_left() -> None:
+    opening = Opening()
+    waiting = opening.waited_for(0.0, delivery_s=0.05)
+    for _ in range(400):
+        opening.say("prebuf")
+        await asyncio.sleep(0)
+        opening.say("dl")
+        await asyncio.sleep(0.005)
+        if waiting.done():
+            break
+    assert waiting.done()
+    assert isinstance(waiting.exception(), AceProxyError)
+
+
 async def test_one_that_plays_from_the_first_word_on_has_the_ordinary_time() -> None:
     opening = Opening()
     opening.say("dl")

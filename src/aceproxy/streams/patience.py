@@ -31,12 +31,12 @@ async def open_while_promising(
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(opening, name="promising opening")
-    until_at, was_collecting = loop.time() + patience_s, False
+    until_at, was_collecting, is_spared = loop.time() + patience_s, False, False
     try:
         while not task.done():
             is_collecting = status() in COLLECTING
-            if was_collecting and not is_collecting:
-                until_at = max(until_at, loop.time() + delivery_s)
+            if was_collecting and not is_collecting and not is_spared:
+                until_at, is_spared = max(until_at, loop.time() + delivery_s), True  # one that loses it again is not
             was_collecting = is_collecting
             left_s = None if is_collecting else until_at - loop.time()
             if left_s is not None and left_s <= 0:

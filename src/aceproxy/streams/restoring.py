@@ -40,6 +40,7 @@ class Restoring:
         self._timeline = timeline
         self._opened_media_s = 0.0  # media that had come in when the present source began to deliver
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
+        self._lost_engine: str | None = None  # whose playback was lost last
         self._short_runs = 0  # losses in a row of sources that had not settled
 
     async def restore(self, error: AceProxyError, *, wants_standby: bool = False) -> None:
@@ -50,6 +51,7 @@ class Restoring:
         """
         loop = asyncio.get_running_loop()
         lost_engine, lost_link = self._present.engine_url, self._present.at
+        self._lost_engine = lost_engine
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
@@ -176,8 +178,7 @@ class Restoring:
         """Return when the spare delivers; where there is none and the way is slow, one is begun on another engine."""
         if self._reserve.spare is None:
             await asyncio.sleep(RACE_AFTER_S)
-            engine = self._present.engine_url
-            exclude = way.exclude | ({engine} if engine is not None else frozenset())
+            exclude = frozenset(url for url in (self._present.engine_url, self._lost_engine) if url is not None)
             if self._upstream.pool.has_spare_room(exclude):
                 self._reserve.race(Way(way.at, exclude), until_at)
         await self._reserve.delivering.wait()
