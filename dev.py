@@ -3,7 +3,7 @@
 
     python3 dev.py demo [ARGS]     set up, then `aceproxy demo` (built-in engine simulator, no engine needed)
     python3 dev.py run ARGS...     set up, then `aceproxy ARGS...`
-    python3 dev.py check           set up, then everything that must be green: lint, types, boundaries, tests
+    python3 dev.py check [STEP]    set up, then everything that must be green: `lint` (and types, boundaries), `tests`
     python3 dev.py test [ARGS]     set up, then only the tests
     python3 dev.py fix             set up, then let ruff format and repair what it can
     python3 dev.py bench [ARGS]    set up, then the benchmark (see bench/run.py --help)
@@ -22,6 +22,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -154,17 +155,38 @@ def tell(words: str, names: tuple[str, ...]) -> None:
     print("", line, f"{len(names)} {words}", *(f"    {name}" for name in names), line, "", sep="\n", flush=True)
 
 
-def check(bin_dir: Path) -> None:
-    """Run every check, cheapest first."""
+def lint(bin_dir: Path) -> None:
+    """Look at everything without running it."""
     call(bin_dir / "ruff", "format", "--check")
     call(bin_dir / "ruff", "check")
     call(bin_dir / "mypy")
     call(bin_dir / "lint-imports")
+
+
+def test_parts(bin_dir: Path) -> None:
+    """Run all tests, part by part, and tell at the end how long each took and what passed only alone."""
     chance: list[str] = []
+    took: list[str] = []
     for part, arguments in TEST_PARTS.items():
+        began_at = time.monotonic()
         chance += run_part(bin_dir / "python", ROOT, part, *arguments)
+        took.append(f"{part} {time.monotonic() - began_at:.0f} s")
+    print("tests passed:", ", ".join(took), flush=True)
     if chance:
         tell("FAILED BESIDE OTHERS AND PASSED ALONE; the check is passed, and these tests want mending:", tuple(chance))
+
+
+STEPS = {"lint": lint, "tests": test_parts}
+
+
+def check(steps: list[str]) -> None:
+    """Run every check, or those named, cheapest first."""
+    if not set(steps) <= set(STEPS):
+        sys.exit(f"no such check: {' '.join(sorted(set(steps) - set(STEPS)))}; there are {', '.join(STEPS)}")
+    bin_dir = set_up(DEV_LOCK)
+    for name, step in STEPS.items():
+        if not steps or name in steps:
+            step(bin_dir)
 
 
 def lock() -> None:
@@ -187,7 +209,7 @@ def main() -> None:
         else:
             os.execv(program, [str(program), *args])
     elif command == "check":
-        check(set_up(DEV_LOCK))
+        check(rest)
     elif command == "test":
         call(set_up(DEV_LOCK) / "python", "-m", "pytest", *rest)
     elif command == "bench":

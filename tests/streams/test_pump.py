@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
+import weakref
 from typing import Any
 
 import psutil
@@ -13,8 +15,8 @@ import pytest
 from aceproxy.errors import Reason
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
-from aceproxy.streams.ring import Ring
-from tests.streams.conftest import Feed, Listen, numbers
+from aceproxy.streams.ring import Ring, RingLimits
+from tests.streams.conftest import Feed, Listen, Listener, numbers
 from tests.waiting import until
 
 
@@ -211,3 +213,35 @@ async def test_a_mistake_in_one_turn_costs_only_that_client(
     pump.appended(ring)
     assert await other.read_packets(1) == [1]
     assert "sending to a client failed" in caplog.text
+
+
+async def come_and_go(pump: Pump, limits: RingLimits) -> weakref.ref[Ring]:
+    """Be the only client of a ring, be behind, and leave; returns what is left of the ring."""
+    ring = Ring(limits)
+    feed = Feed(ring)
+    feed.send(1)
+    client = Listener(pump, ring)
+
+    def is_full() -> bool:
+        feed.send(10)
+        pump.appended(ring)
+        return client.outlet.watched
+
+    await until(is_full)
+    await until(lambda: not pump._commands and not pump._awake)
+    client.socket.close()  # it is the selector that tells the pump of this
+    assert await client.ended is Reason.CLIENT_LEFT
+    ring.clear()
+    return weakref.ref(ring)
+
+
+async def test_a_ring_is_let_go_of_with_its_last_client_though_nothing_else_wakes_the_pump(
+    pump: Pump, limits: RingLimits
+) -> None:
+    left = await come_and_go(pump, limits)
+
+    def is_gone() -> bool:
+        gc.collect()
+        return left() is None
+
+    await until(is_gone)

@@ -1,4 +1,7 @@
-"""A real browser for tests of the pages. Every page of it fails its test on an error or a request to another host."""
+"""A real browser for tests of the pages. Every page of it fails its test on an error or a request to another host.
+
+Chromium without a window of its own (`chromium-headless-shell`) is the same browser for a page, for half of the work.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from aceproxy.web import still_maker
 from aceproxy.web.answers import add_security_headers
 from aceproxy.web.pages import PageRoutes
 from tests.web.browsing import PAGE_MS, fresh_page, nothing_foreign
 from tests.web.fake_api import FakeApi
 
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+STILL_S = 60.0  # for one picture, which is made with low priority: on a busy machine that takes its time
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,7 +36,13 @@ ARGS = [
 
 def find_chromium() -> str | None:
     """Return the path of a Chromium, None where there is none."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@pytest.fixture(autouse=True)
+def _unhurried_stills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that takes long is no failure, after which none is tried for half a minute."""
+    monkeypatch.setattr(still_maker, "MAKE_S", STILL_S)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

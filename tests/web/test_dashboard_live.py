@@ -36,6 +36,7 @@ async def engine() -> AsyncIterator[Simulator]:
 async def app(engine: Simulator, tmp_path: Path) -> AsyncIterator[App]:
     """The program in front of it, with a state folder."""
     values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "state_dir": tmp_path / "state"}
+    values["client_stall_s"] = 600  # the client that plays reads nothing
     settings = Settings.model_validate(values)
     logs = Logs(settings.log_level, settings.log_lines)
     logs.start()

@@ -140,12 +140,7 @@ class Pump:
         now = time.monotonic()
         sweep_at = now + SWEEP_S
         while not self._stopping:
-            wait_s = max(0.0, sweep_at - now) if self._audiences else None
-            for key, _ in self._selector.select(wait_s):
-                if key.data is None:
-                    self._obey()
-                else:
-                    self._serve(key.data)
+            self._attend(max(0.0, sweep_at - now) if self._audiences else None)
             now = time.monotonic()
             if now >= sweep_at:
                 sweep_at = now + SWEEP_S
@@ -154,6 +149,14 @@ class Pump:
                 except Exception:
                     log.exception("looking for stalled clients failed")
             self._report_ends()
+
+    def _attend(self, wait_s: float | None) -> None:
+        """Wait, and serve who can take more. A method of its own, or the thread would hold what it named last."""
+        for key, _ in self._selector.select(wait_s):
+            if key.data is None:
+                self._obey()
+            else:
+                self._serve(key.data)
 
     def _obey(self) -> None:
         with contextlib.suppress(BlockingIOError):
