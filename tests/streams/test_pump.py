@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -97,6 +98,28 @@ async def test_a_client_that_fell_off_the_ring_goes_on_at_a_packet_with_tables_f
     assert after == list(range(int(after[0]), 1500))
     assert int(after[0]) % 50 == 0
     assert slow.outlet.skips == 1
+
+
+async def test_a_piece_over_several_blocks_reaches_everybody_whole(pump: Pump, limits: RingLimits) -> None:
+    """Also those whose socket takes a part of it only, wherever in the blocks that ends."""
+    ring = Ring(replace(limits, block_bytes=7 * 188, ring_bytes=1 << 20, ring_s=1000.0))
+    feed = Feed(ring)
+    feed.send(1)
+    fast, slow = Listener(pump, ring), Listener(pump, ring)
+    got = await fast.read_packets(2)
+    slowly = await slow.read_packets(2)
+    for step in range(1, 40):
+        feed.send(step)
+        pump.appended(ring)
+        got += await fast.read_packets(step)
+        if step % 3 == 0:  # until then what it has not read fills its socket
+            slowly += await slow.read_packets(feed.count + 1 - len(slowly))
+    assert got == slowly == ["PSI", *range(feed.count)]
+    for client in (fast, slow):
+        pump.end(client.outlet, Reason.KICKED)
+        await client.ended
+        client.socket.close()
+    ring.clear()
 
 
 async def test_a_client_that_takes_nothing_for_too_long_is_closed_as_stalled(

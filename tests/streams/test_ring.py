@@ -7,10 +7,12 @@ import os
 from dataclasses import replace
 from itertools import pairwise
 
+import psutil
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aceproxy.streams.block import Block, JoinPoint
+from aceproxy.streams.block import TRIM_BYTES, Block, JoinPoint
 from aceproxy.streams.ring import OVERDUE, Ring, RingLimits
 from tests.streams.conftest import PREAMBLE, Feed
 
@@ -141,6 +143,59 @@ def test_a_block_is_closed_with_its_last_holder() -> None:
     except OSError:
         return
     raise AssertionError("the file of a block outlived it")
+
+
+def files(ring: Ring) -> set[int]:
+    return {os.fstat(block.fd).st_ino for block in ring.blocks()}
+
+
+def test_a_full_ring_writes_over_the_files_of_blocks_that_nobody_holds(ring: Ring, feed: Feed) -> None:
+    feed.send(700)
+    full = files(ring)
+    for _ in range(30):
+        feed.send(37)
+        held = content(ring)
+        assert held == b"".join(feed.packet(number) for number in range(ring.tail // 188, feed.count))
+        full |= files(ring)
+    assert len(full) <= 7  # the six that it holds, and one that is begun before the oldest is dropped
+
+
+@pytest.mark.parametrize("lent", [False, True])
+def test_a_block_that_is_held_or_was_lent_is_never_written_over(ring: Ring, feed: Feed, lent: bool) -> None:
+    feed.send(150)
+    block: Block | None = ring.blocks()[0]
+    assert block is not None
+    expected = block.read(0, block.size)
+    descriptor = os.dup(block.lend() if lent else block.fd)
+    if lent:
+        block = None  # as if the last who held it had gone; its pages may still be in a socket
+    feed.send(2000)
+    assert os.pread(descriptor, len(expected), 0) == expected
+    assert lent or (block is not None and block.read(0, block.size) == expected)
+    os.close(descriptor)
+
+
+def test_what_a_longer_block_left_in_a_file_is_cut_off(limits: RingLimits) -> None:
+    ring = Ring(limits)
+    for second, packets in enumerate([1500] * 7 + [1] * 30):
+        point = JoinPoint(ring.head, float(second), PREAMBLE)
+        ring.append(memoryview(bytes(188 * packets)), float(second), point)
+        lengths = [os.fstat(block.fd).st_size - block.size for block in ring.blocks()[:-1]]
+        assert max(lengths, default=0) <= TRIM_BYTES
+    ring.clear()
+
+
+def test_a_ring_that_is_cleared_leaves_no_file(limits: RingLimits) -> None:
+    before = psutil.Process().num_fds()
+    ring = Ring(limits)
+    Feed(ring).send(1000)
+    held = ring.blocks()[0]
+    assert psutil.Process().num_fds() > before
+    ring.clear()
+    assert held.read(0, 188) != b""
+    del held
+    gc.collect()
+    assert psutil.Process().num_fds() == before
 
 
 def test_clearing_drops_everything(ring: Ring, feed: Feed) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +33,7 @@ def variant_of(held: HeldSegment) -> Variant:
     describer = Describer()
     describer.feed(held.head)
     for at in range(0, min(LOOK_BYTES, held.block.size), PIECE_BYTES):
-        describer.feed(os.pread(held.block.fd, min(PIECE_BYTES, held.block.size - at), at))
+        describer.feed(held.block.read(at, PIECE_BYTES))
         if describer.complete:
             break
     streams = [one for one in describer.streams if one.kind in ("video", "audio")]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from aceproxy.mpegts.codecs import ElementaryStream
 from aceproxy.mpegts.packets import (
@@ -54,8 +54,7 @@ class AccessPoint:
     """`PsiTracker.preamble()` as of that offset; the same object while it is unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """What one `Analyzer.feed` found."""
 
     points: tuple[AccessPoint, ...]
@@ -129,6 +128,7 @@ class Analyzer:
         self.offset = 0
         """Bytes fed so far."""
         self._reference: ElementaryStream | None = None
+        self._is_video = False
         self._table = _PidTable(self.psi, None)
         self._undecided: _Undecided | None = None
         self._last_start = b"", 0
@@ -148,7 +148,7 @@ class Analyzer:
     @property
     def has_video(self) -> bool:
         """Tell whether the reference PID carries video."""
-        return self._reference is not None and self._reference.kind == "video"
+        return self._is_video
 
     @property
     def codecs(self) -> Mapping[int, str | None]:
@@ -213,6 +213,7 @@ class Analyzer:
             self._settle(self._at_end())
             self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
         self._reference = reference
+        self._is_video = reference is not None and reference.kind == "video"
         self._table = _PidTable(self.psi, self.reference_pid)
 
     def _start(self, packet: bytes, offset: int) -> None:
@@ -229,16 +230,33 @@ class Analyzer:
         flagged = bool(flags & 0x40)
         assert self._reference is not None
         if packet[3] & 0xC0:
-            if flagged or not self.has_video:
+            if flagged or not self._is_video:
                 self._points.append(AccessPoint(offset, None, self._reference.pid, self.psi.preamble()))
             return
         payload = packet[at:]
         if not payload or not is_pes_start(payload):
             return
-        judge = judge_for(self._reference.codec) if self.has_video else None
-        preamble = self.psi.preamble()
-        self._undecided = _Undecided(offset, preamble, flagged, judge, packet[3] & 0x0F)
-        self._content(self._undecided, payload)
+        judge = judge_for(self._reference.codec) if self._is_video else None
+        header = read_pes_header(payload)
+        if header is None:
+            unit = _Undecided(offset, self.psi.preamble(), flagged, judge, packet[3] & 0x0F, unread=payload)
+            self._undecided = unit
+            return
+        verdict = self._begin(header, judge, payload[header.content_at :])
+        if verdict is None:
+            skip = max(0, header.content_at - len(payload))
+            unit = _Undecided(offset, self.psi.preamble(), flagged, judge, packet[3] & 0x0F, header=header, skip=skip)
+            self._undecided = unit
+        elif verdict is Verdict.YES or (verdict is Verdict.MAYBE and flagged):
+            self._points.append(AccessPoint(offset, header.pts, self._reference.pid, self.psi.preamble()))
+
+    def _begin(self, header: PesHeader, judge: Judge | None, content: bytes) -> Verdict | None:
+        """Take the header of a PES packet and what follows it; return the verdict if that decides it."""
+        if header.pts is not None:
+            self._last_pts = header.pts
+        if not self._is_video:
+            return Verdict.YES
+        return Verdict.MAYBE if judge is None or header.scrambled else judge.feed(content)
 
     def _continue(self, unit: _Undecided, packet: bytes) -> None:
         """Take a further packet of the reference PID while an access unit is undecided."""
@@ -266,17 +284,12 @@ class Analyzer:
                 unit.unread = payload
                 return
             unit.unread = b""
-            unit.skip = unit.header.content_at
-            if unit.header.pts is not None:
-                self._last_pts = unit.header.pts
-            if not self.has_video:
-                self._settle(Verdict.YES)
-                return
-            if unit.judge is None or unit.header.scrambled:
-                self._settle(Verdict.MAYBE)
-                return
-        content, unit.skip = payload[unit.skip :], max(0, unit.skip - len(payload))
-        verdict = unit.judge.feed(content) if unit.judge else Verdict.MAYBE
+            content_at = unit.header.content_at
+            unit.skip = max(0, content_at - len(payload))
+            verdict = self._begin(unit.header, unit.judge, payload[content_at:])
+        else:
+            content, unit.skip = payload[unit.skip :], max(0, unit.skip - len(payload))
+            verdict = unit.judge.feed(content) if unit.judge else Verdict.MAYBE
         if verdict is not None:
             self._settle(verdict)
 
@@ -288,7 +301,7 @@ class Analyzer:
     def _at_end(self) -> Verdict:
         """Return the verdict on a PES packet that ended before its first picture could be judged."""
         unit = self._undecided
-        return Verdict.YES if unit and not self.has_video and is_pes_start(unit.unread) else Verdict.NO
+        return Verdict.YES if unit and not self._is_video and is_pes_start(unit.unread) else Verdict.NO
 
     def _at_bound(self) -> Verdict:
         """Return the verdict on an access unit whose first packets did not tell."""

@@ -153,15 +153,17 @@ class _Mpeg12(_StartCodes):
         return None
 
 
+_JUDGES: Final[dict[str | None, type[_StartCodes]]] = {
+    "h264": _H264,
+    "hevc": _Hevc,
+    "mpeg1video": _Mpeg12,
+    "mpeg2video": _Mpeg12,
+}
+
+
 def judge_for(codec: str | None) -> Judge | None:
     """Return a new judge for a codec, None where none knows it."""
-    kinds: dict[str | None, type[_StartCodes]] = {
-        "h264": _H264,
-        "hevc": _Hevc,
-        "mpeg1video": _Mpeg12,
-        "mpeg2video": _Mpeg12,
-    }
-    kind = kinds.get(codec)
+    kind = _JUDGES.get(codec)
     return kind() if kind else None
 
 

@@ -98,11 +98,13 @@ class Outlet:
         self._cohort = (cohort, self._sent_bytes - cohort.offset)
         self.block = None
 
-    def leave(self, taken: int) -> None:
-        """Fall behind the cohort: of what it is about to send, the socket took only `taken` bytes."""
+    def leave(self, taken: int, block: Block, position: int) -> None:
+        """Fall behind the cohort: of what it is about to send the socket took only `taken` bytes, up to `position` in
+        `block`.
+        """
         assert self._cohort is not None
         cohort, base = self._cohort
-        self.block, self.position = cohort.block, cohort.position + taken
+        self.block, self.position = block, position
         self._sent_bytes = cohort.offset + base + taken
         self._cohort = None
 
@@ -129,7 +131,7 @@ class Outlet:
                         return REACHED
                     self.block, self.position = following, 0
                     continue
-                taken = os.sendfile(self.fd, block.fd, self.position, count)
+                taken = os.sendfile(self.fd, block.lend(), self.position, count)
                 self.position += taken
                 self._sent_bytes += taken
                 budget -= taken

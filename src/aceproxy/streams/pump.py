@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 TURN_BYTES = 1 << 20  # what one client may send in one turn before the next one has its turn
 PIECE_BYTES = 256 << 10  # what the cohort is sent at once
-READ_FROM = 3  # clients in the cohort from which on its piece is read into memory once and sent from there
 SWEEP_S = 1.0  # how often stalled clients are looked for
 
 
@@ -43,6 +42,9 @@ class PumpLimits:
 
     batch_bytes: int
     stall_s: float
+
+
+_Span = tuple[Block, int, int]  # so many bytes of a block from a position on
 
 
 class _Audience:
@@ -210,29 +212,28 @@ class Pump:
         while audience.live and (block := cohort.block) is not None:
             if block.dropped:  # the thread did not run for longer than the ring lasts
                 for outlet in list(audience.live.values()):
-                    self._fall_behind(audience, outlet, 0)
+                    self._fall_behind(audience, outlet, 0, [(block, cohort.position, 0)])
                 return
-            following = block.next  # read before `size`: see the rules in block.py
-            count = min(block.size - cohort.position, limit - cohort.offset, PIECE_BYTES)
-            if count > 0:
-                self._send_piece(audience, block, count)
-                cohort.position += count
-                cohort.offset += count
-            elif following is None or cohort.offset >= limit:
+            spans = _spans(block, cohort.position, min(limit - cohort.offset, PIECE_BYTES))
+            parts = [block.read(position, count) for block, position, count in spans]
+            piece = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._send_piece(audience, piece, spans)
+            cohort.block, cohort.position = spans[-1][0], spans[-1][1] + spans[-1][2]
+            cohort.offset += len(piece)
+            if not piece or cohort.offset >= limit:
                 return
-            else:
-                cohort.block, cohort.position = following, 0
 
-    def _send_piece(self, audience: _Audience, block: Block, count: int) -> None:
-        """Send `count` bytes from the cohort's place to each of its outlets; who does not take all falls behind."""
-        position = audience.cohort.position
+    def _send_piece(self, audience: _Audience, piece: bytes, spans: list[_Span]) -> None:
+        """Send a piece to each outlet of the cohort; who does not take all of it falls behind.
+
+        All are sent the same bytes, from the processor's cache. Only who is behind is served by `sendfile`: pages that
+        it hands to a socket cannot be written over when their block is dropped.
+        """
         fallen: list[tuple[Outlet, int]] = []
-        # A piece that is in the processor's cache is sent for less than one the kernel has to look up page by page.
-        piece = block.read(position, count) if len(audience.live) >= READ_FROM else None
-        write, sendfile, source = os.write, os.sendfile, block.fd
-        for fd, outlet in audience.live.items():
+        write, count = os.write, len(piece)
+        for fd, outlet in audience.live.items() if count else ():
             try:
-                taken = write(fd, piece) if piece is not None else sendfile(fd, source, position, count)
+                taken = write(fd, piece)
             except BlockingIOError:
                 taken = 0
             except OSError:
@@ -243,11 +244,17 @@ class Pump:
             if taken < 0:
                 self._end(outlet, Reason.CLIENT_LEFT)
             else:
-                self._fall_behind(audience, outlet, taken)
+                self._fall_behind(audience, outlet, taken, spans)
 
-    def _fall_behind(self, audience: _Audience, outlet: Outlet, taken: int) -> None:
+    def _fall_behind(self, audience: _Audience, outlet: Outlet, taken: int, spans: list[_Span]) -> None:
+        """Give an outlet a place of its own: it took only `taken` bytes of what lies in `spans`."""
         del audience.live[outlet.fd]
-        outlet.leave(taken)
+        rest = taken
+        for block, position, count in spans:
+            if rest < count or block is spans[-1][0]:
+                outlet.leave(taken, block, position + rest)
+                break
+            rest -= count
         audience.behind.add(outlet)
         outlet.blocked_at = time.monotonic()
         self._watch(outlet)
@@ -365,3 +372,16 @@ class Pump:
 def _tell(ends: list[tuple[Outlet, Reason]]) -> None:
     for outlet, reason in ends:
         outlet.on_end(reason)
+
+
+def _spans(block: Block, position: int, left: int) -> list[_Span]:
+    """Return where the next `left` bytes are, as far as they are there, from a position on; at least one span."""
+    spans: list[_Span] = []
+    while True:
+        following = block.next  # read before `size`: see the rules in block.py
+        count = max(0, min(block.size - position, left))
+        spans.append((block, position, count))
+        left -= count
+        if left <= 0 or following is None:
+            return spans
+        block, position = following, 0

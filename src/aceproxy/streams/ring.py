@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aceproxy.errors import Reason
 from aceproxy.settings import Settings
-from aceproxy.streams.block import Block, JoinPoint
+from aceproxy.streams.block import Block, JoinPoint, Spares
 
 OVERDUE = 5  # times block_s after which a block is cut although no join point came
 
@@ -73,6 +73,7 @@ class Ring:
         self._cuts = 0
         self._limits = limits
         self._blocks: deque[Block] = deque()
+        self._spares = Spares()
         self._bytes = 0
 
     @property
@@ -128,6 +129,7 @@ class Ring:
         and anywhere once it is too large. Raises OSError when there is no memory for it.
         """
         self.edge_s = max(self.edge_s, media_s)
+        self._drop_old()  # first: a block that begins now takes over the file
         newest, complete = self.newest, None
         if newest is None or self._is_due(newest, len(part), media_s, point):
             complete, newest = newest, self._begin_block(media_s, point)
@@ -135,6 +137,7 @@ class Ring:
             newest.points.append(point)
             self._is_unjoined = False
         if complete is not None:
+            complete.trim()
             for hear in self.on_cut:
                 hear(complete)
         newest.append(part)
@@ -172,6 +175,7 @@ class Ring:
             self.finished = reason
             newest = self.newest
             if newest is not None and newest.size:
+                newest.trim()
                 for hear in self.on_cut:
                     hear(newest)
 
@@ -186,6 +190,7 @@ class Ring:
         for block in self._blocks:
             block.dropped = True
         self._blocks.clear()
+        self._spares.close()
         self._bytes = 0
 
     def _is_due(self, newest: Block, count: int, media_s: float, point: JoinPoint | None) -> bool:
@@ -200,7 +205,7 @@ class Ring:
 
     def _begin_block(self, media_s: float, point: JoinPoint | None) -> Block:
         tables = point.preamble if point is not None else self.tables()
-        block = Block(self.head, media_s, self._cuts, tables=tables, is_break=self._break)
+        block = Block(self.head, media_s, self._cuts, tables=tables, is_break=self._break, spares=self._spares)
         self._break = False
         self._cuts += 1
         if self._blocks:

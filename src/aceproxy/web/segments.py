@@ -46,7 +46,7 @@ class _BlockFile:
 
     def fileno(self) -> int:
         """Return the block's descriptor, which lives as long as this."""
-        return self._held.block.fd
+        return self._held.block.lend()
 
     def seek(self, position: int) -> int:
         """Take the position `loop.sendfile` ends at: of no use, every read says where."""
