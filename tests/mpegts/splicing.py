@@ -92,7 +92,8 @@ def _ticks(five: bytes) -> int:
     return (bits >> 33 & 7) << 30 | (bits >> 17 & 0x7FFF) << 15 | bits >> 1 & 0x7FFF
 
 
-def _crc(data: bytes) -> int:
+def crc(data: bytes) -> int:
+    """Return the CRC of ISO/IEC 13818-1 annex A; of a section with its CRC it is 0."""
     register = 0xFFFFFFFF
     for byte in data:
         register ^= byte << 24
@@ -188,7 +189,7 @@ class Reader:
         section = section[:length]
         del self._sections[pid]
         if section not in self._crcs:
-            self._crcs[section] = _crc(section) == 0
+            self._crcs[section] = crc(section) == 0
         if not self._crcs[section]:
             self._fault(f"CRC of a section on {pid:#x}")
             return

@@ -174,6 +174,11 @@ class Analyzer:
         self._expire(self.offset)
         return self._scan()
 
+    def forget_newest(self) -> None:
+        """The newest access unit was taken back: where it begins again, that is no packet sent twice."""
+        self._undecided = None
+        self._last_start = b"", 0
+
     def flush(self) -> Scan:
         """End of input: settle what is undecided by what is known. More may be fed afterwards."""
         self._settle(self._at_end())

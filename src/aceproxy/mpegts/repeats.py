@@ -49,6 +49,11 @@ class RepeatWatch:
             self._first_pts = pts
         return last is not None and pts is not None and JUMP_BACK < (last - pts) % WRAP < WRAP // 2
 
+    def forget_newest_point(self) -> None:
+        """The newest random-access point was taken back before it was sent."""
+        if self._points:
+            self._points.popitem()
+
     def note_point(self, pts: int | None, packet: bytes) -> Seen:
         """Take a random-access point and its first packet; tell whether it went by before."""
         if pts is None:

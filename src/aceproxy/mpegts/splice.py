@@ -29,7 +29,7 @@ from aceproxy.mpegts.splice_match import Matcher, Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
 from aceproxy.mpegts.splice_rewrite import Rewriter
 from aceproxy.mpegts.splice_search import Search, SpliceLimits
-from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, ends_of
+from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, counters_of, ends_of
 from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
 
 __all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer", "keep_alive", "trial"]
@@ -93,6 +93,7 @@ class Splicer:
         self._splice: Splice | None = None
         self._sent_any = False
         self._mark: tuple[bytes, dict[int, int]] | None = None
+        self._whole_pid: int | None = None  # of which nothing is cut off, since what was begun was taken back
         self._even_bytes = 0  # sent last, packet for packet as they came
 
     @property
@@ -157,24 +158,24 @@ class Splicer:
         if back_bytes > self._even_bytes:
             return False
         kept = tail[: max(0, len(tail) - back_bytes)]
-        now, then = Counters(), Counters()
-        now.note(heads_of(tail))
-        then.note(heads_of(kept))
-        ends = now.all()
         pid_map = self._rewriter.pid_map if self._rewriter else {}
         counters: dict[int, int] = {}
-        for pid, counter in then.all().items():
+        for pid, (before, last) in counters_of(tail[len(kept) :]).items():
             out = pid_map.get(pid, pid)
             sent = self._counters.last(out)
-            if sent is not None:  # counters are moved by the same amount for the life of a source
-                counters[out] = (counter + sent - ends[pid]) & 0x0F
+            if sent is not None:  # all of a PID's counters are moved by the same amount
+                counters[out] = (before + sent - last) & 0x0F
         self._mark = kept, counters
         return True
 
-    def roll_back(self) -> None:
-        """Take back what came out since `mark`: it was not sent after all. To be followed by `begin_source`."""
+    def roll_back(self, whole_pid: int | None = None) -> None:
+        """Take back what came out since `mark`: it was not sent after all. To be followed by `begin_source`.
+
+        `whole_pid` is a PID, as sent, of which what is taken back begins with a PES packet: the one before is whole.
+        """
         if self._mark is None:
             return
+        self._whole_pid = whole_pid
         kept, counters = self._mark
         self._mark = None
         self._tail.clear()
@@ -269,7 +270,12 @@ class Splicer:
         pid_map = rewriter.pid_map if rewriter else {}
         shift = rewriter.shift if rewriter else 0
         ends, clocks = ends_of(tail, pid_map, shift)
-        self._ends = {**self._ends, **ends}
+        whole_pid, self._whole_pid = self._whole_pid, None
+        if whole_pid in ends:
+            ends[whole_pid] = replace(ends[whole_pid], is_whole=True)
+        for pid, end in ends.items():
+            before = self._ends.get(pid)
+            self._ends[pid] = end if end.gap or before is None else replace(end, gap=before.gap)
         sent_pcr_pid = self._tables.program.pcr_pid if self._tables else None
         clock = clocks.get(sent_pcr_pid) if sent_pcr_pid is not None else None
         if clock is not None or clocks:

@@ -33,15 +33,19 @@ class Rest(NamedTuple):
 
 
 def cut_off(source: NewSource, shift: int, pid: int, end: PidEnd) -> PesStart | None:
-    """Return the PES packet of the new source with the time stamps of the last one sent.
+    """Return the PES packet of the new source that has the place of the last one sent, None where there is none.
 
-    `shift`, added to the source's clocks, makes those sent.
+    It is the one with the same time stamps, or as many after that as were sent without any. `shift`, added to the
+    source's clocks, makes those sent.
     """
-    for start in source.starts.get(pid, []):
+    starts = source.starts.get(pid, [])
+    for number, start in enumerate(starts):
         if start.pts is None or start.dts is None:
             continue
         if ((start.pts + shift) % WRAP, (start.dts + shift) % WRAP) == (end.own_pts, end.dts):
-            return start
+            between = starts[number + 1 : number + 1 + end.unstamped]
+            is_there = len(between) == end.unstamped and all(one.pts is None for one in between)
+            return [start, *between][-1] if is_there else None
     return None
 
 

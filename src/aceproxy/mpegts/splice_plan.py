@@ -32,6 +32,7 @@ _VIDEO_GAP: Final = 3600
 _AUDIO_GAP: Final = 1920
 _STAMP_JITTER: Final = 400  # less than a frame of sound
 _MAX_REORDER: Final = 2 * CLOCK_HZ
+_HEVC_END: Final = b"\x00\x00\x01\x48\x01"  # end of sequence: picture order is counted anew (ITU-T H.265 §7.4.2.4.4)
 _AUDIO_PATIENCE: Final = CLOCK_HZ  # how far video may be past the place before sound is no longer waited for
 _WITH_PES: Final = ("video", "audio", "subtitle")
 
@@ -127,6 +128,7 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
     tables = source.tables
     pid_map = _pid_map(last, tables) if tables else {}
     gates: dict[int, Gate] = {}
+    rests: list[Rest] = []
     shift = _shift(source, last, start)
     for stream in tables.program.streams if tables else ():
         if stream.kind not in _WITH_PES and stream.pid not in source.starts:
@@ -135,10 +137,13 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
         after = None
         if end is not None and stream.pid != source.reference_pid:
             after = _sent_until(end)
-        gates[stream.pid] = Gate(start.offset, after)
+        is_opening = stream.pid == source.reference_pid and source.has_video
+        gates[stream.pid] = _gate_at(source, start, shift) if is_opening else Gate(start.offset, after)
+        if is_opening and stream.codec == "hevc" and end is not None and end.is_whole and not end.has_length:
+            rests.append(Rest(pid_map.get(stream.pid, stream.pid), _HEVC_END))
     is_mapped = tables is not None and needs_mapping(last, tables)
     point = start.offset in source.points
-    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, is_mapped=is_mapped, at_access_point=point)
+    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, tuple(rests), is_mapped, at_access_point=point)
 
 
 def anywhere(source: NewSource, last: LastSent) -> Plan:
@@ -172,8 +177,7 @@ def _openings(
     for stream in source.tables.program.streams if source.tables else ():
         out_pid = pid_map.get(stream.pid, stream.pid)
         if stream.pid == source.reference_pid and source.has_video:
-            opening = _video_opening(source, last, stream.pid, end, out_pid)
-            found = opening if isinstance(opening, bool) else (Gate(opening[0].offset), opening[1])
+            found = _video_opening(source, last, stream.pid, end, out_pid)
         elif stream.kind in _WITH_PES or stream.pid in source.starts:
             found = _other_opening(source, last, stream.pid, out_pid, waited=waited)
         else:
@@ -185,9 +189,15 @@ def _openings(
     return gates, rests
 
 
+def _gate_at(source: NewSource, start: PesStart, shift: int) -> Gate:
+    """Return the gate of video that goes on with `start`: at a random-access point without its leading pictures."""
+    is_point = start.offset in source.points and start.pts is not None
+    return Gate(start.offset, None, _moved(start.pts or 0, shift) if is_point else None)
+
+
 def _video_opening(
     source: NewSource, last: LastSent, pid: int, end: PidEnd, out_pid: int
-) -> tuple[PesStart, list[Rest]] | bool:
+) -> tuple[Gate, list[Rest]] | bool:
     """Return where video goes on and what is to be sent before that; True: wait, False: never."""
     gap = end.gap or _VIDEO_GAP
     starts = [start for start in source.starts.get(pid, []) if start.dts is not None]
@@ -200,13 +210,15 @@ def _video_opening(
         after = start_after(source, pid, cut)
         rest = rest_of(source, pid, end, cut, after) if after else None
         if after is not None and rest is not None:
-            return after, [Rest(out_pid, rest)] if rest else []
-    elif end.is_whole and not following and steps[0] < gap * 3 // 2:
-        return starts[0], []  # it begins right behind the place; had it begun before, that would have to be the same
+            return Gate(after.offset), [Rest(out_pid, rest)] if rest else []
+    elif end.is_whole and not end.is_sparse and not following and steps[0] < gap * 3 // 2:
+        return Gate(
+            starts[0].offset
+        ), []  # it begins right behind the place; had it begun before, that would have to be the same
     points = set(source.points)
     for start, step in zip(starts, steps, strict=True):
         if step > gap // 2 and start.offset in points:
-            return start, []
+            return _gate_at(source, start, last.shift), []
     return True
 
 
@@ -236,10 +248,7 @@ def _other_opening(
 def _sent_until(end: PidEnd) -> int:
     """Return the PTS up to which sound was sent, as far as that can be told, a little less to be exceeded."""
     gap = end.gap or _AUDIO_GAP
-    share = 1.0 if end.is_whole else 0.5
-    if end.partial and not end.is_whole and (length := end.partial[4] << 8 | end.partial[5]):
-        share = len(end.partial) / (6 + length)
-    return (end.own_pts + max(0, round(gap * share) - _STAMP_JITTER)) % WRAP
+    return (end.own_pts + max(0, round(gap * end.share) - _STAMP_JITTER)) % WRAP
 
 
 def _first_opening(source: NewSource, last: LastSent, pid: int, gate: Gate) -> PesStart:
@@ -262,7 +271,12 @@ def _shift(source: NewSource, last: LastSent, start: PesStart) -> int:
     gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
     by_dts, by_pts = end.dts + gap - start.dts, end.pts + gap - start.pts
     more = later(by_pts, by_dts)
-    return (by_pts if 0 < more < _MAX_REORDER else by_dts) % WRAP
+    shift = by_pts if 0 < more < _MAX_REORDER else by_dts
+    if last.clock is not None and not last.clock_is_dts:
+        # of a source that was lost before its first picture, sound and clock were sent already
+        late = later(last.clock + _VIDEO_GAP, start.dts + shift)
+        shift += late if 0 < late < _MAX_REORDER else 0
+    return shift % WRAP
 
 
 def _shift_by_pcr(source: NewSource, last: LastSent, offset: int) -> int:

@@ -54,6 +54,8 @@ class Gate:
     """Offset in the source."""
     after: int | None = None
     """PTS, as sent, that must be exceeded."""
+    leading_before: int | None = None
+    """PTS, as sent, of the picture that opens it: those that follow it and are shown before it are left out."""
 
 
 class Rewriter:
@@ -79,6 +81,7 @@ class Rewriter:
         self._offset = self._begun = offset
         self._counters = counters
         self._gates = dict(gates or {})
+        self._leading: dict[int, int] = {}  # PIDs on which leading pictures may follow, and `leading_before` of each
         self._floor = floor
         self._codes = bytearray()
         self._span = WINDOW_PACKETS
@@ -151,6 +154,8 @@ class Rewriter:
         self, view: memoryview, pids: tuple[int, ...], offset: int, out: list[bytes], kept: list[bytes]
     ) -> int:
         """Do packets up to one that changes what is to be done with a PID; return how many were done."""
+        if self._leading:
+            pids = pids[: self._until_leading(view, pids)]
         codes = bytes(map(self._codes.__getitem__, pids))
         specials = [found.start() for found in _SPECIAL.finditer(codes)]
         first_new = next((index for index in specials if self._opens(view, index, pids[index], offset)), None)
@@ -187,11 +192,38 @@ class Rewriter:
             packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
             if not self._gate_opens(self._gates[pid], read_stamp(packet), offset + index * PACKET_BYTES):
                 return False
-            del self._gates[pid]
+            gate = self._gates.pop(pid)
+            if gate.leading_before is not None:
+                self._leading[pid] = gate.leading_before
         last = self._counters.get(self.pid_map.get(pid, pid))
         step = head[3] >> 4 & 1
         self._codes[pid] = 0 if last is None else (last + step - head[3]) & 0x0F
         return True
+
+    def _until_leading(self, view: memoryview, pids: tuple[int, ...]) -> int:
+        """Return how many packets come before one with which pictures begin or end that are left out.
+
+        A picture that follows a random-access point and is shown before it is made from pictures that were never sent.
+        If the very first packet begins one, its gate is closed until they are over.
+        """
+        for index, pid in enumerate(pids):
+            if pid not in self._leading or not view[index * PACKET_BYTES + 1] & 0x40:
+                continue
+            packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
+            stamp = read_stamp(packet)
+            ahead = later(stamp.pts + self.shift, self._leading[pid]) if stamp.pts is not None else 0
+            if not ahead:
+                continue  # the same picture: its other field, or once more
+            if index:
+                return index
+            first = self._leading.pop(pid)
+            if ahead < 0 and self._codes[pid] < 0x10:
+                self._counters[self.pid_map.get(pid, pid)] = (
+                    self._codes[pid] + packet[3] - (packet[3] >> 4 & 1)
+                ) & 0x0F
+                self._codes[pid] = _CLOSED
+                self._gates[pid] = Gate(0, first)
+        return len(pids)
 
     def _gate_opens(self, gate: Gate, stamp: Stamp, offset: int) -> bool:
         if not stamp.starts:  # not a PES packet: sections have no clock to wait for

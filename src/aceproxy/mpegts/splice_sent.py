@@ -7,12 +7,12 @@ can wait until a source has been lost waits; `ends_of` reads the tail once, then
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
 from typing import Final
 
-from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, marks_of, payload_start
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of, marks_of, payload_start
 from aceproxy.mpegts.pes import read_pes_header
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stamp, stamped
@@ -140,6 +140,20 @@ class Counters:
         return pid in self._last
 
 
+def counters_of(packets: bytes) -> dict[int, tuple[int, int]]:
+    """Return for each PID the counter that it had before its first packet, and the last one.
+
+    Only packets with payload count: others have the counter of the one before them.
+    """
+    heads = heads_of(packets)
+    found: dict[int, tuple[int, int]] = {}
+    for pid, control in zip(pids_of(heads), heads.control, strict=True):
+        if control & 0x10:
+            first, _ = found.get(pid, ((control - 1) & 0x0F, 0))
+            found[pid] = first, control & 0x0F
+    return found
+
+
 class TableWatch:
     """Feeds a `PsiTracker` with the packets of its PIDs out of a stream."""
 
@@ -174,21 +188,38 @@ class PidEnd:
     """Where the elementary stream on one PID ended. Clocks are those that were sent."""
 
     dts: int
-    """Of the last PES packet that began."""
+    """Of the last PES packet with time stamps that began."""
     pts: int
     """The highest of the last ones."""
     own_pts: int
-    """Of the last PES packet that began."""
+    """Of the last PES packet with time stamps that began."""
     gap: int
-    """From one PES packet to the next, 90 kHz."""
+    """From one PES packet with time stamps to the next, 90 kHz."""
     partial: bytes | None = None
     """The last PES packet as far as it was sent, None where that is not known."""
     is_whole: bool = False
     """It is certain that all of the last PES packet was sent."""
+    unstamped: int = 0
+    """PES packets that began since the last one with time stamps: only `partial` is of the newest."""
+    is_sparse: bool = False
+    """Not every PES packet has time stamps, so their distance does not tell that none is between."""
+    has_length: bool = False
+    """The last PES packet said how long it is: nothing can be added to it."""
+    known_share: float | None = None
+    """Of the last PES packet, how much was sent; None where `partial` or nothing tells."""
+
+    @property
+    def share(self) -> float:
+        """Return how much of the last PES packet was sent, as far as that can be told."""
+        if self.is_whole:
+            return 1.0
+        if self.partial and (length := self.partial[4] << 8 | self.partial[5]):
+            return len(self.partial) / (6 + length)
+        return 0.5 if self.known_share is None else self.known_share
 
     def settled(self, *, is_whole: bool) -> PidEnd:
         """Return the same end once another source goes on."""
-        return PidEnd(self.dts, self.pts, self.own_pts, self.gap, None, is_whole)
+        return replace(self, partial=None, is_whole=is_whole, known_share=self.share)
 
 
 def events_of(view: memoryview) -> list[tuple[int, Stamp]]:
@@ -213,23 +244,32 @@ def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[i
     not in the map were not changed).
     """
     stamps: dict[int, list[tuple[int, int]]] = {}
-    starts: dict[int, tuple[int, bool]] = {}
+    starts: dict[int, int] = {}
+    unstamped: dict[int, int] = {}
+    sparse: set[int] = set()
     clocks: dict[int, int] = {}
     with memoryview(tail) as view:
         for index, stamp in events_of(view):
             if stamp.pcr is not None:
                 clocks[pid_map.get(stamp.pid, stamp.pid)] = (stamp.pcr + shift) % (1 << 33)
             if stamp.starts:
-                starts[stamp.pid] = index, stamp.pts is not None
+                starts[stamp.pid] = index
+                unstamped[stamp.pid] = 0 if stamp.pts is not None else unstamped.get(stamp.pid, 0) + 1
+                if stamp.pts is None:
+                    sparse.add(stamp.pid)
             if stamp.pts is not None and stamp.dts is not None:
                 known = stamps.setdefault(stamp.pid, [])
                 known.append((stamp.pts, stamp.dts))
                 del known[:-_RECENT]
-        partials = _partials(view, {pid: index for pid, (index, has_pts) in starts.items() if has_pts})
+        partials = _partials(view, {pid: starts[pid] for pid in stamps})
     ends: dict[int, PidEnd] = {}
     for pid, known in stamps.items():
         partial, is_whole = partials.get(pid, (None, False))
-        ends[pid_map.get(pid, pid)] = _end(known, shift, partial, is_whole=is_whole)
+        end = _end(known, shift, partial, is_whole=is_whole)
+        has_length = partial is None or partial[4:6] != b"\x00\x00"
+        ends[pid_map.get(pid, pid)] = replace(
+            end, unstamped=unstamped[pid], is_sparse=pid in sparse, has_length=has_length
+        )
     return ends, clocks
 
 

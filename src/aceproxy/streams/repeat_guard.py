@@ -69,6 +69,10 @@ class RepeatGuard:
             return Action.RELEASE
         return Action.NONE
 
+    def forget_newest_point(self) -> None:
+        """The newest random-access point goes to nobody: its source was lost before its picture was complete."""
+        self._watch.forget_newest_point()
+
     def hold(self, held: Held, now: float) -> bool:
         """Keep packets; return whether all that is held must go on, since nothing is known for too long."""
         if self._bytes < HOLD_BYTES:

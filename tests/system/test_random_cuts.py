@@ -1,0 +1,128 @@
+"""A thousand random cuts of broadcasts of many kinds, all of them decoded by ffmpeg, which may have nothing to say.
+
+A source ends at any byte, and another one follows: with what was sent already, with less than that, with the same media
+in other packets, after a gap, or with another clock. Decoded are all pictures and all sound that a client gets.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.mpegts.splicing import read
+from tests.system.cutting import RECORDINGS, VIDEO, Decoded, Walk, decode, encode, record
+
+CUTS = 28  # of each recording in each of the two tests: 1008 of 18 recordings
+
+# A decoder that meets a recovery point without an IDR picture keeps references from before the jump, and says so.
+WITHOUT_RESET = ("h264 open gop ac3", "h264 open pyramid")
+OPEN = (*WITHOUT_RESET, "hevc open gop", "mpeg2 open gop mp2", "mpeg2 interlaced")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[bytes, Decoded]]:
+    """Return a function that gives a recording and what is in it."""
+    folder = tmp_path_factory.mktemp("recordings")
+    made: dict[str, tuple[bytes, Decoded]] = {}
+
+    def get(name: str) -> tuple[bytes, Decoded]:
+        if name not in made:
+            stream = record(name, lambda arguments: encode(arguments, folder))
+            path = folder / "whole.ts"
+            path.write_bytes(stream)
+            made[name] = stream, decode(path)
+            assert made[name][1].complaints == ""
+        return made[name]
+
+    return get
+
+
+def begun(name: str, stream: bytes, rng: random.Random, seconds: float) -> tuple[Walk, int]:
+    """Return a walk with its first source, which has sent some media, and the bytes of a second."""
+    rate = int(len(stream) / seconds)
+    walk = Walk(stream, rng)
+    first_s = RECORDINGS[name].first_point_s
+    start = 0 if name in OPEN else rng.randrange(rate)  # leading pictures of an open group are the decoder's trouble
+    walk.go(stream, start, int(rate * (first_s + rng.uniform(1, 2))))
+    return walk, rate
+
+
+def seconds_of(decoded: Decoded) -> float:
+    """Return how long a recording is."""
+    stamps = [at for at, _ in decoded.pictures or decoded.sounds[0]]
+    return (max(stamps) - min(stamps)) / 90_000
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_cuts_with_repeats_are_not_to_be_seen_or_heard(
+    name: str, recording: Callable[[str], tuple[bytes, Decoded]], tmp_path: Path
+) -> None:
+    stream, whole = recording(name)
+    rng = random.Random(name)
+    walk, rate = begun(name, stream, rng, seconds_of(whole))
+    step = 2 * (len(stream) - walk.sent) // CUTS
+    for _ in range(CUTS - 1):
+        walk.cut()
+        rng.choice([walk.again, walk.in_other_packets])(3 * rate, step)
+    walk.cut()
+    walk.go(stream, max(0, walk.at - 2 * rate), len(stream))
+    out = walk.content()
+    assert read(out).faults == []
+    path = tmp_path / "cut.ts"
+    path.write_bytes(out)
+    seen = decode(path)
+    assert seen.complaints == ""
+    pictures, original = [digest for _, digest in seen.pictures], [digest for _, digest in whole.pictures]
+    if name == "sparsely stamped":  # which picture it is cannot always be told, then one that stands alone is next
+        assert set(pictures) <= set(original)
+    else:
+        assert pictures == original[len(original) - len(pictures) :]
+    assert len(pictures) >= len(original) // 2
+    assert_rising(seen)
+    original_units, units = read(stream).units, read(out).units
+    for pid in original_units.keys() - {VIDEO} if whole.pictures else original_units:
+        played, coded = (b"".join(unit.content for unit in one[pid]) for one in (units, original_units))
+        assert len(played) > len(coded) // 2
+        assert coded.endswith(played)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_cuts_with_gaps_and_other_clocks_leave_no_damaged_picture(
+    name: str, recording: Callable[[str], tuple[bytes, Decoded]], tmp_path: Path
+) -> None:
+    stream, whole = recording(name)
+    rng = random.Random(name)
+    walk, rate = begun(name, stream, rng, seconds_of(whole))
+    for _ in range(CUTS - 1):
+        walk.cut()
+        kinds = [walk.gap, walk.again, walk.in_other_packets] if not walk.is_elsewhere else []
+        rng.choice([*kinds, walk.elsewhere])(2 * rate, rate // 2)
+    walk.cut()
+    walk.go(stream, 0, len(stream))
+    out = walk.content()
+    sent = read(out, max_step_s=15)
+    assert sent.faults == []
+    path = tmp_path / "cut.ts"
+    path.write_bytes(out)
+    seen = decode(path, strict=name not in WITHOUT_RESET)
+    assert name in WITHOUT_RESET or seen.complaints == ""
+    known = {digest for _, digest in whole.pictures}
+    damaged = sum(digest not in known for _, digest in seen.pictures)
+    if name in WITHOUT_RESET:
+        assert damaged <= CUTS
+    else:
+        assert damaged == 0
+        assert_rising(seen)
+    assert len(seen.pictures) >= len(whole.pictures) // 2
+    if name not in OPEN and name != "sparsely stamped":
+        assert len(seen.pictures) == len(sent.units.get(VIDEO, ())) * bool(whole.pictures)
+
+
+def assert_rising(seen: Decoded) -> None:
+    """Assert that no time stamp is before or at the one before it."""
+    for stamped in (seen.pictures, *seen.sounds.values()):
+        assert all(one[0] < other[0] for one, other in pairwise(stamped))
