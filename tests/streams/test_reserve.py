@@ -54,6 +54,7 @@ def situation(now: float, at: int = 0, judgement: Judgement | None = None, at_si
         at=at,
         engine="http://one",
         engines=ENGINES,
+        fit=ENGINES,
         links=3,
         has_clients=True,
         wants_standby=False,

@@ -13,7 +13,7 @@ from aceproxy.engine.links import Link, LinkKind
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams.timeline import EventKind
-from tests.conftest import Answer, MakeApp
+from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 from tests.web.test_recovery_over_http import QUICK, channel, events, read_for, url_of
 from tests.web.test_standby_over_http import unbroken, used
@@ -184,4 +184,34 @@ async def test_a_standby_that_is_a_little_behind_is_waited_for_and_nothing_is_re
     [splice] = events(stream, EventKind.SPLICED)
     assert splice.details["outcome"] == "same bytes"
     data += await answer.reader.readexactly(1000 * PACKET)
+    unbroken(data)
+
+
+async def test_a_standby_that_is_far_behind_is_changed_for_one_on_another_engine(
+    make_engine: MakeEngine, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aceproxy.streams.lags.EVERY_S", 0.1)
+    monkeypatch.setattr("aceproxy.streams.spare.BURST_S", 0.5)
+    present, behind, level = await make_engine(), await make_engine(behind_s=20.0), await make_engine()
+    app = await make_app(engines=[present.url], **QUICK)
+    answer = await play(app, url_of(present, standby="1"))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(500 * PACKET)
+    for engine, weight in ((behind, 50.0), (level, 1.0)):
+        changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
+        app.pool.add(app.settings.engines[0].model_copy(update=changes))
+
+    def beside() -> str | None:
+        spare = stream.supply.reserve.spare
+        return spare.engine_url if spare is not None and spare.is_ready else None
+
+    data += await read_for(answer, lambda: beside() == level.url)
+    [lost] = events(stream, EventKind.STANDBY_LOST)
+    assert lost.details["engine"] == behind.url
+    assert 17.0 < float(lost.details["behind_s"] or 0) < 23.0
+    data += await read_for(answer, lambda: stream.supply.reserve.lags.of(level.url) is not None)
+    told = (await ask(app, f"/api/aceproxy/streams/{stream.stream_id}")).json["stream"]["standby"]
+    assert told["engine"] == level.url
+    assert abs(told["behind_s"]) < 5.0
+    assert len(events(stream, EventKind.STANDBY_LOST)) == 1, "it stays there"
     unbroken(data)

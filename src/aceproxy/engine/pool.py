@@ -219,13 +219,13 @@ class EnginePool:
         """Say whether another engine is up and has room."""
         return any(engine.is_fit for engine in self._members if engine.api.url != handle.url)
 
-    def has_spare_room(self, exclude: Collection[str]) -> bool:
-        """Say whether an engine that is not in `exclude` (by URL) could hold a spare, as far as is known."""
+    def fit_for_spares(self) -> frozenset[str]:
+        """Return the engines (by URL) that could hold a further spare, as far as is known."""
         now = time.monotonic()
-        return any(
-            engine.is_fit and len(engine.handles) < engine.capacity and engine.breaker.allows(now)
+        return frozenset(
+            engine.api.url
             for engine in self._members
-            if engine.api.url not in exclude
+            if engine.is_fit and len(engine.handles) < engine.capacity and engine.breaker.allows(now)
         )
 
     # --- own ---

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aceproxy.errors import AceProxyError
 from aceproxy.mpegts.splice import Outcome, trial
 from aceproxy.streams.judging import Call, Judgement
+from aceproxy.streams.lags import Lags
 from aceproxy.streams.source import Source
 from aceproxy.streams.spare import Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
@@ -23,18 +24,20 @@ from aceproxy.streams.ways import Way
 FIRST_WAIT_S: Final = 5.0  # after a spare that failed; doubles
 LONGEST_WAIT_S: Final = 300.0
 GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
+CHANGE_S: Final = 60.0  # between two changes of a standby for one on an engine that may be less behind
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A stream's supply as it is now. Times are the event loop's."""
+    """A stream's supply as it is now. Times are the event loop's. `fit`: the engines that could hold a spare more."""
 
     now: float
     source: Source
     at: int
     engine: str | None
     engines: frozenset[str]
+    fit: frozenset[str]
     links: int
     has_clients: bool
     wants_standby: bool
@@ -73,6 +76,8 @@ class Reserve:
         self._failures = 0
         self._not_before = 0.0
         self._poor_at = 0.0  # loop time at which there last was reason to move away
+        self.lags = Lags(sent, self._keep)
+        self._change_at = 0.0  # loop time from which on a standby may be changed for one that is less behind
         self.delivering = asyncio.Event()  # the spare has been opened, and has not failed
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -99,7 +104,25 @@ class Reserve:
         if not spare.is_told:
             spare.is_told = True
             self._timeline.note(EventKind.STANDBY_READY, engine=spare.source.engine_url, purpose=spare.purpose.value)
+        self.lags.look(spare, situation.now)
+        if spare.purpose is Purpose.STANDBY and situation.now >= self._change_at:
+            self._change_for_better(spare, situation)
         return spare if purpose is spare.purpose and self._may_take_over(spare, situation) else None
+
+    def _change_for_better(self, spare: Spare, situation: Situation) -> None:
+        """Let go of a standby that is far behind where another engine may do better; the next look opens that."""
+        engine = spare.engine_url
+        if not self.lags.better(engine, situation.fit - {situation.engine, engine}):
+            return
+        self._change_at = situation.now + CHANGE_S
+        self._timeline.note(
+            EventKind.STANDBY_LOST,
+            engine=engine,
+            purpose=spare.purpose.value,
+            detail="it is far behind, and another engine may be less",
+            behind_s=self.lags.of(engine),
+        )
+        self.close()
 
     def _look_after(self, spare: Spare, purpose: Purpose | None, situation: Situation) -> None:
         """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""
@@ -141,6 +164,8 @@ class Reserve:
         if not ways:
             return
         way = ways[self._failures % len(ways)]
+        if purpose is Purpose.STANDBY:
+            way = replace(way, exclude=way.exclude | self.lags.worse(situation.fit - way.exclude))
         sink = TailSink(self._limits.standby_bytes)
         self.spare = Spare(self._make(way.at, sink, purpose.value), sink, way.at, purpose)
         reason = situation.judgement.error.reason if situation.judgement is not None else None

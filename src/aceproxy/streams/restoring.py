@@ -179,7 +179,7 @@ class Restoring:
         if self._reserve.spare is None:
             await asyncio.sleep(RACE_AFTER_S)
             exclude = frozenset(url for url in (self._present.engine_url, self._lost_engine) if url is not None)
-            if self._upstream.pool.has_spare_room(exclude):
+            if self._upstream.pool.fit_for_spares() - exclude:
                 self._reserve.race(Way(way.at, exclude), until_at)
         await self._reserve.delivering.wait()
 

@@ -83,6 +83,7 @@ class StandbySnapshot:
     link_at: int
     ready: bool
     buffer_bytes: int
+    behind_s: float | None
     start_detail: str | None
 
 

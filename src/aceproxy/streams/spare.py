@@ -63,6 +63,17 @@ class TailSink:
         """Return what is kept, oldest first."""
         return b"".join(self._parts)
 
+    def newest(self, limit_bytes: int) -> bytes:
+        """Return the newest of what is kept, oldest first: at least `limit_bytes` if there is so much."""
+        found: deque[bytes] = deque()
+        count = 0
+        for part in reversed(self._parts):
+            if count >= limit_bytes:
+                break
+            found.appendleft(part)
+            count += len(part)
+        return b"".join(found)
+
     async def hand_over(self, target: ByteSink) -> None:
         """Give `target` all that is kept and, from then on, all that comes. Raises what `target.filled` raises.
 

@@ -196,12 +196,14 @@ def _standby(stream: Stream) -> StandbySnapshot | None:
     spare = stream.supply.reserve.spare
     if spare is None:
         return None
+    behind_s = stream.supply.reserve.lags.of(spare.engine_url)
     return StandbySnapshot(
         engine=spare.source.engine_url,
         purpose=spare.purpose.value,
         link_at=spare.at,
         ready=spare.is_ready,
         buffer_bytes=spare.sink.held_bytes,
+        behind_s=None if behind_s is None else round(behind_s, 1),
         start_detail=spare.source.start_words() if spare.source.last_byte_at is None else None,
     )
 

@@ -88,6 +88,7 @@ class Watching:
             at=self._present.at,
             engine=source.engine_url,
             engines=frozenset(self._upstream.pool.urls),
+            fit=self._upstream.pool.fit_for_spares(),
             links=len(self._present.links),
             has_clients=self._consumer.has_clients,
             wants_standby=self.wants_standby,

@@ -149,6 +149,7 @@ export default {
     "shutting down": "si sta spegnendo",
     "sign in with the admin secret to remove the password": "entra con il segreto di amministrazione per togliere la password",
     "soon after the start": "poco dopo l’avvio",
+    "it is far behind, and another engine may be less": "è molto indietro, e un altro motore può esserlo meno",
     "standby is 0 or 1": "standby è 0 oppure 1",
     "stat answered {}": "stat ha risposto {}",
     "stat: {}": "stat: {}",
