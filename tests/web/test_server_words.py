@@ -48,24 +48,22 @@ async def test_every_reason_is_told_in_italian_with_its_detail(page: Page, api: 
     assert plain == [text.removesuffix(f" ({IN_ITALIAN})") for text in found]
 
 
-@pytest.mark.parametrize(
-    ("detail", "own"),
-    [
-        ("2 of 3 engines answer.", "Rispondono 2 motori su 3."),
-        ("stat: no answer within 5 s", f"stat: {IN_ITALIAN}"),
-        ("attic: no connection in time; cellar: closed without an answer",
-         "attic: nessun collegamento in tempo; cellar: chiuso senza una risposta"),
-        ("buffering 12 %, 1 peer", "riempimento del buffer 12 %, 1 peer"),
-        ('the body is not an object such as {"linger_s": 30}', 'il corpo non è un oggetto come {"linger_s": 30}'),
-        ("what an engine says (in its own words)", "what an engine says (in its own words)"),
-        ("<b>: no connection in time", "<b>: nessun collegamento in tempo"),
-        ("; , : ", "; , : "),
-    ],
-)  # fmt: skip
-async def test_details_are_told_part_by_part(page: Page, api: FakeApi, detail: str, own: str) -> None:
+async def test_details_are_told_part_by_part(page: Page, api: FakeApi) -> None:
+    details = {
+        "2 of 3 engines answer.": "Rispondono 2 motori su 3.",
+        "stat: no answer within 5 s": f"stat: {IN_ITALIAN}",
+        "attic: no connection in time; cellar: closed without an answer": (
+            "attic: nessun collegamento in tempo; cellar: chiuso senza una risposta"
+        ),
+        "buffering 12 %, 1 peer": "riempimento del buffer 12 %, 1 peer",
+        'the body is not an object such as {"linger_s": 30}': 'il corpo non è un oggetto come {"linger_s": 30}',
+        "what an engine says (in its own words)": "what an engine says (in its own words)",
+        "<b>: no connection in time": "<b>: nessun collegamento in tempo",
+        "; , : ": "; , : ",
+    }
     await open_in(page, api, "it")
-    told = await words(page, [{"reason": "engine_error", "message": "", "detail": detail}])
-    assert told == [f"Il motore ha risposto con un errore. ({own})"]
+    told = await words(page, [{"reason": "engine_error", "message": "", "detail": detail} for detail in details])
+    assert told == [f"Il motore ha risposto con un errore. ({own})" for own in details.values()]
 
 
 async def test_what_is_not_known_stays_as_the_server_said_it(page: Page, api: FakeApi) -> None:
