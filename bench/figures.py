@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.measuring import Run
+from bench.targets import RECEIVE
 
 Figures = dict[str, float]
 FAULTS = ("sync_lost", "foreign", "cc_errors", "repeats", "skips_dirty", "refused", "failed", "ended_early")
@@ -36,8 +37,11 @@ def figures_of(run: Run) -> Figures:
     found["cpu_ms_per_s"] = 1e3 * run.cpu_s / load["window_s"]
     if run.cache_cpu_s is not None and run.delivered_gb:
         found["cache_cpu_s_per_gb"] = run.cache_cpu_s / run.delivered_gb
+    if run.counted_gb:
+        found["cpu_s_per_gb"] = run.cpu_s / run.counted_gb
+    if run.target == RECEIVE:
+        return found
     if run.delivered_gb:
-        found["cpu_s_per_gb"] = run.cpu_s / run.delivered_gb
         found["load_cpu_s_per_gb"] = load["own_cpu_s"] / run.delivered_gb
         found["cpu_percent"] = 100 * run.cpu_s / load["window_s"]
         found["gb_per_s"] = run.delivered_gb / load["window_s"]

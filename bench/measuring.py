@@ -16,7 +16,7 @@ from bench.building import ROOT
 from bench.processes import Child, ProcessError, wait_until
 from bench.sampling import Usage, cpu_s, machine_cpu_s, usage
 from bench.scenarios import CHANNEL, Scenario
-from bench.targets import DIRECT, PROXY, Setup, Target, cache, source, target
+from bench.targets import DIRECT, PROXY, RECEIVE, Setup, Target, cache, source, target
 
 PROBE_RATE = 20.0  # requests per second and route
 SAMPLE_S = 0.5
@@ -32,7 +32,7 @@ class Run:
     """What came out of one run. `load` and `probes` are the documents of load.c and probe.c.
 
     `slow_listed`: clients that the list shows with a lag or with skips. `others_cpu_s` is what the machine did in the
-    window beside the target, the load, the prober and the source: noise.
+    window beside the target, the load, the prober and the source: noise. `received_gb`: what the engine sent in it.
     """
 
     scenario: str
@@ -40,6 +40,7 @@ class Run:
     load: dict[str, Any] = field(default_factory=dict)
     probes: dict[str, dict[str, float]] = field(default_factory=dict)
     cpu_s: float = 0.0
+    received_gb: float = 0.0
     others_cpu_s: float = 0.0
     cache_cpu_s: float | None = None
     idle: Usage | None = None
@@ -56,6 +57,11 @@ class Run:
         """GB (10^9 bytes) that clients received in the window."""
         return float(self.load.get("window_bytes", 0)) / 1e9
 
+    @property
+    def counted_gb(self) -> float:
+        """GB that the processor time is told for: what clients received; where they get nothing, the target itself."""
+        return self.received_gb if self.target == RECEIVE else self.delivered_gb
+
     def as_document(self) -> dict[str, Any]:
         """Return everything as JSON takes it."""
         return {**dataclasses.asdict(self), "delivered_gb": self.delivered_gb}
@@ -64,6 +70,8 @@ class Run:
 def run_once(setup: Setup, scenario: Scenario, kind: str) -> Run:
     """Run a scenario once. What fails is told in the run's `error`; nothing is left running."""
     run = Run(scenario.name, kind)
+    if kind == PROXY:
+        scenario = dataclasses.replace(scenario, warm_s=scenario.warm_s + scenario.fill_s)
     if kind == DIRECT:
         scenario = dataclasses.replace(scenario, clients=1)
     try:
@@ -93,6 +101,7 @@ def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Targ
         prober = _start_prober(setup, scenario, goal)
         if prober is not None:
             children.enter_context(prober)
+        sent_bytes = _sent_bytes(engine)
         before_s, engine_s, machine_s = cpu_s(goal.pid), cpu_s(engine.pid), machine_cpu_s()
         relay_s = cpu_s(relay.pid) if relay is not None else 0.0
         if scenario.volume_gb:
@@ -100,6 +109,7 @@ def _play(setup: Setup, scenario: Scenario, run: Run, engine: Target, goal: Targ
             load.ask_to_end()
         load.wait_line("window ends", scenario.measure_s + SLACK_S)
         run.cpu_s = cpu_s(goal.pid) - before_s
+        run.received_gb = (_sent_bytes(engine) - sent_bytes) / 1e9
         run.others_cpu_s = machine_cpu_s() - machine_s - run.cpu_s
         if relay is not None:
             run.cache_cpu_s = cpu_s(relay.pid) - relay_s
@@ -173,7 +183,7 @@ def _watch_volume(scenario: Scenario, run: Run, engine: Target, goal: Target) ->
         if time.monotonic() > deadline_at:
             raise ProcessError(f"only {sent_gb:.1f} of {scenario.volume_gb:.1f} GB went through in time")
         time.sleep(SAMPLE_S)
-        sent_gb = float(_get(engine.port, "/bench/stats").get("media_bytes", 0)) / 1e9
+        sent_gb = _sent_bytes(engine) / 1e9
         now = usage(goal.pid)
         run.series.append(
             {
@@ -209,6 +219,11 @@ def _listed(port: int) -> tuple[int | None, int | None]:
         slow = sum(bool(client["skips"]) or (client["lag_s"] or 0) > SLOW_LAG_S for client in clients)
         return sum(int(stream["buffer_bytes"]) for stream in streams), slow
     return None, None
+
+
+def _sent_bytes(engine: Target) -> float:
+    """Ask the source how much media it has sent."""
+    return float(_get(engine.port, "/bench/stats").get("media_bytes", 0))
 
 
 def _get(port: int, path: str) -> dict[str, Any]:

@@ -16,10 +16,16 @@ from bench.figures import Summary
 from bench.measuring import Run
 from bench.plotting import Points, bars, lines
 from bench.scenarios import ALL, CHANNEL, ROUTES
-from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
+from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY, RECEIVE
 from bench.verdicts import Verdict
 
-NAMES = {PROXY: "AceProxy", COALESCE: "C, coalescing", CHUNK: "C, chunk by chunk", NGINX: "nginx, static file"}
+NAMES = {
+    PROXY: "AceProxy",
+    COALESCE: "C, coalescing",
+    CHUNK: "C, chunk by chunk",
+    NGINX: "nginx, static file",
+    RECEIVE: "C, only receiving",
+}
 FIGURES_MARK = "<!-- figures -->\n"
 COLUMNS = (
     ("CPU s/GB", "cpu_s_per_gb", ".3f"),

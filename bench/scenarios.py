@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
+from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY, RECEIVE
 
+FILL_S = 28.0  # a ring holds 30 s; new memory for it costs more than writing over what there is
 CHANNEL = f"{1:040x}"  # the first one, which all clients of one stream play
 ROUTES = (
     *("/api/health", "/api/aceproxy/stats", "/api/aceproxy/streams", f"/api/aceproxy/streams/{CHANNEL}"),
@@ -20,6 +21,7 @@ class Scenario:
     `routes` are probed meanwhile; `hang` makes the engine's API hang from the window's begin; `big_log` gives the
     proxy's error output a file that holds 1 GB; `volume_gb` ends the run when the source has sent so much;
     `hls` sends HLS viewers, through a caching nginx with its documented configuration or, as "direct", without one.
+    `fill_s`: how long the proxy, which keeps more than the references, plays before that, for its rings to be full.
     `once`: one run is enough, however many are asked for, since nothing in it is a ratio. `settle_s` is how long to
     wait afterwards for the engine's playbacks to be stopped.
     """
@@ -38,6 +40,7 @@ class Scenario:
     volume_gb: float = 0.0
     ramp_s: float = 1.0
     warm_s: float = 4.0
+    fill_s: float = 0.0
     measure_s: float = 10.0
     nap_us: int = 1000
     routes: tuple[str, ...] = ()
@@ -57,7 +60,15 @@ class Scenario:
 def _fan(clients: int, ramp_s: float, *references: str) -> Scenario:
     about = f"1 stream to {clients} client{'s' if clients > 1 else ''}"
     warm_s = max(4.0, clients / 150)
-    return Scenario(f"fan{clients}", about, clients=clients, ramp_s=ramp_s, warm_s=warm_s, targets=(PROXY, *references))
+    return Scenario(
+        f"fan{clients}",
+        about,
+        clients=clients,
+        ramp_s=ramp_s,
+        warm_s=warm_s,
+        fill_s=FILL_S if references else 0.0,
+        targets=(PROXY, *references),
+    )
 
 
 HLS = tuple(
@@ -79,14 +90,24 @@ ALL = (
     _fan(100, 1.0, *REFERENCES),
     _fan(300, 2.0, *REFERENCES),
     _fan(1000, 8.0, *REFERENCES, DIRECT),
-    Scenario("streams20x5", "20 streams to 5 clients each", clients=100, channels=20, targets=(PROXY, COALESCE, CHUNK)),
+    Scenario(
+        "streams20x5",
+        "20 streams to 5 clients each",
+        clients=100,
+        channels=20,
+        warm_s=8.0,
+        fill_s=FILL_S,
+        targets=(PROXY, COALESCE, CHUNK, RECEIVE),
+    ),
     Scenario(
         "streams100x1",
         "100 streams to 1 client each",
         clients=100,
         channels=100,
         ramp_s=2.0,
-        targets=(PROXY, COALESCE, CHUNK),
+        warm_s=8.0,
+        fill_s=FILL_S,
+        targets=(PROXY, COALESCE, CHUNK, RECEIVE),
     ),
     Scenario(
         "unlimited4", "1 stream as fast as it goes, 4 clients", clients=4, unlimited=True, measure_s=5.0, nap_us=0
@@ -173,7 +194,7 @@ def _shortened(scenario: Scenario) -> Scenario:
     return replace(
         scenario,
         measure_s=measure_s,
-        warm_s=min(scenario.warm_s, max(2.5, scenario.clients / 200)),
+        warm_s=scenario.warm_s if scenario.channels > 1 else min(scenario.warm_s, max(2.5, scenario.clients / 200)),
         joiners=int(scenario.joiners * share),
         volume_gb=scenario.volume_gb / 24,
     )

@@ -19,6 +19,7 @@ from bench.processes import Child, ProcessError, free_port, wait_port
 DEFAULT_COMMAND = "aceproxy serve --listen {listen} --engine {engine}"
 START_S = 30.0
 PROXY, COALESCE, CHUNK, NGINX, DIRECT = "proxy", "c-coalesce", "c-chunk", "nginx", "direct"
+RECEIVE = "c-receive"  # nobody gets anything
 STREAM_PATH = "/ace/getstream?id={}"
 BIG_LOG_BYTES = 1 << 30
 BIG_LOG_LINE = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.figures import Summary
 from bench.scenarios import CHANNEL, ROUTES
-from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY
+from bench.targets import CHUNK, COALESCE, DIRECT, NGINX, PROXY, RECEIVE
 
 Lookup = Callable[..., float | None]
 STEADY = ("fan1", "fan10", "fan100", "fan300", "fan1000", "streams20x5", "streams100x1", "late", "api-1000")
@@ -65,6 +65,8 @@ def _cost(value: Lookup) -> Iterator[Verdict]:
         least = _ratio(other, value("fan100", name, COALESCE))
         yield Verdict(f"{scenario}: the same of {COALESCE}", least, None, "x")
         yield Verdict(f"{scenario}: CPU per GB, to {COALESCE}", _ratio(own, other), None, "x")
+        received = value(scenario, name, RECEIVE)
+        yield Verdict(f"{scenario}: {RECEIVE}, to fan100", _ratio(received, value("fan100", name)), None, "x")
     for scenario in ("fan300", "fan1000"):
         yield Verdict(
             f"{scenario}: CPU per GB, to fan100", _ratio(value(scenario, name), value("fan100", name)), 1.1, "x"

@@ -1,9 +1,10 @@
 /* The reference: the least that a fan-out must do. One ring per stream, `send` from the ring to each of its clients.
  *
- *   fanout --engine-port P [--port 0] [--mode coalesce|chunk] [--batch-bytes 131072] [--tick-ms 100] [--ring-mb 8]
+ *   fanout --engine-port P [--port 0] [--mode coalesce|chunk|receive] [--batch-bytes 131072] [--tick-ms 100] [--ring-mb 8]
  *
  * coalesce: a stream's clients get their turn when --batch-bytes have come, or at the next multiple of --tick-ms, which
- * is when AceProxy's pump sends. chunk: with every piece that arrives. A client starts at the newest packet, there are no
+ * is when AceProxy's pump sends. chunk: with every piece that arrives. receive: nobody gets anything; each stream is
+ * read at the multiples of --tick-ms, which is the least that a proxy must do for a stream. A client starts at the newest packet, there are no
  * tables sent first, and skips of clients that fall off the ring are not made clean.
  */
 #include "bench.h"
@@ -27,7 +28,7 @@ typedef struct {
 
 static client_t clients[MAX_FD];
 static stream_t *streams[MAX_STREAMS], *by_upstream[MAX_FD];
-static int stream_count, epoll_fd, engine_port;
+static int stream_count, epoll_fd, engine_port, only_receive;
 static uint64_t ring_size;
 
 static void drop(int fd) {
@@ -94,7 +95,7 @@ static stream_t *stream_of(const char *target) {
     s->upstream = fd;
     s->ring = malloc(ring_size);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
-    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
+    if (!only_receive) epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e);
     return s;
 }
 
@@ -152,7 +153,9 @@ int main(int argc, char **argv) {
     raise_limits();
     signal(SIGPIPE, SIG_IGN);
     engine_port = (int)option_number(argc, argv, "--engine-port", 6878);
-    int coalesce = strcmp(option(argc, argv, "--mode", "coalesce"), "chunk") != 0;
+    const char *mode = option(argc, argv, "--mode", "coalesce");
+    int coalesce = strcmp(mode, "chunk") != 0;
+    only_receive = strcmp(mode, "receive") == 0;
     uint64_t batch = (uint64_t)option_number(argc, argv, "--batch-bytes", 128 << 10);
     uint64_t tick_ns = (uint64_t)(option_number(argc, argv, "--tick-ms", 100) * 1e6);
     ring_size = (uint64_t)option_number(argc, argv, "--ring-mb", 8) << 20;
@@ -161,7 +164,7 @@ int main(int argc, char **argv) {
     fcntl(listener, F_SETFL, O_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listener}, ready[1024];
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &e);
-    for (;;) {
+    for (uint64_t beat = 0;;) {
         int n = epoll_wait(epoll_fd, ready, 1024, wait_ms);
         uint64_t now = now_ns(), next = now + 1000000000;
         for (int i = 0; i < n; i++) {
@@ -170,7 +173,12 @@ int main(int argc, char **argv) {
             else if (by_upstream[fd]) fill(by_upstream[fd], now);
             else if (clients[fd].open) hear(fd, ready[i].events);
         }
-        for (int i = 0; i < stream_count; i++) {
+        if (only_receive) {
+            next = (now / tick_ns + 1) * tick_ns;
+            for (int i = 0; i < stream_count && now / tick_ns != beat; i++) fill(streams[i], now);
+            beat = now / tick_ns;
+        }
+        for (int i = 0; i < stream_count && !only_receive; i++) {
             stream_t *s = streams[i];
             if (s->head == s->delivered) continue;
             /* in beats, as the proxy does: a rest counted from the first unsent byte would grow by the time that

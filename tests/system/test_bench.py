@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import json
 import subprocess
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from bench.building import Programs, build
 from bench.hls_load import Connection
+from bench.targets import STREAM_PATH
 
 from tests.system.programs import tool
 from tests.waiting import until
@@ -108,3 +111,39 @@ async def test_an_hls_viewer_of_the_bench_ends_when_it_is_cancelled_as_its_answe
         await until(watching.done)
         assert watching.cancelled()
     transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def running(*command: str | Path) -> AsyncIterator[int]:
+    """Run a program of the bench that says where it listens."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield int((await asyncio.wait_for(process.stdout.readline(), 60)).split()[1])
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+async def test_the_reference_that_only_receives_takes_all_that_its_source_sends_and_gives_nothing(
+    native: Programs,
+) -> None:
+    async with (
+        running(native.source, "--bitrate", "16e6") as engine,
+        running(native.fanout, "--engine-port", str(engine), "--mode", "receive") as port,
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(STREAM_PATH.format("1" * 40).join(("GET ", " HTTP/1.1\r\n\r\n")).encode())
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+
+        def stats() -> dict[str, float]:
+            with urllib.request.urlopen(f"http://127.0.0.1:{engine}/bench/stats", timeout=60) as answer:
+                return dict(json.load(answer))
+
+        # far more than what fits into the sockets between the two
+        await until(lambda: stats()["media_bytes"] > 3e6 or stats()["blocked_ticks"] > 100, 60)
+        assert stats()["blocked_ticks"] <= 100
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.01)
+        writer.close()
+        await writer.wait_closed()
