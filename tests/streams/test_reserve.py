@@ -46,7 +46,9 @@ class Playing:
         self.closed = True
 
 
-def situation(now: float, at: int = 0, judgement: Judgement | None = None, at_since: float = 0.0) -> Situation:
+def situation(
+    now: float, at: int = 0, judgement: Judgement | None = None, at_since: float = 0.0, arrivals: int = 0
+) -> Situation:
     """Return how a stream with a present source and viewers is."""
     return Situation(
         now=now,
@@ -59,6 +61,7 @@ def situation(now: float, at: int = 0, judgement: Judgement | None = None, at_si
         has_clients=True,
         wants_standby=False,
         at_since=at_since,
+        arrivals=arrivals,
         judgement=judgement,
     )
 
@@ -85,6 +88,20 @@ async def test_a_fallback_is_left_for_each_of_the_links_before_it_in_turn() -> N
         await asyncio.sleep(0)
         now += 1000.0  # past every wait
     assert opened[:4] == [0, 1, 0, 1], "never the present one, nor one behind it"
+    keeper.close()
+    await keeper.settle()
+
+
+async def test_what_failed_is_tried_at_once_when_an_engine_comes() -> None:
+    opened: list[int] = []
+    keeper = reserve(opened, can=False)
+    now = asyncio.get_running_loop().time()
+    for arrivals, tries in ((0, 1), (0, 1), (1, 2), (1, 2), (2, 3)):
+        keeper.tend(situation(now, judgement=POOR, arrivals=arrivals))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        keeper.drop_failed()
+        assert len(opened) == tries
     keeper.close()
     await keeper.settle()
 

@@ -14,6 +14,7 @@ from aceproxy.streams.timeline import (
     CLIENT_EVENTS,
     DETAILS_LIMIT,
     KINDS,
+    RETRIES_LIMIT,
     STREAM_EVENTS,
     TEXT_LIMIT,
     Event,
@@ -86,7 +87,7 @@ def test_clients_that_come_and_go_do_not_push_out_the_streams_events(timeline: T
 def test_whatever_happens_the_kept_events_are_bounded_and_in_order(kinds: list[EventKind]) -> None:
     timeline = Timeline(Clock(), lambda: NOON)
     for kind in kinds:
-        timeline.note(kind)
+        timeline.note(kind, number=timeline.last_seq)
     events = timeline.events()
     assert len(events) <= STREAM_EVENTS + CLIENT_EVENTS
     numbers = [event.seq for event in events]
@@ -95,6 +96,43 @@ def test_whatever_happens_the_kept_events_are_bounded_and_in_order(kinds: list[E
     # the newest of each sort are kept
     own = [number for number, kind in enumerate(kinds, 1) if not KINDS[kind].of_client]
     assert [event.seq for event in events if not KINDS[event.kind].of_client] == own[-STREAM_EVENTS:]
+
+
+def test_tries_that_go_alike_are_told_once_and_counted(timeline: Timeline, clock: Clock) -> None:
+    told: list[Event] = []
+    timeline.listen(told.append)
+    timeline.note(EventKind.SOURCE_LOST, reason=Reason.SOURCE_ENDED)
+    for _ in range(100):
+        clock.now += 8.0
+        timeline.note(EventKind.ENGINE_CHOSEN, engine="a")
+        timeline.note(EventKind.CLIENT_JOINED, client="x")
+        timeline.note(EventKind.REOPEN_FAILED, reason=Reason.ENGINE_UNREACHABLE, engine="a")
+    timeline.note(EventKind.REOPEN_FAILED, reason=Reason.NO_PEERS, engine="a")
+    timeline.note(EventKind.RECOVERED, engine="a")
+    timeline.note(EventKind.SOURCE_LOST, reason=Reason.SOURCE_ENDED)
+    timeline.note(EventKind.ENGINE_CHOSEN, engine="a")
+    own = [event for event in timeline.events() if not KINDS[event.kind].of_client]
+    assert [(event.kind.value, event.reason, event.details.get("times")) for event in own] == [
+        ("source_lost", Reason.SOURCE_ENDED, None),
+        ("engine_chosen", None, 100),
+        ("reopen_failed", Reason.ENGINE_UNREACHABLE, 100),
+        ("reopen_failed", Reason.NO_PEERS, None),
+        ("recovered", None, None),
+        ("source_lost", Reason.SOURCE_ENDED, None),
+        ("engine_chosen", None, None),
+    ]
+    assert own[2].details["until_s"] == 800.0
+    assert [event.seq for event in own if not KINDS[event.kind].of_client] == [
+        event.seq for event in told if not KINDS[event.kind].of_client
+    ]
+
+
+def test_tries_that_differ_each_time_are_all_told_and_take_no_room(timeline: Timeline) -> None:
+    for number in range(1000):
+        timeline.note(EventKind.ENGINE_FAILED, detail=f"{number}")
+    assert len(timeline.events()) == STREAM_EVENTS
+    assert timeline.last_seq == 1000
+    assert len(timeline._retries) <= RETRIES_LIMIT
 
 
 @given(st.text(max_size=3000))

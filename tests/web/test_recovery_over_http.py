@@ -330,3 +330,26 @@ async def test_a_link_that_ends_after_a_moment_again_and_again_is_left_for_its_f
     sim.set_fault("session-vanishes", value="1", infohash=infohash)
     await read_for(answer, lambda: stream.supply.at == 1)
     assert stream.recoveries <= 2
+
+
+async def test_an_engine_that_comes_back_is_tried_at_once(sim: Simulator, make_app: MakeApp, play: Play) -> None:
+    app = await make_app(**{**QUICK, "retry_first_s": 600.0, "recover_s": 1000.0, "engine_probe_s": 600.0})
+    answer = await play(app, url_of(sim))
+    stream = app.hub.streams[0]
+    sim.set_fault("down")
+    await read_for(answer, lambda: events(stream, EventKind.REOPEN_FAILED))
+    sim.clear_faults()
+    await read_for(answer, lambda: stream.state is State.LIVE)
+
+
+async def test_tries_that_fail_alike_are_told_once_and_the_newest_failure_is_shown(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**{**QUICK, "retry_first_s": 0.05, "recover_s": 600.0})
+    answer = await play(app, url_of(sim))
+    stream = app.hub.streams[0]
+    sim.set_fault("down")
+    await read_for(answer, lambda: any("times" in one.details for one in events(stream, EventKind.REOPEN_FAILED)))
+    assert len(events(stream, EventKind.REOPEN_FAILED)) == len(events(stream, EventKind.ENGINE_FAILED)) == 1
+    words = "the last try failed: engine_unreachable"
+    await read_for(answer, lambda: stream.source is not None and stream.source.start_words() == words)

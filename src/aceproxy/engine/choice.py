@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from aceproxy.errors import Reason
+from aceproxy.errors import AceProxyError, Reason
 
 EngineState = Literal["unknown", "up", "down", "hung"]
 """`hung` accepts connections but does not answer; `down` covers everything else that is not `up`."""
@@ -103,3 +103,16 @@ def choose(standings: Sequence[Standing]) -> Standing | None:
         willing,
         key=lambda one: (_PREFERENCE[one.state], one.doubted, 0.0 if one.allowed else one.wait_s, one.load),
     )
+
+
+def refuse_unfit_for_spare(standing: Standing, last_error: str | None) -> None:
+    """Say why an engine may not hold something ready, if so: that is no reason to try a doubtful one, or to fill it.
+
+    Raises AceProxyError: ENGINE_UNREACHABLE, ENGINE_ERROR, AT_CAPACITY.
+    """
+    if standing.state != "up":
+        raise AceProxyError(Reason.ENGINE_UNREACHABLE, f"{standing.label}: {last_error or standing.state}")
+    if not standing.allowed:
+        raise AceProxyError(Reason.ENGINE_ERROR, f"{standing.label} has failed too often and is left alone for a while")
+    if standing.streams >= standing.capacity:
+        raise AceProxyError(Reason.AT_CAPACITY)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import aiohttp
 
 from aceproxy.engine.api import EngineApi, EngineLimits
+from aceproxy.engine.arrivals import Arrivals
 from aceproxy.engine.pooled import PooledEngine
 from aceproxy.engine.probing import probe
 from aceproxy.engine.roster import Member
@@ -20,6 +21,7 @@ class Members:
 
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         """Begin without any."""
+        self.arrivals = Arrivals()
         self._settings = settings
         self._session = session
         self._limits = EngineLimits.from_settings(settings)
@@ -50,7 +52,8 @@ class Members:
         """Take in an engine, or change what is known of the one at this address. A removal is taken back."""
         engine = self._engines.get(member.entry.url)
         if engine is None:
-            engine = PooledEngine(EngineApi(member.entry.url, self._session, self._limits), self._settings)
+            api = EngineApi(member.entry.url, self._session, self._limits)
+            engine = PooledEngine(api, self._settings, self.arrivals)
             self._engines[member.entry.url] = engine
             if self._is_started:
                 self._begin_probing(engine)

@@ -16,6 +16,7 @@ import aiohttp
 
 from aceproxy.engine import choice
 from aceproxy.engine.api import EngineApi
+from aceproxy.engine.arrivals import Arrivals
 from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link
 from aceproxy.engine.members import Members
@@ -55,6 +56,11 @@ class EnginePool:
     def urls(self) -> tuple[str, ...]:
         """The addresses of all engines."""
         return tuple(engine.api.url for engine in self._members)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Tells of engines that can be used from now on."""
+        return self._members.arrivals
 
     @property
     def keeps_changes(self) -> bool:
@@ -116,7 +122,7 @@ class EnginePool:
             raise AceProxyError(Reason.AT_CAPACITY)
         engine = engines[standings.index(chosen)]
         if spare:
-            _refuse_unfit_for_spare(chosen, engine.last_error)
+            choice.refuse_unfit_for_spare(chosen, engine.last_error)
         if chosen.streams >= chosen.capacity:
             _take_back_a_spare(engine)
         log.debug("%s goes to %s", link.label, chosen.label)
@@ -228,6 +234,13 @@ class EnginePool:
             if engine.is_fit and len(engine.handles) < engine.capacity and engine.breaker.allows(now)
         )
 
+    def look_for_engines(self) -> None:
+        """Have those that do not answer asked again now, unless there is one that does: somebody waits for them."""
+        meant = [engine for engine in self._members if engine.takes_streams]
+        if not any(engine.is_usable for engine in meant):
+            for engine in meant:
+                engine.probe_now.set()
+
     # --- own ---
 
     def _take_over(self, members: Sequence[Member]) -> None:
@@ -272,19 +285,6 @@ def _preferred(
         if engine.api.url == prefer and fit:
             return standing
     return None
-
-
-def _refuse_unfit_for_spare(standing: choice.Standing, last_error: str | None) -> None:
-    """Say why an engine may not hold something ready, if so: that is no reason to try a doubtful one, or to fill it.
-
-    Raises AceProxyError: ENGINE_UNREACHABLE, ENGINE_ERROR, AT_CAPACITY.
-    """
-    if standing.state != "up":
-        raise AceProxyError(Reason.ENGINE_UNREACHABLE, f"{standing.label}: {last_error or standing.state}")
-    if not standing.allowed:
-        raise AceProxyError(Reason.ENGINE_ERROR, f"{standing.label} has failed too often and is left alone for a while")
-    if standing.streams >= standing.capacity:
-        raise AceProxyError(Reason.AT_CAPACITY)
 
 
 def _take_back_a_spare(engine: PooledEngine) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
+from aceproxy.engine.arrivals import Arrivals
 from aceproxy.engine.breaker import Breaker, BreakerLimits, BreakerState, Permit
 from aceproxy.engine.choice import EngineState, NoAnswer, Standing, relative_speed
 from aceproxy.engine.experience import Experience
@@ -82,8 +83,8 @@ class Slot(Protocol):
 class PooledEngine:
     """One engine; only the pool, its probes and its handles touch it."""
 
-    def __init__(self, api: EngineApi, settings: Settings) -> None:
-        """Begin with nothing known; `become` says what it is to be."""
+    def __init__(self, api: EngineApi, settings: Settings, arrivals: Arrivals) -> None:
+        """Begin with nothing known; `become` says what it is to be. `arrivals` hears when it can be used."""
         self.entry = EngineEntry(url=api.url)
         self.api = api
         self.at_run_time = False
@@ -104,12 +105,18 @@ class PooledEngine:
         self.no_answer: NoAnswer | None = None  # set before `state` tells of it, where a stream is in doubt
         self.probe_now = asyncio.Event()
         self.doubted = asyncio.Event()  # a stream on it is silent: an answer is waited for less long
+        self._arrivals = arrivals
         self._blamed: set[str] = set()  # keys of the links that have failed since the last success
 
     @property
     def takes_streams(self) -> bool:
         """Whether it is meant to get new streams."""
         return not (self.draining or self.leaving)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it answers and is meant to get new streams; it may have no room."""
+        return self.state == "up" and self.takes_streams
 
     @property
     def is_mute(self) -> bool:
@@ -183,7 +190,10 @@ class PooledEngine:
 
     def set_use(self, *, draining: bool, leaving: bool) -> None:
         """Say whether it gets streams. If not, those here are asked to move; see `handle.EngineHandle`."""
+        was_usable = self.is_usable
         self.draining, self.leaving = draining, leaving
+        if self.is_usable and not was_usable:
+            self._arrivals.tell()
         for slot in self.handles:
             slot.set_leaving(leaving=not self.takes_streams)
 
@@ -271,6 +281,8 @@ class PooledEngine:
         if state == self.state:
             return
         self.state = state
+        if self.is_usable:
+            self._arrivals.tell()
         if state == "up":
             log.info("engine %s is up, version %s", self.entry.label, self.version or "unknown")
         else:

@@ -68,6 +68,12 @@ class Present:
         if self.source is not None:
             self.source.close()
 
+    def failed(self, error: AceProxyError) -> None:
+        """Let go of a source that could not be opened; `error` is told until there is another one."""
+        self.close()
+        if self.source is not None:
+            self.source.start_failure, self.source.progress = error, None
+
     async def open(self, way: Way, deadline_at: float) -> None:
         """Open a source into the intake, as the present one. Raises AceProxyError. Cancel-safe."""
         while True:

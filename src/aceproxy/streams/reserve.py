@@ -30,7 +30,10 @@ PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left f
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A stream's supply as it is now. Times are the event loop's. `fit`: the engines that could hold a spare more."""
+    """A stream's supply as it is now. Times are the event loop's.
+
+    `fit`: the engines that could hold a spare more. `arrivals` counts engines that came to be usable.
+    """
 
     now: float
     source: Source
@@ -42,6 +45,7 @@ class Situation:
     has_clients: bool
     wants_standby: bool
     at_since: float
+    arrivals: int
     judgement: Judgement | None
 
 
@@ -75,6 +79,7 @@ class Reserve:
         self._timeline = timeline
         self._failures = 0
         self._not_before = 0.0
+        self._arrivals = 0  # how many there were when last looked
         self._poor_at = 0.0  # loop time at which there last was reason to move away
         self.lags = Lags(sent, self._keep)
         self._change_at = 0.0  # loop time from which on a standby may be changed for one that is less behind
@@ -91,6 +96,8 @@ class Reserve:
         purpose = _purpose(situation, self._limits)
         if purpose is Purpose.MOVE:
             self._poor_at = situation.now
+        if situation.arrivals != self._arrivals:  # what failed for want of an engine may go now
+            self._arrivals, self._failures, self._not_before = situation.arrivals, 0, 0.0
         spare = self.spare
         if spare is not None:
             self._look_after(spare, purpose, situation)

@@ -8,9 +8,10 @@ as it delivers; where there is nothing of the kind and a try is slow, the next e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.intake import Intake
@@ -23,6 +24,7 @@ from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
 
 RACE_AFTER_S: Final = 1.0  # a try that has not delivered by then is not the only one
+LOOK_FOR_ENGINES_S: Final = 1.0  # between two probes of engines that do not answer, while clients wait for one
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 
 
@@ -75,10 +77,12 @@ class Restoring:
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
         patience_s = PATIENCE_S
-        while failure is None or loop.time() + wait_s < deadline_at:
+        while failure is None or loop.time() < deadline_at:
             if failure is not None:
-                if await self._pause(wait_s):
+                if await self._pause(min(wait_s, deadline_at - loop.time())):
                     return
+                if loop.time() >= deadline_at:
+                    break
                 wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
             ways = self._ways(engine, at, others_first=others_first)
             failure = await self._try_round(ways, deadline_at, patience_s)
@@ -89,13 +93,17 @@ class Restoring:
         raise AceProxyError(error.reason, detail) from failure
 
     async def _pause(self, wait_s: float) -> bool:
-        """Wait, at most until the spare delivers; return whether that has taken over."""
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._reserve.delivering.wait()
-        except TimeoutError:
-            return False
-        return await self._try_spare()
+        """Wait, at most until the spare delivers or an engine comes; return whether the spare has taken over."""
+        loop = asyncio.get_running_loop()
+        until_at = loop.time() + wait_s
+        pool, delivering = self._upstream.pool, self._reserve.delivering
+        before = pool.arrivals.count
+        while not delivering.is_set() and pool.arrivals.count == before and loop.time() < until_at:
+            pool.look_for_engines()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(until_at, loop.time() + LOOK_FOR_ENGINES_S)):
+                    await _first(delivering.wait(), pool.arrivals.wait())
+        return delivering.is_set() and await self._try_spare()
 
     def _ways(self, engine: str | None, at: int, *, others_first: bool) -> list[Way]:
         """Return the ways to try."""
@@ -125,7 +133,7 @@ class Restoring:
                 await self._open_first(apart, until_at, own_s)
                 await self._prove()
             except AceProxyError as error:
-                self._present.close()
+                self._present.failed(error)
                 failure = error
                 self._timeline.note(
                     EventKind.REOPEN_FAILED,
@@ -222,3 +230,14 @@ class Restoring:
         self._timeline.note(EventKind.RECOVERED, engine=engine, after_s=loop.time() - began_at)
         if engine != lost_engine or self._present.at != lost_link:
             self._present.note_switch(lost_engine, lost_link)
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these is over; the others are cancelled. Cancel-safe."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

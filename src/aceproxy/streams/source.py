@@ -71,6 +71,7 @@ class Source:
         self.paused = False
         self.came_to_its_end = False  # a list was read to its declared end
         self.progress: StartProgress | None = None
+        self.start_failure: AceProxyError | None = None  # of one that could not be opened
         self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
         self.on_progress: Callable[[], None] | None = None  # is called when the engine tells how far the start is
         self._upstream = upstream
@@ -264,7 +265,8 @@ class Source:
         """How far the start is, in words; None before the engine has told anything."""
         progress = self.progress
         if progress is None:
-            return None
+            failure = self.start_failure
+            return f"the last try failed: {failure.reason}" if failure is not None else None
         parts = [progress.status or ""]
         if progress.progress is not None:
             parts.append(f"{progress.progress} %")

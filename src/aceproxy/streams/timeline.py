@@ -11,7 +11,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -136,6 +136,10 @@ class Event:
         return f"{self.message.rstrip('.')} ({', '.join(parts)})" if parts else self.message
 
 
+RETRIES = frozenset({EventKind.ENGINE_CHOSEN, EventKind.ENGINE_FAILED, EventKind.REOPEN_FAILED})
+"""What happens again and again, in the same words, while nothing else does: told once, and counted."""
+RETRIES_LIMIT = 32  # different ones that are counted at once
+
 Listener = Callable[[Event], None]
 
 
@@ -151,18 +155,24 @@ class Timeline:
         self._of_stream: deque[Event] = deque(maxlen=STREAM_EVENTS)
         self._of_clients: deque[Event] = deque(maxlen=CLIENT_EVENTS)
         self._listeners: list[Listener] = []
+        self._retries: dict[object, int] = {}  # what was told since something else happened -> its number
 
     def note(
         self, kind: EventKind, *, reason: Reason | None = None, fault: Fault | None = None, **details: Detail
     ) -> Event:
         """Add an event and tell the listeners. Whose fault it is: `fault`, or the reason's, or the kind's.
 
-        Any detail that is a text may come from outside: it is redacted and bounded here. Never raises.
+        Any detail that is a text may come from outside: it is redacted and bounded here. Never raises. A try that went
+        as one before, with nothing else since, is counted with that one (`times`, and `until_s`) and told to nobody.
         """
         row = KINDS[kind]
         if fault is None:
             fault = REASONS[reason].fault if reason is not None else row.fault
         now = self._clock()
+        told = {name: _bounded(value) for name, value in list(details.items())[:DETAILS_LIMIT]}
+        again = self._again((kind, reason, fault, *told.items()), now) if not row.of_client else None
+        if again is not None:
+            return again
         self.last_seq += 1
         event = Event(
             seq=self.last_seq,
@@ -173,12 +183,31 @@ class Timeline:
             fault=fault,
             reason=reason,
             message=row.message,
-            details={name: _bounded(value) for name, value in list(details.items())[:DETAILS_LIMIT]},
+            details=told,
         )
         (self._of_clients if row.of_client else self._of_stream).append(event)
         for listener in tuple(self._listeners):
             _tell(listener, event)
         return event
+
+    def _again(self, what: tuple[object, ...], now: float) -> Event | None:
+        """Count a try that went as one before; None where it is new. Anything but a try begins anew."""
+        if what[0] not in RETRIES:
+            self._retries.clear()
+            return None
+        seq = self._retries.get(what)
+        if seq is None:
+            if len(self._retries) < RETRIES_LIMIT:
+                self._retries[what] = self.last_seq + 1
+            return None
+        for at, event in enumerate(self._of_stream):
+            if event.seq == seq:
+                times = event.details.get("times", 1)
+                assert isinstance(times, int)
+                details = {**event.details, "times": times + 1, "until_s": round(now - self.began_at, 3)}
+                self._of_stream[at] = replace(event, details=details)
+                return self._of_stream[at]
+        return None
 
     def events(self, after: int = 0) -> list[Event]:
         """Return what is kept, oldest first, from the event that follows number `after`."""

@@ -93,6 +93,7 @@ class Watching:
             has_clients=self._consumer.has_clients,
             wants_standby=self.wants_standby,
             at_since=self._present.at_since,
+            arrivals=self._upstream.pool.arrivals.count,
             judgement=judgement,
         )
 

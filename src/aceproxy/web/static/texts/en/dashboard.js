@@ -150,6 +150,8 @@ export default {
     progress: "progress",
     engine_status: "status",
     tries: "tries",
+    times: "times",
+    until_s: "until",
     infohash: "infohash",
     link: "link",
   },

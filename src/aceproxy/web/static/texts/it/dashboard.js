@@ -150,6 +150,8 @@ export default {
     progress: "avanzamento",
     engine_status: "stato",
     tries: "tentativi",
+    times: "volte",
+    until_s: "fino a",
     infohash: "infohash",
     link: "link",
   },
