@@ -198,6 +198,14 @@ def test_a_ring_that_is_cleared_leaves_no_file(limits: RingLimits) -> None:
     assert psutil.Process().num_fds() == before
 
 
+def test_what_lies_between_two_offsets_can_be_read(ring: Ring, feed: Feed) -> None:
+    feed.send(700)
+    everything = b"".join(feed.packet(number) for number in range(700))
+    for start, stop in ((ring.tail, ring.head), (300 * 188, 300 * 188 + 1), (399 * 188 + 5, 600 * 188 - 7), (5, 5)):
+        assert ring.read(start, stop) == everything[start:stop]
+    assert ring.read(0, 300 * 188) == everything[ring.tail : 300 * 188]
+
+
 def test_clearing_drops_everything(ring: Ring, feed: Feed) -> None:
     feed.send(150)
     blocks = ring.blocks()

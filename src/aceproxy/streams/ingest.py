@@ -5,8 +5,8 @@ picture is complete and it is known whether a decoder may start there; until the
 HELD_BYTES and HELD_S. So what clients have ends with a whole picture whenever a source is lost, and the next source
 begins with one. The buffer holds, in this order: bytes given to the ring, bytes the analyzer has seen, bytes it has
 not. It is filled from the front to the end and then from the front again, so the newest bytes given to the ring are
-still in it: the splicer finds its place by them when a source is lost. What a later source sends goes through the
-splicer first, so that all of it is one continuous stream.
+still in it, and older ones are in the ring: the splicer finds its place by them when a source is lost. What a later
+source sends goes through the splicer first, so that all of it is one continuous stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ QUICK_PER_S = 15.0
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
 TAIL_BYTES = 768 << 10  # of what was sent, to find the place in a reopened source by
 NEEDED_BYTES = ROOM_BYTES + (64 << 10)  # behind what the buffer holds, before anything is put in
-BUFFER_BYTES = TAIL_BYTES + (64 << 10) + NEEDED_BYTES
+KEPT_BYTES = 256 << 10  # of what was given to the ring, in the buffer, at least
+BUFFER_BYTES = max(KEPT_BYTES, HELD_BYTES) + NEEDED_BYTES
 LEAST_POINT_GAP_S = 0.2  # audio-only streams could be joined at every frame; that many points help nobody
 
 
@@ -61,6 +62,8 @@ class Ingest:
         self._spliced = 0  # up to where the splicer has seen the buffer
         self._highest = 0  # up to where the buffer was written to since it was last begun from the front
         self._last_end = 0  # up to where it had been given to the ring then
+        self._own_from = 0  # offsets in the ring between which lies what was given to it directly and without a gap
+        self._own_to = 0
         self._splicer = self._new_splicer()
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
@@ -85,7 +88,6 @@ class Ingest:
             self._settle_held()
         self._drop_incomplete()
         self.guard.begin_source()
-        self._units_at = None  # the time without a source says nothing of the rate of pictures
         self._point = None
         self.dropped_bytes += self._used - self._fed
         self._given = self._used = self._fed
@@ -230,7 +232,7 @@ class Ingest:
         if scan.unit_at != self._unit_at:
             self._unit_at, self._unit_since = scan.unit_at, now
         if self._units_at is None:
-            self._units, self._units_at = scan.units, now
+            self._units_at = now
         elif now - self._units_at >= 1.0:
             rate = (scan.units - self._units) / (now - self._units_at)
             self._held_s = LATE_HELD_S if rate >= QUICK_PER_S else HELD_S
@@ -248,9 +250,7 @@ class Ingest:
         One that was begun to be given out is not held any more: its rest goes out as it comes. The very first one is
         not held: somebody may wait for it, and of a short or stalled source there may be no other.
         """
-        if self._unit_at is None or self._unit_at - self._base < self._given:
-            return position
-        if not self._ring.was_joinable and (self._point is None or self._unit_at <= self._point.offset):
+        if not self._ring.was_joinable or self._unit_at is None or self._unit_at - self._base < self._given:
             return position
         return min(position, self._unit_at - self._base)
 
@@ -281,6 +281,8 @@ class Ingest:
         if position <= self._given:
             return
         point, self._point = self._point, None
+        if self.guard.holding:
+            self._own_from = self._own_to = 0
         for start in range(self._given, position, PIECE_BYTES):
             part = self._view[start : min(start + PIECE_BYTES, position)]
             pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
@@ -300,13 +302,19 @@ class Ingest:
             if media_s - self._last_point_s >= LEAST_POINT_GAP_S or self.analyzer.has_video:
                 self._last_point_s = media_s
                 join = JoinPoint(self._ring.head, media_s, preamble)
+        if self._ring.head != self._own_to:  # others have put something in between, or something was held back
+            self._own_from = self._ring.head
         self._ring.append(part, media_s, join)
+        self._own_to = self._ring.head
         self.appended_bytes += len(part)
 
     def _release(self) -> None:
         """Give out what was held back."""
-        for held in self.guard.take():
+        held_back = self.guard.take()
+        for held in held_back:
             self._append(memoryview(held.packets), held.pts, held.preamble)
+        if held_back:
+            self._own_from = self._own_to = 0  # it may not have been all
 
     def _settle_held(self) -> None:
         """Nothing follows what is held: old data is forgotten as if it had never come, the rest goes on."""
@@ -316,18 +324,13 @@ class Ingest:
         self.dropped_bytes += sum(len(held.packets) for held in self.guard.take())
         self._given = self._fed  # what is left of it in the buffer is old as well
         self._splicer.roll_back()
-        self.analyzer.forget_newest()
 
     def _drop_incomplete(self) -> None:
         """Forget the picture that the last source has not completed: the next one goes on before it."""
         incomplete = self._fed - self._given
         if incomplete and self._splicer.mark(incomplete):
             self.dropped_bytes += incomplete
-            is_unit = self._unit_at is not None and self._unit_at - self._base == self._given
-            self._splicer.roll_back(self.analyzer.reference_pid if is_unit else None)
-            self.analyzer.forget_newest()
-            if self._point is not None:
-                self.guard.forget_newest_point()
+            self._splicer.roll_back()
         else:
             with contextlib.suppress(OSError):
                 self._append_until(self._fed)
@@ -347,10 +350,16 @@ class Ingest:
         self._given = 0
 
     def _recent(self, count: int) -> bytes:
-        """Return the newest `count` bytes that went through the splicer, as far as the buffer still holds them.
+        """Return the newest `count` bytes that went through the splicer, as far as buffer or ring still hold them.
 
         To be asked only for what went through untouched.
         """
         newest = bytes(self._view[max(0, self._spliced - count) : self._spliced])
         before = max(self._highest, self._last_end - (count - len(newest)))
-        return bytes(self._view[before : self._last_end]) + newest
+        newest = bytes(self._view[before : self._last_end]) + newest
+        newest = newest[len(newest) % PACKET_BYTES :]
+        waiting, first = max(0, self._spliced - self._given), max(self._own_from, self._ring.tail)
+        if len(newest) >= min(count, self._own_to - first + waiting):
+            return newest
+        given = self._ring.read(max(first, self._own_to - (count - waiting)), self._own_to)
+        return given + bytes(self._view[self._given : self._spliced])

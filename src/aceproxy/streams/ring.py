@@ -122,6 +122,12 @@ class Ring:
         """The blocks held now, oldest first; the last one is still being written. One step, for any thread."""
         return tuple(self._blocks)
 
+    def read(self, start: int, stop: int) -> bytes:
+        """Return what is held between two offsets."""
+        found = [block for block in self._blocks if block.start < stop and block.end > start]
+        parts = [block.read(max(0, start - block.start), stop - max(start, block.start)) for block in found]
+        return b"".join(parts)
+
     def append(self, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
         """Append whole packets; `point` says that a decoder may start at the first of them.
 
