@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import settings as hypothesis_settings
 
 from aceproxy.app import App, make_logs
 from aceproxy.settings import Settings
-from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.simulator import Simulator, SimulatorConfig, broadcast
+from aceproxy.simulator.clips import load_clip
 from tests.players_table import ROOT, PlayersTable
 
 pytest_plugins = ["tests.crashes", "tests.leftovers"]
@@ -23,6 +25,14 @@ hypothesis_settings.register_profile("unhurried", hypothesis_settings.default, d
 hypothesis_settings.load_profile("unhurried")  # a busy machine is no reason for a test to fail
 
 MakeApp = Callable[..., Awaitable[App]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clips_are_read_once() -> Iterator[None]:
+    """A clip never changes; every simulator of a run shares those that were read, which spares a tenth of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broadcast, "load_clip", cache(load_clip))
+        yield
 
 
 @pytest.fixture
