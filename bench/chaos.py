@@ -39,6 +39,9 @@ SETTINGS = {
     "slow_s": "6", "keyframe_gap_s": "6", "loop_s": "8", "reopen_s": "5", "return_s": "5", "return_proof_s": "2",
     "retry_first_s": "0.5", "engine_probe_s": "1", "bad_link_memory_s": "2", "keyframe_wait_s": "2",
 }  # fmt: skip
+LONG_S = 60.0  # of trouble, from which on memory is judged
+GIVEN_BACK_S = 8.0  # within which a closed stream's memory is back with the system
+MEMORY_SLACK_BYTES = 40 << 20  # histories fill up; of streams that are over nothing may stay
 SLACK = {"tasks": 4, "threads": 8, "descriptors": 12}  # threads: of the default executor, which is filled on demand
 
 
@@ -167,6 +170,7 @@ async def _run(options: argparse.Namespace, rng: random.Random, engines: Engines
     crowd.leave()
     await playing
     playbacks = await settled(proxy, engines)
+    await asyncio.sleep(GIVEN_BACK_S if options.seconds >= LONG_S else 0)
     after = await asyncio.to_thread(proxy.held)
     stats = await asyncio.to_thread(proxy.get, "/api/aceproxy/stats")
     jumps = await asyncio.to_thread(proxy.jumps)
@@ -174,6 +178,7 @@ async def _run(options: argparse.Namespace, rng: random.Random, engines: Engines
     return {
         "seed": options.seed,
         "steps": steps,
+        "is_long": options.seconds >= LONG_S,
         "before": before,
         "after": after,
         "playbacks_left": playbacks,
@@ -224,6 +229,9 @@ def failures(found: dict[str, object], api_limit_ms: float) -> list[str]:
     ]
     if found["playbacks_left"]:
         wrong.append(f"{found['playbacks_left']} playbacks are left open")
+    grown = after["private_dirty_bytes"] - before["private_dirty_bytes"]
+    if found["is_long"] and grown > MEMORY_SLACK_BYTES:
+        wrong.append(f"private memory has grown by {grown >> 20} MiB")
     return wrong + _slow(found, api_limit_ms)
 
 

@@ -35,6 +35,7 @@ from aceproxy.store.links import LinkBook
 from aceproxy.store.opening import FILE_NAME
 from aceproxy.store.recorder import Recorder
 from aceproxy.store.store import Store
+from aceproxy.streams.giving_back import GivingBack
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.recordings import Recordings
@@ -171,6 +172,9 @@ class App:
         self._stack.push_async_callback(self.stopper.drain, settings.stop_timeout_s)
         await self.stopper.stop_leftovers(self.pool.urls)
         self._keep_running(self.hub.sample_rates(), "rates")
+        giving_back = GivingBack(lambda: self.hub.client_count > 0)
+        self.hub.on_settled.append(giving_back.note_closed)
+        self._keep_running(giving_back.watch(), "memory")
 
     def _operators_routes(self) -> list[Routes]:
         """Build what operators and monitoring speak to: the API, the dashboard, metrics."""

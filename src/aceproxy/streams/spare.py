@@ -59,6 +59,11 @@ class TailSink:
         while self.held_bytes > self._limit_bytes:
             self.held_bytes -= len(self._parts.popleft())
 
+    def clear(self) -> None:
+        """Let go of what is kept, and keep nothing that still comes."""
+        self._parts.clear()
+        self.held_bytes = self._limit_bytes = 0
+
     def content(self) -> bytes:
         """Return what is kept, oldest first."""
         return b"".join(self._parts)
@@ -164,3 +169,4 @@ class Spare:
         """Let go of it. Idempotent; waits for nothing."""
         self.take()
         self.source.close()
+        self.sink.clear()
