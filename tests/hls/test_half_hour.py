@@ -309,7 +309,7 @@ def test_what_comes_faster_than_real_time_stays_listed_until_it_was_taken() -> N
     station.ring.watch_front = True
     for second in range(60):
         station.send(media("light", second, second + 1))
-        station.now += 0.01
+        station.now += 0.01 if second < 50 else 1.0
         player.look()
         if second == 40:
             assert player.checker.last is not None
@@ -317,6 +317,23 @@ def test_what_comes_faster_than_real_time_stays_listed_until_it_was_taken() -> N
             station.ring.fetched = station.ring.head
     assert player.faults == []
     assert player.checker.last is not None
+    assert player.checker.last.duration_s < 22
+
+
+def test_what_comes_at_once_after_an_outage_is_listed_until_players_have_looked() -> None:
+    station = Station()
+    player = Player(station)
+    watch(player, seconds("light", 0, 30))
+    lose(player, 20)
+    wanted = player.fetched
+    station.now += 3  # two looks of a player are as far apart
+    for second in seconds("light", 30, 50):
+        station.send(second)
+    player.look()
+    assert player.checker.last is not None
+    assert player.checker.last.entries[0].number <= wanted
+    watch(player, seconds("light", 50, 70))
+    assert player.faults == []
     assert player.checker.last.duration_s < 22
 
 

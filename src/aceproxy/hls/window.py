@@ -4,6 +4,8 @@ Segments are the blocks themselves, held by reference: listing costs no copy. Th
 
 - The target duration is chosen once, from the keyframes seen so far, and the ring then cuts no block longer (§6.2.1).
 - The list is never shorter than three target durations once it has been that long (§6.2.2).
+- A segment is listed for LISTED_TARGETS target durations at least, also where many come at once (a source that was
+  lost has much to send): players would else skip what came between two of their looks.
 - A segment that left the list can still be had for its own duration and that of the longest list it was in (§6.2.2).
 - A media duration that cannot be true (the broadcast's clock jumped) is replaced by what the bytes say, and the next
   segment is marked as a break.
@@ -28,6 +30,7 @@ from aceproxy.streams.block import Block
 from aceproxy.streams.ring import Ring
 
 LEAST_TARGETS: Final = 3  # a live list is at least so many target durations long
+LISTED_TARGETS: Final = 2  # for so many a segment stays in the list; players look once in each
 LONGEST_TARGET_S: Final = 10  # of those that are chosen for the sake of far keyframes
 HEAD_BYTES: Final = 512 * 188  # of a block, looked at to see whether it stands for itself
 LEAST_DURATION_S: Final = 0.001
@@ -50,11 +53,15 @@ class WindowLimits:
 
 @dataclass(frozen=True, slots=True)
 class HeldSegment:
-    """A segment and its bytes: `head` (PAT and PMT), then the whole of `block`, which is complete."""
+    """A segment and its bytes: `head` (PAT and PMT), then the whole of `block`, which is complete.
+
+    `since_at`: when it became one.
+    """
 
     segment: Segment
     head: bytes
     block: Block
+    since_at: float
 
     @property
     def size_bytes(self) -> int:
@@ -192,7 +199,7 @@ class Window:
             is_break,
             begins_whole(block.tables, block.read(0, HEAD_BYTES)),
         )
-        self._listed.append(HeldSegment(segment, block.tables, block))
+        self._listed.append(HeldSegment(segment, block.tables, block, self._now()))
         self._newest = segment.number
         self._ended = self._ring.finished is not None
         self._shorten()
@@ -234,9 +241,15 @@ class Window:
     def _shorten(self) -> None:
         if self._target_s is not None and not self._ended:
             self._longest_list_s = max(self._longest_list_s, self._duration_s())
-            while self._may_shorten(self._target_s):
+            gone_at = self._now() - LISTED_TARGETS * self._target_s
+            while self._is_seen(self._listed[0], gone_at) and self._may_shorten(self._target_s):
                 self._remove_oldest()
         self._forget_old()
+
+    @staticmethod
+    def _is_seen(oldest: HeldSegment, gone_at: float) -> bool:
+        """Whether players have had the time to see it; what the ring has dropped is not kept for that."""
+        return oldest.since_at <= gone_at or oldest.block.dropped
 
     def _may_shorten(self, target_s: int) -> bool:
         """Whether the list is long enough without its first segment, and nobody is still to take that.
