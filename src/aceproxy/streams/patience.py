@@ -47,7 +47,7 @@ async def open_while_promising(
             task.cancel()
             await asyncio.wait({task})
             if task.cancelled():
-                raise AceProxyError(Reason.NO_DATA, f"nothing came of it in {patience_s:g} s")
+                raise AceProxyError(Reason.NO_DATA, f"nothing came of it in {patience_s:.0f} s")
         task.result()
     finally:
         if not task.done():
