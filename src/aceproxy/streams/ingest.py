@@ -21,6 +21,7 @@ from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
+from aceproxy.streams.trail import Trail
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
 HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are given out as they come
@@ -51,6 +52,7 @@ class Ingest:
         self.points = 0  # random-access points found
         self.guard = RepeatGuard()
         self._ring = ring
+        self._trail = Trail(ring)
         ring.tables = self.analyzer.psi.preamble
         self._now = now
         self._buffer = bytearray(BUFFER_BYTES)
@@ -62,8 +64,6 @@ class Ingest:
         self._spliced = 0  # up to where the splicer has seen the buffer
         self._highest = 0  # up to where the buffer was written to since it was last begun from the front
         self._last_end = 0  # up to where it had been given to the ring then
-        self._own_from = 0  # offsets in the ring between which lies what was given to it directly and without a gap
-        self._own_to = 0
         self._splicer = self._new_splicer()
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
@@ -282,7 +282,7 @@ class Ingest:
             return
         point, self._point = self._point, None
         if self.guard.holding:
-            self._own_from = self._own_to = 0
+            self._trail.break_off()
         for start in range(self._given, position, PIECE_BYTES):
             part = self._view[start : min(start + PIECE_BYTES, position)]
             pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
@@ -302,10 +302,7 @@ class Ingest:
             if media_s - self._last_point_s >= LEAST_POINT_GAP_S or self.analyzer.has_video:
                 self._last_point_s = media_s
                 join = JoinPoint(self._ring.head, media_s, preamble)
-        if self._ring.head != self._own_to:  # others have put something in between, or something was held back
-            self._own_from = self._ring.head
-        self._ring.append(part, media_s, join)
-        self._own_to = self._ring.head
+        self._trail.append(part, media_s, join)
         self.appended_bytes += len(part)
 
     def _release(self) -> None:
@@ -314,7 +311,7 @@ class Ingest:
         for held in held_back:
             self._append(memoryview(held.packets), held.pts, held.preamble)
         if held_back:
-            self._own_from = self._own_to = 0  # it may not have been all
+            self._trail.break_off()  # it may not have been all
 
     def _settle_held(self) -> None:
         """Nothing follows what is held: old data is forgotten as if it had never come, the rest goes on."""
@@ -358,8 +355,7 @@ class Ingest:
         before = max(self._highest, self._last_end - (count - len(newest)))
         newest = bytes(self._view[before : self._last_end]) + newest
         newest = newest[len(newest) % PACKET_BYTES :]
-        waiting, first = max(0, self._spliced - self._given), max(self._own_from, self._ring.tail)
-        if len(newest) >= min(count, self._own_to - first + waiting):
+        waiting = self._spliced - self._given
+        if len(newest) >= min(count, self._trail.held_bytes + waiting):
             return newest
-        given = self._ring.read(max(first, self._own_to - (count - waiting)), self._own_to)
-        return given + bytes(self._view[self._given : self._spliced])
+        return self._trail.newest(count - waiting) + bytes(self._view[self._given : self._spliced])
