@@ -8,7 +8,8 @@ from typing import Any
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.judging import Call, Judgement
-from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve, ReserveLimits, Situation
+from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve
+from aceproxy.streams.situation import ReserveLimits, Returns, Situation
 from aceproxy.streams.spare import TailSink
 from aceproxy.streams.timeline import Timeline
 
@@ -47,7 +48,13 @@ class Playing:
 
 
 def situation(
-    now: float, at: int = 0, judgement: Judgement | None = None, at_since: float = 0.0, arrivals: int = 0
+    now: float,
+    at: int = 0,
+    judgement: Judgement | None = None,
+    at_since: float = 0.0,
+    since: float = 0.0,
+    preferred: frozenset[str] = frozenset(),
+    arrivals: int = 0,
 ) -> Situation:
     """Return how a stream with a present source and viewers is."""
     return Situation(
@@ -57,6 +64,8 @@ def situation(
         engine="http://one",
         engines=ENGINES,
         fit=ENGINES,
+        preferred=preferred,
+        since=since,
         links=3,
         has_clients=True,
         wants_standby=False,
@@ -131,3 +140,37 @@ async def test_one_that_was_to_be_moved_to_is_let_go_once_the_present_source_is_
     assert spare is not None
     assert spare.source.closed  # type: ignore[attr-defined]  # a Playing
     await keeper.settle()
+
+
+OTHER = frozenset({"http://other"})
+
+
+def test_an_engine_of_higher_weight_is_tried_after_a_while_and_later_if_it_was_a_mistake() -> None:
+    returns = Returns(60.0)
+    assert not returns.is_due(situation(159.0, since=100.0, preferred=OTHER))
+    assert returns.is_due(situation(160.0, since=100.0, preferred=OTHER))
+    assert not returns.is_due(situation(160.0, since=100.0)), "all are of equal weight"
+    returns.made(200.0)
+    returns.lost(300.0)
+    assert not returns.is_due(situation(400.0, since=300.0, preferred=OTHER))
+    assert returns.is_due(situation(420.0, since=300.0, preferred=OTHER))
+    returns.made(500.0)
+    returns.lost(2000.0)  # it lasted: all is as at first
+    assert returns.is_due(situation(2060.0, since=2000.0, preferred=OTHER))
+
+
+def test_what_was_refused_is_tried_at_growing_intervals_and_never_where_that_is_not_wanted() -> None:
+    returns = Returns(1.0)
+    waits = []
+    now = 1000.0
+    for _ in range(8):
+        returns.refused(now)
+        before, now = now, next(at for at in range(int(now), int(now) + 1000) if due(returns, at))
+        waits.append(now - before)
+    assert waits == [5, 10, 20, 40, 80, 160, 300, 300]
+    assert not Returns(0.0).is_due(situation(9000.0, at=1, preferred=OTHER))
+
+
+def due(returns: Returns, at: float) -> bool:
+    """Whether a return is due."""
+    return returns.is_due(situation(at, preferred=OTHER))

@@ -43,11 +43,11 @@ def starts(engine: Simulator, content_id: str = "") -> int:
 async def test_a_standby_that_still_collects_data_is_waited_for_and_not_begun_anew(
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
-    quick, slow = await make_engine(), await make_engine(prebuffer_s=4.0)
+    quick, slow = await make_engine(), await make_engine(prebuffer_s=2.0)
     app = await make_app(engines=[quick.url], **QUICK)
     answer = await play(app, url_of(quick, standby="1"))
     stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(500 * PACKET)
+    data = await answer.reader.readexactly(300 * PACKET)
     app.pool.add(app.settings.engines[0].model_copy(update={"url": slow.url, "label": "slow"}))
     data += await read_for(answer, lambda: slow.active_playbacks)
     spare = stream.supply.reserve.spare
@@ -56,14 +56,14 @@ async def test_a_standby_that_still_collects_data_is_waited_for_and_not_begun_an
     data += await read_for(answer, lambda: stream.supply.recoveries == 1)
     assert stream.source is spare.source
     assert starts(slow) == 1, "a second start would take the whole time once more"
-    data += await answer.reader.readexactly(1000 * PACKET)
+    data += await answer.reader.readexactly(300 * PACKET)
     unbroken(data)
 
 
 async def test_the_first_link_that_is_being_tried_beside_its_fallback_takes_over_when_that_is_lost(
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
-    one, other = await make_engine(), await make_engine(prebuffer_s=4.0)
+    one, other = await make_engine(), await make_engine(prebuffer_s=2.0)
     app = await make_app(engines=[one.url], **{**QUICK, "return_s": 0.5, "return_proof_s": 60.0})
     first, second = channel(one, "Light One"), channel(one, "Light Two")
     one.set_fault("load-failed", infohash=first.infohash)
@@ -87,7 +87,7 @@ async def test_a_start_that_takes_long_after_a_loss_does_not_remain_the_only_one
     app = await make_app(engines=[present.url], **QUICK)
     answer = await play(app, url_of(present))
     stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(500 * PACKET)
+    data = await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((slow, 50.0), (quick, 1.0)):
         changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
         app.pool.add(app.settings.engines[0].model_copy(update=changes))
@@ -98,7 +98,7 @@ async def test_a_start_that_takes_long_after_a_loss_does_not_remain_the_only_one
     assert starts(slow) == 1, "that was the first choice"
     assert [event.details["purpose"] for event in events(stream, EventKind.TRYING_BESIDE)] == ["restore"]
     await until(lambda: not slow.active_playbacks)
-    data += await answer.reader.readexactly(1000 * PACKET)
+    data += await answer.reader.readexactly(300 * PACKET)
     unbroken(data)
     assert stream.supply.reserve.spare is None
 
@@ -106,11 +106,11 @@ async def test_a_start_that_takes_long_after_a_loss_does_not_remain_the_only_one
 async def test_who_loses_the_race_is_let_go_unless_there_is_to_be_a_standby(
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
-    present, soon, late = await make_engine(), await make_engine(prebuffer_s=3.0), await make_engine(prebuffer_s=60.0)
+    present, soon, late = await make_engine(), await make_engine(prebuffer_s=1.8), await make_engine(prebuffer_s=60.0)
     app = await make_app(engines=[present.url], **QUICK)
     answer = await play(app, url_of(present))
     stream = app.hub.streams[0]
-    await answer.reader.readexactly(500 * PACKET)
+    await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((soon, 50.0), (late, 1.0)):
         changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
         app.pool.add(app.settings.engines[0].model_copy(update=changes))
@@ -126,11 +126,11 @@ async def test_who_loses_the_race_is_let_go_unless_there_is_to_be_a_standby(
 async def test_no_race_is_run_on_engines_that_others_need(
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
-    present, soon, full = await make_engine(), await make_engine(prebuffer_s=3.0), await make_engine()
+    present, soon, full = await make_engine(), await make_engine(prebuffer_s=1.8), await make_engine()
     app = await make_app(engines=[present.url], **QUICK)
     answer = await play(app, url_of(present))
     stream = app.hub.streams[0]
-    await answer.reader.readexactly(500 * PACKET)
+    await answer.reader.readexactly(300 * PACKET)
     for engine, weight, capacity in ((soon, 50.0, 5), (full, 1.0, 1)):
         changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight, "capacity": capacity}
         app.pool.add(app.settings.engines[0].model_copy(update=changes))
@@ -150,7 +150,7 @@ async def test_a_standby_that_cannot_come_to_the_place_in_time_is_not_waited_for
     app = await make_app(engines=[ahead.url], splice_wait_s=25.0, **QUICK)
     answer = await play(app, url_of(ahead, standby="1"))
     stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(500 * PACKET)
+    data = await answer.reader.readexactly(300 * PACKET)
     app.pool.add(app.settings.engines[0].model_copy(update={"url": behind.url, "label": "behind"}))
     data += await read_for(answer, lambda: stream.supply.reserve.is_ready)
     ahead.set_fault("down")
@@ -160,7 +160,7 @@ async def test_a_standby_that_cannot_come_to_the_place_in_time_is_not_waited_for
     [splice] = events(stream, EventKind.SPLICED)
     assert splice.details["outcome"] == "other clock"
     assert 25.0 < float(splice.details["behind_s"] or 0) < 56.0
-    data += await answer.reader.readexactly(1000 * PACKET)
+    data += await answer.reader.readexactly(300 * PACKET)
     data = data[: len(data) // PACKET * PACKET]
     checker = ContinuityChecker()
     checker.feed(data)
@@ -172,18 +172,18 @@ async def test_a_standby_that_cannot_come_to_the_place_in_time_is_not_waited_for
 async def test_a_standby_that_is_a_little_behind_is_waited_for_and_nothing_is_repeated(
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
-    ahead, behind = await make_engine(), await make_engine(behind_s=2.0)
+    ahead, behind = await make_engine(), await make_engine(behind_s=1.0)
     app = await make_app(engines=[ahead.url], **QUICK)
     answer = await play(app, url_of(ahead, standby="1"))
     stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(500 * PACKET)
+    data = await answer.reader.readexactly(300 * PACKET)
     app.pool.add(app.settings.engines[0].model_copy(update={"url": behind.url, "label": "behind"}))
     data += await read_for(answer, lambda: stream.supply.reserve.is_ready)
     ahead.set_fault("down")
     data += await read_for(answer, lambda: stream.supply.recoveries == 1)
     [splice] = events(stream, EventKind.SPLICED)
     assert splice.details["outcome"] == "same bytes"
-    data += await answer.reader.readexactly(1000 * PACKET)
+    data += await answer.reader.readexactly(300 * PACKET)
     unbroken(data)
 
 
@@ -196,7 +196,7 @@ async def test_a_standby_that_is_far_behind_is_changed_for_one_on_another_engine
     app = await make_app(engines=[present.url], **QUICK)
     answer = await play(app, url_of(present, standby="1"))
     stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(500 * PACKET)
+    data = await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((behind, 50.0), (level, 1.0)):
         changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
         app.pool.add(app.settings.engines[0].model_copy(update=changes))
@@ -214,4 +214,40 @@ async def test_a_standby_that_is_far_behind_is_changed_for_one_on_another_engine
     assert told["engine"] == level.url
     assert abs(told["behind_s"]) < 5.0
     assert len(events(stream, EventKind.STANDBY_LOST)) == 1, "it stays there"
+    unbroken(data)
+
+
+async def test_an_engine_of_higher_weight_is_returned_to_when_it_is_well_again_and_nobody_notices(
+    make_engine: MakeEngine, make_app: MakeApp, play: Play
+) -> None:
+    better, other = await make_engine(), await make_engine()
+    app = await make_app(engines=[other.url], **{**QUICK, "return_s": 1.0, "return_proof_s": 0.5})
+    answer = await play(app, url_of(other))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(300 * PACKET)
+    changes = {"url": better.url, "label": "better", "weight": 5.0}
+    app.pool.add(app.settings.engines[0].model_copy(update=changes))
+    data += await read_for(answer, lambda: stream.supply.switches == 1)
+    assert used(stream, (better, other)) is better
+    data += await answer.reader.readexactly(300 * PACKET)
+    unbroken(data)
+    await until(lambda: not other.active_playbacks)
+    assert (stream.recoveries, events(stream, EventKind.SOURCE_LOST)) == (0, [])
+
+
+async def test_an_engine_of_higher_weight_that_is_behind_is_not_returned_to(
+    make_engine: MakeEngine, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aceproxy.streams.lags.EVERY_S", 0.1)
+    monkeypatch.setattr("aceproxy.streams.spare.BURST_S", 0.5)
+    better, other = await make_engine(behind_s=8.0), await make_engine()
+    app = await make_app(engines=[other.url], **{**QUICK, "return_s": 1.0, "return_proof_s": 1.5})
+    answer = await play(app, url_of(other))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(300 * PACKET)
+    changes = {"url": better.url, "label": "better", "weight": 5.0}
+    app.pool.add(app.settings.engines[0].model_copy(update=changes))
+    data += await read_for(answer, lambda: events(stream, EventKind.STANDBY_LOST))
+    assert "behind" in str(events(stream, EventKind.STANDBY_LOST)[0].details["detail"])
+    assert (used(stream, (better, other)), stream.supply.switches) == (other, 0)
     unbroken(data)

@@ -241,6 +241,17 @@ class EnginePool:
             for engine in meant:
                 engine.probe_now.set()
 
+    def preferred_to(self, url: str | None, holding: frozenset[str] = frozenset()) -> frozenset[str]:
+        """Return the engines (by URL) with a higher weight than the one at `url` that could hold a further spare.
+
+        Those in `holding` hold one already that would do.
+        """
+        weights = {engine.api.url: engine.entry.weight for engine in self._members}
+        mine = weights.get(url or "")
+        if mine is None or max(weights.values()) <= mine:
+            return frozenset()
+        return frozenset(one for one in self.fit_for_spares() | holding if weights.get(one, 0.0) > mine)
+
     # --- own ---
 
     def _take_over(self, members: Sequence[Member]) -> None:

@@ -61,7 +61,8 @@ class StreamSettings(Group):
     return_s: float = Field(
         60.0,
         ge=0,
-        description="How long a fallback link plays before the first link is tried beside it; 0: it is never left.",
+        description="How long a fallback link plays before the first link is tried beside it, and a stream on an "
+        "engine before one of higher weight is; 0: neither is ever left.",
     )
     return_proof_s: float = Field(
         15.0, ge=0, description="How long the first link must deliver beside a fallback before it is returned to."

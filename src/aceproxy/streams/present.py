@@ -39,6 +39,7 @@ class Present:
         self.links = list(links)
         self.at = 0
         self.at_since = 0.0  # loop time since when the present link plays
+        self.since = 0.0  # loop time since when the present source plays
         self.source: Source | None = None
         self.progressed = asyncio.Event()  # an engine has told how far a start is
         self._params = params
@@ -94,6 +95,7 @@ class Present:
                 source.close()
                 raise
             self._learn_link(way.at, source.link)
+            self.since = asyncio.get_running_loop().time()
             return
 
     def new_source(self, at: int, sink: ByteSink, role: str | None = None) -> Source:
@@ -132,6 +134,7 @@ class Present:
         if spare.at != self.at:
             self.at_since = asyncio.get_running_loop().time()
         self.source, self.at = spare.source, spare.at
+        self.since = asyncio.get_running_loop().time()
         self.source.title = self.source.title or title
         self.source.keep()
         self._intake.begin_source(spare.source, with_past=spare.is_at_pace)

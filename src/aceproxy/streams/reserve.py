@@ -8,55 +8,32 @@ poorly; a fallback link plays although the first one could; the stream is to hav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from aceproxy.errors import AceProxyError
+from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.splice import Outcome, trial
-from aceproxy.streams.judging import Call, Judgement
-from aceproxy.streams.lags import Lags
+from aceproxy.streams.lags import LIMIT_S, Lags
+from aceproxy.streams.situation import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    ReserveLimits,
+    Returns,
+    Situation,
+    purpose_of,
+    serves,
+    ways_beside,
+)
 from aceproxy.streams.source import Source
 from aceproxy.streams.spare import Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
-FIRST_WAIT_S: Final = 5.0  # after a spare that failed; doubles
-LONGEST_WAIT_S: Final = 300.0
 GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
 CHANGE_S: Final = 60.0  # between two changes of a standby for one on an engine that may be less behind
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """A stream's supply as it is now. Times are the event loop's.
-
-    `fit`: the engines that could hold a spare more. `arrivals` counts engines that came to be usable.
-    """
-
-    now: float
-    source: Source
-    at: int
-    engine: str | None
-    engines: frozenset[str]
-    fit: frozenset[str]
-    links: int
-    has_clients: bool
-    wants_standby: bool
-    at_since: float
-    arrivals: int
-    judgement: Judgement | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReserveLimits:
-    """Seconds and bytes; the settings of the same names."""
-
-    start_timeout_s: float
-    return_s: float
-    return_proof_s: float
-    standby_bytes: int
 
 
 class Reserve:
@@ -80,8 +57,10 @@ class Reserve:
         self._failures = 0
         self._not_before = 0.0
         self._arrivals = 0  # how many there were when last looked
+        self._tries = 0  # of returns, each by the next way
         self._poor_at = 0.0  # loop time at which there last was reason to move away
         self.lags = Lags(sent, self._keep)
+        self.returns = Returns(limits.return_s)
         self._change_at = 0.0  # loop time from which on a standby may be changed for one that is less behind
         self.delivering = asyncio.Event()  # the spare has been opened, and has not failed
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,7 +72,7 @@ class Reserve:
 
     def tend(self, situation: Situation) -> Spare | None:
         """Open, keep or drop the spare; return it if it is to take over now."""
-        purpose = _purpose(situation, self._limits)
+        purpose = purpose_of(situation, self.returns)
         if purpose is Purpose.MOVE:
             self._poor_at = situation.now
         if situation.arrivals != self._arrivals:  # what failed for want of an engine may go now
@@ -102,7 +81,7 @@ class Reserve:
         if spare is not None:
             self._look_after(spare, purpose, situation)
         if self.spare is None:
-            if purpose is not None and situation.now >= self._not_before:
+            if purpose is Purpose.RETURN or (purpose is not None and situation.now >= self._not_before):
                 self._open(purpose, situation)
             return None
         spare = self.spare
@@ -136,7 +115,7 @@ class Reserve:
         self.drop_failed()
         if self.spare is None or spare.purpose is purpose:
             return
-        is_of_use = purpose is not None and _serves(spare, purpose, situation)
+        is_of_use = purpose is not None and serves(spare, purpose, situation)
         if purpose is not None and is_of_use:
             spare.purpose = purpose
         elif spare.purpose is not Purpose.MOVE or situation.now - self._poor_at >= GRACE_S:
@@ -151,26 +130,40 @@ class Reserve:
             return False
         if not situation.has_clients:
             return True
+        if (self.lags.of(spare.engine_url) or 0.0) > LIMIT_S:
+            self._refuse(spare, situation, "it is behind what viewers have")
+            return False
         if spare.is_same is None and not spare.is_compared:
             spare.is_compared = True
-            self._keep(asyncio.get_running_loop().create_task(self._compare(spare), name="compare sources"))
+            compare = self._compare(spare, to_link=spare.at != situation.at)
+            self._keep(asyncio.get_running_loop().create_task(compare, name="compare sources"))
         if spare.is_same is False:
-            self._drop(spare, None, "it cannot be joined without a jump")
+            self._refuse(spare, situation, "it cannot be joined without a jump")
         return spare.is_same is True
 
-    async def _compare(self, spare: Spare) -> None:
+    def _refuse(self, spare: Spare, situation: Situation, detail: str) -> None:
+        """Do not return to it now: viewers would notice. It may do as a standby."""
+        if not situation.wants_standby or spare.at != situation.at:
+            self._drop(spare, None, detail)
+            return
+        self.returns.refused(situation.now)
+        spare.purpose, spare.is_same, spare.is_compared = Purpose.STANDBY, None, False
+
+    async def _compare(self, spare: Spare, *, to_link: bool) -> None:
         """Find out, in a thread, whether a spare sends the very packets that are being sent."""
-        outcome = await asyncio.to_thread(trial, self._sent(), spare.sink.content())
+        sent = self._sent()
+        sent = sent[: len(sent) // 2 // PACKET_BYTES * PACKET_BYTES]  # it may be behind by a moment
+        outcome = await asyncio.to_thread(trial, sent, spare.sink.content())
         if outcome is Outcome.PENDING:
-            spare.is_compared = False  # it is still behind: once more
-        else:
-            spare.is_same = outcome is not Outcome.OTHER_CLOCK
+            spare.is_compared = False  # it is farther behind: once more
+        else:  # engines of one swarm send the same bytes; links may be of two encoders with one clock
+            spare.is_same = outcome is Outcome.SAME_BYTES or (outcome is Outcome.SAME_CLOCK and to_link)
 
     def _open(self, purpose: Purpose, situation: Situation) -> None:
-        ways = _ways(purpose, situation)
+        ways = ways_beside(purpose, situation)
         if not ways:
             return
-        way = ways[self._failures % len(ways)]
+        way = ways[(self._tries if purpose is Purpose.RETURN else self._failures) % len(ways)]
         if purpose is Purpose.STANDBY:
             way = replace(way, exclude=way.exclude | self.lags.worse(situation.fit - way.exclude))
         sink = TailSink(self._limits.standby_bytes)
@@ -254,9 +247,13 @@ class Reserve:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _drop(self, spare: Spare, error: AceProxyError | None, detail: str = "") -> None:
-        wait_s = min(FIRST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
-        self._failures = min(self._failures + 1, 10)
-        self._not_before = asyncio.get_running_loop().time() + wait_s
+        now = asyncio.get_running_loop().time()
+        if spare.purpose is Purpose.RETURN:
+            self.returns.refused(now)
+            self._tries += 1
+        else:
+            self._not_before = now + min(FIRST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
+            self._failures = min(self._failures + 1, 10)
         self._timeline.note(
             EventKind.STANDBY_LOST,
             reason=error.reason if error is not None else None,
@@ -269,38 +266,3 @@ class Reserve:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _purpose(situation: Situation, limits: ReserveLimits) -> Purpose | None:
-    """Say what a second source would be for."""
-    judgement = situation.judgement
-    if situation.source.leave_requested or (judgement is not None and judgement.call is Call.POOR):
-        return Purpose.MOVE
-    if not situation.source.is_live:
-        return None
-    if situation.at > 0 and limits.return_s and situation.now - situation.at_since >= limits.return_s:
-        return Purpose.RETURN
-    if situation.wants_standby and situation.has_clients:
-        return Purpose.STANDBY
-    return None
-
-
-def _serves(spare: Spare, purpose: Purpose, situation: Situation) -> bool:
-    """Say whether what was opened for one end serves another: a start that is under way is not thrown away."""
-    if purpose is Purpose.RETURN:
-        return spare.at < situation.at
-    return purpose is Purpose.MOVE or spare.at == situation.at
-
-
-def _ways(purpose: Purpose, situation: Situation) -> Sequence[Way]:
-    """Return the ways to open a spare, the best first."""
-    here = frozenset({situation.engine} if situation.engine else ())
-    if purpose is Purpose.RETURN:  # both links may name one broadcast
-        shun = here if situation.engines - here else frozenset()
-        return [Way(at, shun) for at in range(situation.at)]
-    ways = [Way(situation.at, here)] if situation.engines - here else []
-    if purpose is Purpose.MOVE:
-        shun = here if situation.source.leave_requested else frozenset()
-        if situation.engines - shun:
-            ways += [Way(at, shun) for at in range(situation.links) if at != situation.at]
-    return ways

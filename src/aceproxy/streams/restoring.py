@@ -57,6 +57,7 @@ class Restoring:
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
+        self._reserve.returns.lost(began_at)
         self._reserve.claim()
         if not (self._reserve.delivering.is_set() and await self._try_spare()):
             await self._search(error, lost_engine, lost_link, began_at)

@@ -14,8 +14,9 @@ from aceproxy.logs import StreamLog
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.present import Present
-from aceproxy.streams.reserve import Reserve, ReserveLimits
+from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.restoring import Restoring
+from aceproxy.streams.situation import ReserveLimits
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import Watching

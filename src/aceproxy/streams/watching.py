@@ -9,8 +9,10 @@ from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
 from aceproxy.streams.present import Present
-from aceproxy.streams.reserve import Reserve, Situation
+from aceproxy.streams.reserve import Reserve
+from aceproxy.streams.situation import Situation
 from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.spare import Purpose
 from aceproxy.streams.timeline import EventKind, Timeline
 
 LOOK_S = 0.5  # between two looks at the present source
@@ -89,22 +91,33 @@ class Watching:
             engine=source.engine_url,
             engines=frozenset(self._upstream.pool.urls),
             fit=self._upstream.pool.fit_for_spares(),
+            preferred=self._preferred(source),
             links=len(self._present.links),
             has_clients=self._consumer.has_clients,
             wants_standby=self.wants_standby,
+            since=self._present.since,
             at_since=self._present.at_since,
             arrivals=self._upstream.pool.arrivals.count,
             judgement=judgement,
         )
 
+    def _preferred(self, source: Source) -> frozenset[str]:
+        """Return the engines that the operator prefers to the present one, if they could take the stream."""
+        spare = self._reserve.spare
+        own = frozenset({spare.engine_url} if spare is not None and spare.engine_url is not None else ())
+        return self._upstream.pool.preferred_to(source.engine_url, own)
+
     async def _switch(self) -> AceProxyError | None:
         """Let the spare take over from a source that still delivers; return what went wrong."""
         engine, at = self._present.engine_url, self._present.at
         try:
-            await self._present.take(self._reserve.take())
+            spare = self._reserve.take()
+            await self._present.take(spare)
         except OSError as error:
             return AceProxyError(Reason.SOURCE_ENDED, f"the next source could not take over: {error.strerror}")
         self.switches += 1
+        if spare.purpose is Purpose.RETURN and spare.at == at:
+            self._reserve.returns.made(asyncio.get_running_loop().time())
         self._present.note_switch(engine, at)
         return None
 

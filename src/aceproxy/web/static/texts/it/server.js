@@ -150,6 +150,7 @@ export default {
     "sign in with the admin secret to remove the password": "entra con il segreto di amministrazione per togliere la password",
     "soon after the start": "poco dopo l’avvio",
     "it is far behind, and another engine may be less": "è molto indietro, e un altro motore può esserlo meno",
+    "it is behind what viewers have": "è indietro rispetto a ciò che hanno gli spettatori",
     "standby is 0 or 1": "standby è 0 oppure 1",
     "stat answered {}": "stat ha risposto {}",
     "stat: {}": "stat: {}",

@@ -63,7 +63,7 @@ export default {
     reopen_s: "Limite per un tentativo di riaprire una sorgente persa, dove si potrebbe provare un altro motore o link.",
     standby: "Tieni pronto un secondo motore per ogni stream con client, così una sorgente persa si sostituisce in meno di un secondo. Costa un’altra volta la banda della trasmissione.",
     standby_bytes: "I byte più nuovi che si tengono di una sorgente che aspetta di subentrare.",
-    return_s: "Per quanto va in onda un link di riserva prima che si provi accanto il primo; 0: non lo si lascia mai.",
+    return_s: "Per quanto va in onda un link di riserva prima che si provi accanto il primo, e uno stream su un motore prima che se ne provi uno di peso maggiore; 0: non si lasciano mai.",
     return_proof_s: "Per quanto il primo link deve mandare accanto a quello di riserva prima che vi si torni.",
     recover_s: "Per quanto uno stream che ha perso la sorgente prova a riaverla mentre i client aspettano.",
     splice_wait_s: "Per quanto si cerca, in una sorgente riaperta, il punto fino a cui i client erano serviti.",
