@@ -159,12 +159,17 @@ class Splicer:
             return False
         kept = tail[: max(0, len(tail) - back_bytes)]
         pid_map = self._rewriter.pid_map if self._rewriter else {}
-        counters: dict[int, int] = {}
+        counters = (
+            self._counters.all()
+        )  # more may come out before it is rolled back, also of PIDs that rested meanwhile
+        then = Counters()
+        then.note(heads_of(kept))
+        known = then.all()  # what follows may be old, in a loop, and then does not go on from there
         for pid, (before, last) in counters_of(tail[len(kept) :]).items():
             out = pid_map.get(pid, pid)
             sent = self._counters.last(out)
             if sent is not None:  # all of a PID's counters are moved by the same amount
-                counters[out] = (before + sent - last) & 0x0F
+                counters[out] = (known.get(pid, before) + sent - last) & 0x0F
         self._mark = kept, counters
         return True
 
