@@ -17,7 +17,7 @@ from tests.system.programs import Engine, Program, Proxy, wait_for
 Keep = Callable[[Program], Program]
 CHANNELS = ("Light One", "Light Two", "Clock One", "Clock Two")
 CLIENTS = 200
-SECONDS = 6.0
+SECONDS = 4.0
 GROWTH_BYTES = 12 << 20
 
 

@@ -7,20 +7,39 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.system.calls import Viewer
 from tests.system.decoding import assert_decodes, decode_start
 from tests.system.oracle import faults_in, preamble_packets
-from tests.system.programs import Engine, Proxy, tool
+from tests.system.programs import Engine, Program, Proxy, tool
 
 View = Callable[..., Viewer]
+Keep = Callable[[Program], Program]
 CLOCK_BPS = 5_740_016
 PROBE_LIMIT_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def engine(module_programs: Keep, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Return the engine of all joins."""
+    engine = Engine(tmp_path_factory.mktemp("engine"))
+    module_programs(engine)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def proxy(module_programs: Keep, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Proxy:
+    """Return the proxy of all joins."""
+    proxy = Proxy(tmp_path_factory.mktemp("proxy"), engine.url, "linger_s=0.3")
+    module_programs(proxy)
+    return proxy
 
 
 def test_players_that_join_in_mid_stream_decode_from_the_first_picture_on(
     engine: Engine, proxy: Proxy, view: View, tmp_path: Path
 ) -> None:
-    url = proxy.play(engine, "Clock One")
+    url, before = proxy.play(engine, "Clock One"), len(engine.playbacks())
     first = view(url)
     first.wait_bytes(CLOCK_BPS // 8 * 5)
     joined = []
@@ -33,7 +52,7 @@ def test_players_that_join_in_mid_stream_decode_from_the_first_picture_on(
         assert preamble_packets(body) == 2
         assert faults_in(body) == []
         assert_decodes(body, tmp_path, seconds=2.5)
-    assert len(engine.playbacks()) == 1
+    assert len(engine.playbacks()) == before + 1
 
 
 def test_the_judge_of_joins_notices_a_join_in_the_middle_of_a_group_of_pictures(
