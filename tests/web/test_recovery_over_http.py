@@ -359,3 +359,17 @@ async def test_tries_that_fail_alike_are_told_once_and_the_newest_failure_is_sho
     assert len(events(stream, EventKind.REOPEN_FAILED)) == len(events(stream, EventKind.ENGINE_FAILED)) == 1
     words = "the last try failed: engine_unreachable"
     await read_for(answer, lambda: stream.source is not None and stream.source.start_words() == words)
+
+
+async def test_that_a_fallback_is_tried_is_told_though_the_engine_is_the_same(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(**QUICK)
+    first, other = channel(sim, "Light One"), channel(sim, "Light Two")
+    answer = await play(app, url_of(sim, fallback=other.content_id))
+    stream = app.hub.streams[0]
+    sim.set_fault("load-failed", infohash=first.infohash)
+    sim.set_fault("eof-after", value="0", infohash=first.infohash)
+    await read_for(answer, lambda: stream.supply.at == 1 and stream.state is State.LIVE)
+    chosen = [one.details["link"] for one in events(stream, EventKind.ENGINE_CHOSEN)]
+    assert chosen[-2:] == [f"content_id:{first.content_id[:8]}", f"content_id:{other.content_id[:8]}"]

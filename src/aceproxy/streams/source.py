@@ -161,11 +161,14 @@ class Source:
                 if failed:
                     raise next(reversed(failed.values())) from None
                 raise
-            self._note(EventKind.ENGINE_CHOSEN, engine=handle.url)
+            link = self.link.label
+            self._note(EventKind.ENGINE_CHOSEN, engine=handle.url, link=link)
             try:
                 return await self._open_on(handle, deadline_at, ask_first)
             except AceProxyError as error:
-                self._note(EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, detail=error.detail)
+                self._note(
+                    EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, link=link, detail=error.detail
+                )
                 self.meter.failed(self.link.key, handle.url, error.reason)
                 handle.note_failure(error)
                 handle.release()
