@@ -19,7 +19,7 @@ from bench.processes import Child, free_port, wait_port
 KILL = "kill -9"
 QUICK_VALUES = {  # seconds after which a fault sets in, or that it lasts: it would be over before otherwise
     "stall-after": "0", "frozen-after": "0", "forgotten-after": "0", "rst-after": "0", "eof-after": "0",
-    "session-vanishes": "1", "slow-start": "3", "down": "2", "loop": "3", "repeats": "3",
+    "session-vanishes": "1", "slow-start": "3", "down": "2", "loop": "3", "repeats": "3", "clock-jumps": "0",
 }  # fmt: skip
 LIMIT_S = 5.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -197,6 +198,38 @@ async def garbage(simulator: Simulator, light: Content) -> None:
     again = await playing(simulator, light, "q")
     assert (await again.read(PACKET * 1000))[::PACKET].count(0x47) == 1000
     await again.close()
+
+
+async def garbage_first(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("garbage-first", "0.3")
+    wire = await playing(simulator, light)
+    stream = await wire.read_for(1.5)
+    assert stream[: PACKET * 20 : PACKET].count(0x47) < 5
+    assert stream[-(len(stream) % PACKET) - PACKET * 100 :: PACKET].count(0x47) >= 100
+    await wire.close()
+
+
+def clocks(stream: bytes, kind: Stamp) -> list[int]:
+    return [place.ticks for place in scan(stream[: len(stream) // PACKET * PACKET])[0] if place.kind is kind]
+
+
+async def clock_jumps(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("clock-jumps", "0.4")
+    wire = await playing(simulator, light)
+    stream = await wire.read_for(1.5)
+    for kind in (Stamp.PCR, Stamp.PTS):
+        steps = [(later - one) % (1 << 33) for one, later in pairwise(clocks(stream, kind))]
+        assert sum(90_000 * 10_700 < step < 90_000 * 10_900 for step in steps) == 1
+    await wire.close()
+
+
+async def clock_stuck(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("clock-stuck")
+    wire = await playing(simulator, light)
+    stream = await wire.read(PACKET * 1000)
+    assert len(set(clocks(stream, Stamp.PCR))) == 1
+    assert len(set(clocks(stream, Stamp.PTS) + clocks(stream, Stamp.PTS_WITH_DTS))) > 20
+    await wire.close()
 
 
 async def garbage_between(simulator: Simulator, light: Content) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from aceproxy.simulator.clips import PACKET_BYTES, Clip, payload_at, pid_at
+from aceproxy.simulator.clips import PACKET_BYTES, Clip, Stamp, payload_at, pid_at, scan
 
 NULL_PACKET = b"\x47\x1f\xff\x10" + b"\xff" * 184
 FIRST_ES_PID, LAST_ES_PID = 0x20, 0x0FFF
@@ -38,6 +38,16 @@ def scramble(packets: bytes) -> bytes:
         out[offset + 3] |= 0x80
         out[at:stop] = out[at:stop].translate(INVERTED)
     return bytes(out)
+
+
+def with_stuck_clock(packets: bytes, pcr: bytes) -> tuple[bytes, bytes]:
+    """Return the packets with every PCR replaced by `pcr` (b"": by the first one), and the PCR to go on with."""
+    out = bytearray(packets)
+    for place in scan(packets)[0]:
+        if place.kind is Stamp.PCR:
+            pcr = pcr or packets[place.offset : place.offset + 6]
+            out[place.offset : place.offset + 6] = pcr
+    return bytes(out), pcr
 
 
 def with_junk(packets: bytes, junk: bytes, at: int) -> bytes:

@@ -68,6 +68,11 @@ FAULTS: dict[str, FaultKind] = {
     "repeats": FaultKind("the broadcaster repeats his last seconds; `live_last` goes on", "seconds", "8", lasting=True),
     "garbage": FaultKind("random bytes instead of a transport stream"),
     "garbage-between": FaultKind("random bytes mixed in, once in so much media", "seconds", "1"),
+    "garbage-first": FaultKind(
+        "the first so much of each body is random bytes, then it goes on as it should", "seconds", "1"
+    ),
+    "clock-jumps": FaultKind("after that much time all clocks are three hours later", "seconds", "3"),
+    "clock-stuck": FaultKind("PCR stands still; PTS and DTS go on"),
     "slow-media": FaultKind("live media comes with that share of its rate", "half|tenth", "half"),
     "one-packet-per-second": FaultKind("one transport stream packet per second"),
     "no-keyframes": FaultKind("no random-access point ever"),

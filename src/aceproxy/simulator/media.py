@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from dataclasses import replace
 from enum import Enum
 
 from aceproxy.simulator.broadcast import File, whole_packets
 from aceproxy.simulator.clips import PACKET_BYTES
-from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk
+from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk, with_stuck_clock
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.faults import ActiveFault
 from aceproxy.simulator.http1 import Connection
@@ -22,6 +23,7 @@ from aceproxy.simulator.sessions import Session
 
 BLOCK_BYTES = 348 * PACKET_BYTES  # below 64 KiB
 JUNK_BYTES = 1000
+JUMP_TICKS = 3 * 3600 * 90_000
 JITTER_PERIOD_S = 10.0
 SLOW_SHARES = {"half": 0.5, "tenth": 0.1}
 
@@ -165,6 +167,7 @@ class LiveReader(Reader):
         self._slow_at: float | None = None  # since when it is slow, and what it has sent since
         self._slow_bytes = 0
         self._first = True
+        self._stuck_pcr = b""
 
     def next_block(self, now: float) -> bytes:
         """Return what the pace allows, damaged as faults ask."""
@@ -207,6 +210,9 @@ class LiveReader(Reader):
         channel = self.session.channel
         if self.fault("no-keyframes"):
             channel = self.engine.keyless(channel)
+        jump = self.fault("clock-jumps")
+        if jump is not None and self._sent_at - self.started_at >= jump.seconds:
+            channel = replace(channel, base_ticks=channel.base_ticks + JUMP_TICKS)
         loop = self.engine.faults.find("loop", self._infohash) or self.engine.faults.find("repeats", self._infohash)
         if loop is None:
             return channel.read(self.position, count)
@@ -220,6 +226,11 @@ class LiveReader(Reader):
     def _damage(self, block: bytes) -> bytes:
         if self.fault("garbage"):
             return noise(self._random, len(block))
+        first = self.fault("garbage-first")
+        if first is not None and self._sent_at - self.started_at < first.seconds:
+            return noise(self._random, len(block))
+        if self.fault("clock-stuck"):
+            block, self._stuck_pcr = with_stuck_clock(block, self._stuck_pcr)
         if self.fault("mp4-bytes"):
             return mp4_like(self._random, len(block), first=self._first)
         if self.engine.faults.find("encrypted", self._infohash):
