@@ -278,3 +278,23 @@ async def test_the_probes_of_engines_that_settings_bring_and_take_begin_and_end(
     pool.configure(entries(simulator.url))
     await until(lambda: [one.state for one in pool.snapshot()] == ["up"])
     await until(lambda: sum(task.get_name().startswith("probe") for task in asyncio.all_tasks()) == 1)
+
+
+async def test_who_waits_for_an_engine_has_it_asked_again_and_hears_when_it_comes(
+    make: Make, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make(simulator.url, probe_s=600.0)
+    simulator.set_fault("down")
+    pool.start()
+    await until(lambda: [one.state for one in pool.snapshot()] == ["down"], 30)
+    simulator.clear_faults()
+    arrival = asyncio.ensure_future(pool.arrivals.wait())
+    probed = [engine.probe_now for engine in pool._members]
+    for _ in range(100):  # as many streams wait
+        pool.look_for_engines()
+    await until(lambda: [one.state for one in pool.snapshot()] == ["up"], 30)
+    await arrival
+    assert pool.arrivals.count == 1
+    monkeypatch.setattr(pool._members, "_looked_at", 0.0)
+    pool.look_for_engines()
+    assert not probed[0].is_set(), "one that answers is not asked for those who wait"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import aiohttp
@@ -15,6 +16,8 @@ from aceproxy.engine.roster import Member
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 
+LOOK_AGAIN_S = 1.0  # between two probes of engines that do not answer, however many streams wait for one
+
 
 class Members:
     """The engines in the order in which they came, each known by its address. They are probed from `start` on."""
@@ -22,6 +25,7 @@ class Members:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         """Begin without any."""
         self.arrivals = Arrivals()
+        self._looked_at = -LOOK_AGAIN_S  # monotonic: when somebody who waits for an engine last had them probed
         self._settings = settings
         self._session = session
         self._limits = EngineLimits.from_settings(settings)
@@ -59,6 +63,16 @@ class Members:
                 self._begin_probing(engine)
         engine.become(member, self._settings.engine_max_streams)
         return engine
+
+    def look_again(self) -> None:
+        """Have the engines that do not answer probed now, unless there is one that does."""
+        meant = [engine for engine in self if engine.takes_streams]
+        now = time.monotonic()
+        if any(engine.is_usable for engine in meant) or now - self._looked_at < LOOK_AGAIN_S:
+            return
+        self._looked_at = now
+        for engine in meant:
+            engine.probe_now.set()
 
     def forget(self, engine: PooledEngine) -> None:
         """Let an engine go for good."""

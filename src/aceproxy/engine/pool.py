@@ -236,10 +236,7 @@ class EnginePool:
 
     def look_for_engines(self) -> None:
         """Have those that do not answer asked again now, unless there is one that does: somebody waits for them."""
-        meant = [engine for engine in self._members if engine.takes_streams]
-        if not any(engine.is_usable for engine in meant):
-            for engine in meant:
-                engine.probe_now.set()
+        self._members.look_again()
 
     def preferred_to(self, url: str | None, holding: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return the engines (by URL) with a higher weight than the one at `url` that could hold a further spare.
