@@ -88,6 +88,7 @@ class Ingest:
             self._settle_held()
         self._drop_incomplete()
         self.guard.begin_source()
+        self._units_at = None  # the time without a source says nothing of the rate of pictures
         self._point = None
         self.dropped_bytes += self._used - self._fed
         self._given = self._used = self._fed
@@ -232,7 +233,7 @@ class Ingest:
         if scan.unit_at != self._unit_at:
             self._unit_at, self._unit_since = scan.unit_at, now
         if self._units_at is None:
-            self._units_at = now
+            self._units, self._units_at = scan.units, now
         elif now - self._units_at >= 1.0:
             rate = (scan.units - self._units) / (now - self._units_at)
             self._held_s = LATE_HELD_S if rate >= QUICK_PER_S else HELD_S
@@ -250,7 +251,9 @@ class Ingest:
         One that was begun to be given out is not held any more: its rest goes out as it comes. The very first one is
         not held: somebody may wait for it, and of a short or stalled source there may be no other.
         """
-        if not self._ring.was_joinable or self._unit_at is None or self._unit_at - self._base < self._given:
+        if self._unit_at is None or self._unit_at - self._base < self._given:
+            return position
+        if not self._ring.was_joinable and (self._point is None or self._unit_at <= self._point.offset):
             return position
         return min(position, self._unit_at - self._base)
 
@@ -321,13 +324,18 @@ class Ingest:
         self.dropped_bytes += sum(len(held.packets) for held in self.guard.take())
         self._given = self._fed  # what is left of it in the buffer is old as well
         self._splicer.roll_back()
+        self.analyzer.forget_newest()
 
     def _drop_incomplete(self) -> None:
         """Forget the picture that the last source has not completed: the next one goes on before it."""
         incomplete = self._fed - self._given
         if incomplete and self._splicer.mark(incomplete):
             self.dropped_bytes += incomplete
-            self._splicer.roll_back()
+            is_unit = self._unit_at is not None and self._unit_at - self._base == self._given
+            self._splicer.roll_back(self.analyzer.reference_pid if is_unit else None)
+            self.analyzer.forget_newest()
+            if self._point is not None:
+                self.guard.forget_newest_point()
         else:
             with contextlib.suppress(OSError):
                 self._append_until(self._fed)
