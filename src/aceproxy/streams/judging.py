@@ -7,6 +7,7 @@ playback. An engine that says it waits for the swarm is given more patience than
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -172,12 +173,8 @@ class SourceJudge:
 
     def _before(self, look: Look, span_s: float) -> Look | None:
         """Return the newest look that is at least `span_s` older, None if it has not been watched for so long."""
-        found = None
-        for one in self._looks:
-            if one.now > look.now - span_s:
-                break
-            found = one
-        return found
+        after = bisect_right(self._looks, look.now - span_s, key=_moment)
+        return self._looks[after - 1] if after else None
 
     def _is_steady(self) -> bool:
         """Whether it has not fallen silent since it is watched; after a stall of the swarm media time jumps ahead."""
@@ -265,6 +262,10 @@ class SourceJudge:
             detail = f"none in {look.now - before.now:.0f} s"
             return Judgement(Call.POOR, AceProxyError(Reason.NO_KEYFRAMES, detail))
         return None
+
+
+def _moment(look: Look) -> float:
+    return look.now
 
 
 def _lost(reason: Reason, detail: str) -> Judgement:
