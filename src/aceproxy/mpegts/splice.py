@@ -147,11 +147,11 @@ class Splicer:
             self._even_bytes = min(self._even_bytes, self._tail.held)
         return self._tail.content()
 
-    def mark(self, back_bytes: int) -> bool:
+    def mark(self, back_bytes: int, *, is_old: bool = False) -> bool:
         """Remember how things stood before the last `back_bytes` that came out, for `roll_back`.
 
-        Returns False, and remembers nothing, where that is farther back than the tail reaches, or where tables of
-        another size were sent since in the place of the source's.
+        `is_old`: they may have been sent before, in a loop. Returns False, and remembers nothing, where that is farther
+        back than the tail reaches, or where tables of another size were sent since in the place of the source's.
         """
         self._mark = None
         tail = self._content()
@@ -162,9 +162,8 @@ class Splicer:
         counters = (
             self._counters.all()
         )  # more may come out before it is rolled back, also of PIDs that rested meanwhile
-        then = Counters()
-        then.note(heads_of(kept))
-        known = then.all()  # what follows may be old, in a loop, and then does not go on from there
+        # what is old, in a loop, does not go on from there; else a PID may have been left out for a while before it
+        known = {pid: last for pid, (_, last) in counters_of(kept).items()} if is_old else {}
         for pid, (before, last) in counters_of(tail[len(kept) :]).items():
             out = pid_map.get(pid, pid)
             sent = self._counters.last(out)

@@ -224,7 +224,7 @@ class Ingest:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
         if self.guard.note_clock(scan.last_pts, self._now()):
-            self._splicer.mark(self._fed + count - self._given)
+            self._splicer.mark(self._fed + count - self._given, is_old=True)
         self._fed += count
         for point in scan.points:
             self._append_until(point.offset - self._base)
@@ -264,7 +264,7 @@ class Ingest:
         self.points += 1
         action = self.guard.note_point(point.pts, bytes(self._view[at : at + PACKET_BYTES]), self._now())
         if action is Action.HOLD:
-            self._splicer.mark(self._fed - at)
+            self._splicer.mark(self._fed - at, is_old=True)
         elif action is Action.RELEASE:
             self._release()
         self._point = point
