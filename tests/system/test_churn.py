@@ -19,6 +19,7 @@ CHANNELS = ("Light One", "Light Two", "Clock One", "Clock Two")
 CLIENTS = 200
 SECONDS = 4.0
 GROWTH_BYTES = 12 << 20
+POOL_THREADS = 2  # workers are begun when all others happen to be busy; a leak were one for each stream or client
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def test_200_clients_that_come_and_go_leave_nothing_behind(programs: Keep, engin
         assert {one["max_readers"] for one in playbacks} == {1}
     print(at_first, after)
     assert [one.descriptors for one in after] == [at_first.descriptors] * 2
-    assert after[1].threads == after[0].threads
+    assert after[1].threads - after[0].threads <= POOL_THREADS
     assert after[1].resident_bytes - after[0].resident_bytes < GROWTH_BYTES
     stats = proxy.get("/api/aceproxy/stats")
     assert (stats["total_streams"], stats["total_clients"]) == (0, 0)

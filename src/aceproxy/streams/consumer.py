@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aceproxy.engine.api import Playback
+from aceproxy.engine.links import Link
+
+if TYPE_CHECKING:
+    from aceproxy.streams.stream import Stream
 
 
 class Consumer(Protocol):
@@ -18,6 +22,9 @@ class Consumer(Protocol):
 
     def infohash_known(self, at: int, infohash: str) -> None:
         """The engine has told the infohash of link number `at`. May raise MetAnother, or AceProxyError."""
+
+    def neighbour(self, link: Link) -> Stream | None:
+        """Return another stream that plays this link now and can be read instead; None while there has been no data."""
 
     def playback_started(self, playback: Playback) -> None:
         """A playback was started; it has yet to deliver."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from aceproxy.engine.links import Link
 from aceproxy.engine.opened import KeptPlayback
 from aceproxy.errors import Reason
 from aceproxy.streams.client import Client, Place, Visitor
@@ -30,6 +31,9 @@ class StreamOwner(Protocol):
 
     def find_infohash(self, infohash: str) -> Stream | None:
         """Return the running stream of an infohash."""
+
+    def find(self, link: Link) -> Stream | None:
+        """Return the running stream of a link, by any of its names."""
 
     def infohash_known(self, stream: Stream, infohash: str) -> None:
         """The engine has told the broadcast's infohash. May raise MetAnother."""
@@ -69,6 +73,10 @@ class MetAnother(Exception):  # noqa: N818 - not an error: two links turned out 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream.stream_id)
         self.stream = stream
+
+
+class PlaysElsewhere(MetAnother):
+    """A fallback link is already playing as `stream`; the one that met it has clients and stays apart: read it."""
 
 
 class MetRecording(KeptPlayback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from typing import Protocol
 
 from aceproxy.engine.api import EngineApi, Playback
 from aceproxy.engine.links import Link, LinkKind
@@ -28,6 +29,28 @@ class PollPace:
     def pause_s(self, ordinary_s: float) -> float:
         """Return the time between two polls, `ordinary_s` where there are few."""
         return max(ordinary_s, min(SLOWEST_S, ordinary_s * self.polls / POLLS_AT_EASE))
+
+
+class Poll(Protocol):
+    """What is known of a playback for as long as it runs, see StatPoll."""
+
+    stat: Stat | None
+    stat_at: float
+    word: EngineWord
+    title: str | None
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether something seems wrong."""
+
+    def hurry(self) -> None:
+        """Something seems wrong."""
+
+    def calm(self) -> None:
+        """All is well."""
+
+    async def run(self, title: str | None) -> None:
+        """Learn what there is to be known, for ever. Cancel-safe. `title`: what is known already."""
 
 
 class StatPoll:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
@@ -11,11 +12,15 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
-from aceproxy.streams.owner import MetAnother
+from aceproxy.streams.owner import MetAnother, PlaysElsewhere
+from aceproxy.streams.shared import SharedSource
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Spare
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
+
+if TYPE_CHECKING:
+    from aceproxy.streams.stream import Stream
 
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 
@@ -77,8 +82,9 @@ class Present:
 
     async def open(self, way: Way, deadline_at: float) -> None:
         """Open a source into the intake, as the present one. Raises AceProxyError. Cancel-safe."""
+        neighbour = self._consumer.neighbour(self.links[way.at]) if way.at else None
         while True:
-            source = self.new_source(way.at, self._intake)
+            source = self.new_source(way.at, self._intake) if neighbour is None else self._shared(way.at, neighbour)
             if way.at != self.at:
                 self.at_since = asyncio.get_running_loop().time()
             self.source, self.at = source, way.at
@@ -86,6 +92,12 @@ class Present:
             ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
             try:
                 await source.open(deadline_at, ask_first=ask_first, exclude=way.exclude)
+            except PlaysElsewhere as met:
+                source.close()
+                neighbour = self._consumer.neighbour(met.stream.link)
+                if neighbour is None:
+                    raise _plays_already(met) from met
+                continue
             except AceProxyError as error:
                 source.close()
                 if error.reason is Reason.AT_CAPACITY and self._consumer.make_way():
@@ -97,6 +109,13 @@ class Present:
             self._learn_link(way.at, source.link)
             self.since = asyncio.get_running_loop().time()
             return
+
+    def _shared(self, at: int, stream: Stream) -> SharedSource:
+        """Return a source of link number `at` that reads another stream, not opened yet."""
+        link = self.links[at]
+        source = SharedSource(stream, self._upstream, link, self._params, self._intake, self._log, self._timeline)
+        source.title = self.source.title if self.source is not None else None
+        return source
 
     def new_source(self, at: int, sink: ByteSink, role: str | None = None) -> Source:
         """Return a source of link number `at`, not opened yet; with a `role` it is one beside the present one."""
@@ -117,8 +136,7 @@ class Present:
             except MetAnother as met:
                 if not is_beside:
                     raise
-                detail = f"this link plays as stream {met.stream.stream_id} already"
-                raise AceProxyError(Reason.SESSION_LOST, detail) from met
+                raise _plays_already(met) from met
 
         return learn
 
@@ -164,3 +182,7 @@ class Present:
         """Note that there is another source than the one of `engine` and link number `at`."""
         link = self.links[self.at].label if self.at != at else None
         self._timeline.note(EventKind.SWITCHED, engine=self.engine_words, from_engine=engine, link=link)
+
+
+def _plays_already(met: MetAnother) -> AceProxyError:
+    return AceProxyError(Reason.SESSION_LOST, f"this link plays as stream {met.stream.stream_id} already")

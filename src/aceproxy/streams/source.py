@@ -23,7 +23,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.meter import Meter
-from aceproxy.streams.polling import PollPace, StatPoll
+from aceproxy.streams.polling import Poll, PollPace, StatPoll
 from aceproxy.streams.quality import LinkExperience, NoExperience
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import Detail, EventKind, Timeline
@@ -67,7 +67,7 @@ class Source:
         """Prepare; nothing is asked yet. `role` is told with its events, for a source that is not the stream's own."""
         self.link = link
         self.playback: Playback | None = None
-        self.poll: StatPoll | None = None  # None until it is open
+        self.poll: Poll | None = None  # None until it is open
         self.paused = False
         self.came_to_its_end = False  # a list was read to its declared end
         self.progress: StartProgress | None = None

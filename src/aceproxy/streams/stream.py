@@ -21,9 +21,10 @@ from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.life import Life
 from aceproxy.streams.outlet import Outlet
-from aceproxy.streams.owner import Holder, MetAnother, MetRecording, StreamOwner
+from aceproxy.streams.owner import Holder, MetAnother, MetRecording, PlaysElsewhere, StreamOwner
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
+from aceproxy.streams.shared import delivers_to
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.states import State
 from aceproxy.streams.supply import Supply
@@ -189,6 +190,14 @@ class Stream:
         client.outlet = outlet
         self._pump.add(outlet)
 
+    def feed(self, outlet: Outlet) -> None:
+        """Hand an outlet that belongs to no client to the pump."""
+        self._pump.add(outlet)
+
+    def feed_no_more(self, outlet: Outlet) -> None:
+        """End an outlet that belongs to no client."""
+        self._pump.end(outlet, Reason.STOPPED)
+
     def client_done(self, client: Client, reason: Reason) -> None:
         """Hear that a client has ended: from the pump, or from whoever admitted it and could not attach it."""
         if not self._attendance.left(client, reason):
@@ -268,7 +277,12 @@ class Stream:
             return
         if self.state is State.STARTING:
             raise MetAnother(other)
-        raise AceProxyError(Reason.SESSION_LOST, f"this link plays as stream {other.stream_id} already")
+        raise PlaysElsewhere(other)
+
+    def neighbour(self, link: Link) -> Stream | None:
+        """Return another stream that plays this link now and can be read instead; None while there has been no data."""
+        other = self._owner.find(link) if self.state is not State.STARTING else None
+        return other if other is not None and delivers_to(other, self) else None
 
     def plays_as_fallback(self, link: Link, infohash: str | None) -> bool:
         """Whether it plays this link, or this infohash, in the place of its own."""

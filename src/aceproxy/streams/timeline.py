@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     ENGINE_ANSWERED = "engine_answered"
     PREBUFFERING = "prebuffering"
     ENGINE_FAILED = "engine_failed"
+    SHARED = "shared"
     FIRST_BYTE = "first_byte"
     LIVE = "live"
     STALL_BEGAN = "stall_began"
@@ -79,6 +80,7 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.ENGINE_ANSWERED: KindRow(Fault.NONE, "The engine took the broadcast on.", logging.DEBUG),
     EventKind.PREBUFFERING: KindRow(Fault.NONE, "The engine collects data before it plays.", logging.DEBUG),
     EventKind.ENGINE_FAILED: KindRow(Fault.ENGINE, "The engine could not start the broadcast."),
+    EventKind.SHARED: KindRow(Fault.NONE, "Another stream plays this link already; it is read."),
     EventKind.FIRST_BYTE: KindRow(Fault.NONE, "The first data came from the engine.", logging.DEBUG),
     EventKind.LIVE: KindRow(Fault.NONE, "The broadcast plays."),
     EventKind.STALL_BEGAN: KindRow(Fault.SWARM, "No more data comes from the engine.", logging.WARNING),

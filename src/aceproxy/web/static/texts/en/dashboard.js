@@ -113,6 +113,7 @@ export default {
     engine_answered: "The engine took it on",
     prebuffering: "The engine is prebuffering",
     engine_failed: "The engine could not start it",
+    shared: "Another stream plays this link already; it is read",
     first_byte: "First data from the engine",
     live: "The broadcast plays",
     stall_began: "No more data comes",

@@ -113,6 +113,7 @@ export default {
     engine_answered: "Il motore l’ha accettata",
     prebuffering: "Il motore precarica",
     engine_failed: "Il motore non è riuscito ad avviarla",
+    shared: "Un altro stream trasmette già questo link; si legge da lì",
     first_byte: "Primi dati dal motore",
     live: "La trasmissione va in onda",
     stall_began: "Non arrivano più dati",
