@@ -17,7 +17,7 @@ from aceproxy.mpegts.access import Analyzer
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.mpegts.packets import NULL_PACKET
 from aceproxy.mpegts.splice import Outcome
-from aceproxy.streams.ingest import HELD_BYTES, HELD_S, KEPT_BYTES, LATE_HELD_S, ROOM_BYTES, TAIL_BYTES, Ingest
+from aceproxy.streams.ingest import HELD_BYTES, KEPT_BYTES, ROOM_BYTES, TAIL_BYTES, Ingest
 from aceproxy.streams.ring import Ring, RingLimits
 from tests.mpegts.splicing import media
 
@@ -173,44 +173,6 @@ def test_the_very_first_picture_waits_for_nothing(clip: bytes) -> None:
     assert begin + 188 * 20 < second, "one picture, and not all of it"
     assert bench.ring.head == begin + 188 * 20
     assert bench.point_offsets() == [begin]
-
-
-def test_a_picture_that_takes_long_is_not_waited_for(clip: bytes) -> None:
-    bench = Bench()
-    bench.feed(clip[: 188 * 3000])
-    assert bench.ring.head < 188 * 3000
-    bench.now += LATE_HELD_S + 0.01
-    bench.feed(NULL_PACKET)
-    assert bench.ring.head == 188 * 3001
-    bench.feed(NULL_PACKET)
-    assert bench.ring.head == 188 * 3002, "its rest goes out as it comes"
-
-
-def test_slow_pictures_are_hardly_waited_for(clip: bytes) -> None:
-    bench = Bench()
-    pictures = [at for at in range(0, 188 * 3000, 188) if clip[at + 1] == 0x41 and not clip[at + 2]]
-    for begin, end in pairwise(pictures[:20]):
-        bench.feed(clip[begin if begin > pictures[0] else 0 : end])
-        bench.now += 0.2
-    bench.feed(clip[pictures[19] : pictures[19] + 188])
-    assert bench.ring.head == pictures[19]
-    bench.now += HELD_S + 0.01
-    bench.feed(NULL_PACKET)
-    assert bench.ring.head == pictures[19] + 2 * 188
-
-
-def test_a_late_picture_of_a_quick_stream_is_waited_for(clip: bytes) -> None:
-    bench = Bench()
-    pictures = [at for at in range(0, 188 * 3000, 188) if clip[at + 1] == 0x41 and not clip[at + 2]]
-    for begin, end in pairwise(pictures[:60]):
-        bench.feed(clip[begin if begin > pictures[0] else 0 : end])
-        bench.now += 0.04
-    bench.feed(clip[pictures[59] : pictures[59] + 188])
-    head = bench.ring.head
-    for late_s, moved in ((0.15, 0), (0.1, 0), (0.1, 4 * 188)):
-        bench.now += late_s
-        bench.feed(NULL_PACKET)
-        assert bench.ring.head == head + moved
 
 
 def test_a_picture_larger_than_what_is_held_goes_out_as_it_comes(clip: bytes) -> None:

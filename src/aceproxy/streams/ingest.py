@@ -2,11 +2,11 @@
 
 The source's reader writes into `room()` and says how much with `filled()`. A packet goes to the ring as soon as its
 picture is complete and it is known whether a decoder may start there; until then it waits in the buffer, at most
-HELD_BYTES and HELD_S. So what clients have ends with a whole picture whenever a source is lost, and the next source
-begins with one. The buffer holds, in this order: bytes given to the ring, bytes the analyzer has seen, bytes it has
-not. It is filled from the front to the end and then from the front again, so the newest bytes given to the ring are
-still in it, and older ones are in the ring: the splicer finds its place by them when a source is lost. What a later
-source sends goes through the splicer first, so that all of it is one continuous stream.
+HELD_BYTES and as long as `PictureWait` says. So what clients have ends with a whole picture whenever a source is lost,
+and the next source begins with one. The buffer holds, in this order: bytes given to the ring, bytes the analyzer has
+seen, bytes it has not. It is filled from the front to the end and then from the front again, so the newest bytes given
+to the ring are still in it, and older ones are in the ring: the splicer finds its place by them when a source is lost.
+What a later source sends goes through the splicer first, so that all of it is one continuous stream.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
 from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
+from aceproxy.streams.picture_wait import PictureWait
 from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
 from aceproxy.streams.trail import Trail
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
 HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are given out as they come
-HELD_S = 0.06  # likewise for one that takes longer, so that a slow picture does not delay what is around it
-LATE_HELD_S = 0.3  # instead, where pictures usually come at a rate of QUICK_PER_S: this one is late, not slow
-QUICK_PER_S = 15.0
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
 TAIL_BYTES = 768 << 10  # of what was sent, to find the place in a reopened source by
 NEEDED_BYTES = ROOM_BYTES + (64 << 10)  # behind what the buffer holds, before anything is put in
@@ -68,11 +66,7 @@ class Ingest:
         self._clock: MediaClock | None = None  # None until any time stamp has come
         self._began_at: float | None = None
         self._point: AccessPoint | None = None  # of the packet that is appended next
-        self._unit_at: int | None = None  # offset, in the analyzer's count, at which the newest picture begins
-        self._unit_since = 0.0
-        self._held_s = LATE_HELD_S
-        self._units = 0  # when `_held_s` was last thought about
-        self._units_at: float | None = None
+        self._wait = PictureWait()
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -88,7 +82,7 @@ class Ingest:
             self._settle_held()
         self._drop_incomplete()
         self.guard.begin_source()
-        self._units_at = None  # the time without a source says nothing of the rate of pictures
+        self._wait.begin_source()
         self._point = None
         self.dropped_bytes += self._used - self._fed
         self._given = self._used = self._fed
@@ -230,32 +224,32 @@ class Ingest:
             self._append_until(point.offset - self._base)
             self._note_point(point)
         now = self._now()
-        if scan.unit_at != self._unit_at:
-            self._unit_at, self._unit_since = scan.unit_at, now
-        if self._units_at is None:
-            self._units, self._units_at = scan.units, now
-        elif now - self._units_at >= 1.0:
-            rate = (scan.units - self._units) / (now - self._units_at)
-            self._held_s = LATE_HELD_S if rate >= QUICK_PER_S else HELD_S
-            self._units, self._units_at = scan.units, now
+        self._wait.note(scan, now)
         self._append_until(self._whole_until(scan.decided - self._base))
         if not self.guard.holding:
             self._ring.advance_edge(self._media_s(scan.last_pts))
-        if self._fed - self._given > HELD_BYTES or now - self._unit_since > self._held_s:
+        held = self._view[self._given : self._fed]
+        if len(held) > HELD_BYTES or self._wait.is_over(held if self._holds_picture() else None, now):
             self._append_until(self._fed)  # undecided or incomplete for too long: given out as it is
         self._compact()
 
     def _whole_until(self, position: int) -> int:
-        """Return up to where before `position` in the buffer pictures are complete.
+        """Return up to where before `position` in the buffer pictures are complete."""
+        unit_at = self._wait.unit_at
+        if unit_at is None or not self._holds_picture():
+            return position
+        return min(position, unit_at - self._base)
+
+    def _holds_picture(self) -> bool:
+        """Tell whether the newest picture waits until it is complete.
 
         One that was begun to be given out is not held any more: its rest goes out as it comes. The very first one is
         not held: somebody may wait for it, and of a short or stalled source there may be no other.
         """
-        if self._unit_at is None or self._unit_at - self._base < self._given:
-            return position
-        if not self._ring.was_joinable and (self._point is None or self._unit_at <= self._point.offset):
-            return position
-        return min(position, self._unit_at - self._base)
+        unit_at = self._wait.unit_at
+        if unit_at is None or unit_at - self._base < self._given:
+            return False
+        return self._ring.was_joinable or (self._point is not None and unit_at > self._point.offset)
 
     def _note_point(self, point: AccessPoint) -> None:
         at = point.offset - self._base
@@ -331,7 +325,8 @@ class Ingest:
         incomplete = self._fed - self._given
         if incomplete and self._splicer.mark(incomplete):
             self.dropped_bytes += incomplete
-            is_unit = self._unit_at is not None and self._unit_at - self._base == self._given
+            unit_at = self._wait.unit_at
+            is_unit = unit_at is not None and unit_at - self._base == self._given
             self._splicer.roll_back(self.analyzer.reference_pid if is_unit else None)
             self.analyzer.forget_newest()
             if self._point is not None:
