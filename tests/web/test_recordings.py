@@ -17,6 +17,7 @@ from aceproxy.app import App
 from aceproxy.checking import PLAYS, check_link
 from aceproxy.engine.links import Link, LinkKind, parse_link
 from aceproxy.engine.media import RangeRefusedError
+from aceproxy.entries import EngineEntry
 from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
 from aceproxy.streams import begun
@@ -360,6 +361,58 @@ async def test_what_the_engine_breaks_off_goes_on_where_it_was(films: Simulator,
     assert recording.reading is not None
     viewer.close()
     await until(lambda: recording.reading is None)
+
+
+async def test_an_engine_that_falls_silent_is_left_for_another_one_in_the_middle(make_app: MakeApp, slow: Slow) -> None:
+    film = Content("Film", "clock", live=False, duration_s=LONG_S)
+    async with (
+        Simulator(SimulatorConfig.fast(contents=(film,))) as first,
+        Simulator(SimulatorConfig.fast(contents=(film,))) as second,
+    ):
+        app = await make_app(engines=[first.url, second.url], silence_s=0.5, start_timeout_s=60, recover_s=60)
+        viewer = await slow(app, link(first))
+        received = bytearray(await viewer.reader.readexactly(1_000_000))
+        used, other = (first, second) if open_playbacks(first) else (second, first)
+        used.set_fault("hung")
+        while not other.playbacks or len(received) < 20_000_000:
+            received += await asyncio.wait_for(viewer.reader.read(1 << 20), 30)
+        assert received == other._engine.channels[film.infohash].files[0].read(0, len(received))
+        assert len(other.playbacks) == 1
+        viewer.close()
+
+
+async def test_the_next_part_comes_from_another_engine_when_the_first_one_hangs(make_app: MakeApp) -> None:
+    film = Content("Film", "light", live=False, duration_s=8)
+    async with (
+        Simulator(SimulatorConfig.fast(contents=(film,))) as first,
+        Simulator(SimulatorConfig.fast(contents=(film,))) as second,
+    ):
+        app = await make_app(engines=[first.url, second.url], start_timeout_s=3, engine_probe_s=600)
+        target = link(first)
+        assert (await part(app, target, "bytes=0-99")).status == 206
+        used = first if open_playbacks(first) else second
+        used.set_fault("hung")
+        assert (await part(app, target, "bytes=100-199")).status == 504
+        assert (await part(app, target, "bytes=100-199")).status == 206
+
+
+async def test_a_recording_that_another_engine_calls_live_is_cut_and_no_second_answer_follows(
+    make_app: MakeApp, slow: Slow
+) -> None:
+    film = Content("Film", "clock", live=False, duration_s=LONG_S)
+    async with Simulator(SimulatorConfig.fast(contents=(film,))) as first:
+        app = await make_app(engines=[first.url], recover_s=60)
+        viewer = await slow(app, link(first))
+        received = bytearray(await viewer.reader.readexactly(1_000_000))
+        whole = first._engine.channels[film.infohash].files[0]
+        async with Simulator(SimulatorConfig.fast(contents=(Content("Film", "clock"),))) as second:
+            app.pool.add(EngineEntry(url=second.url))
+            await first.stop()
+            with contextlib.suppress(ConnectionResetError):
+                while more := await asyncio.wait_for(viewer.reader.read(1 << 20), 30):
+                    received += more
+            assert second.playbacks
+    assert received == whole.read(0, len(received))
 
 
 async def test_a_recording_that_cannot_go_on_is_cut_and_not_ended(

@@ -58,6 +58,7 @@ class Recording:
         self._make_way = make_way
         self._playback: Playback | None = None
         self._handle: EngineHandle | None = None
+        self._shunned: frozenset[str] = frozenset()  # engines that fell silent, left alone where there is another one
 
     @property
     def engine_url(self) -> str | None:
@@ -127,7 +128,9 @@ class Recording:
             self._drop(known=lost.known)
             return None
         except TimeoutError:
-            raise attempt.verdict() or AceProxyError(Reason.START_TIMEOUT) from None
+            error = attempt.verdict() or AceProxyError(Reason.START_TIMEOUT)
+            self._shun(error)  # what gives nothing in all that time is not asked for the next part
+            raise error from None
         except AceProxyError as error:
             if handle.delivered or error.reason not in ENGINE_FAULTS:
                 raise
@@ -143,8 +146,11 @@ class Recording:
         failed: dict[str, AceProxyError] = {}
         while True:
             try:
-                handle = self._upstream.pool.choose(self.link, failed)
+                handle = self._upstream.pool.choose(self.link, {*failed, *self._shunned})
             except AceProxyError as error:
+                if self._shunned:
+                    self._shunned = frozenset()  # there is no other one
+                    continue
                 if error.reason is Reason.AT_CAPACITY and self._make_way():
                     continue
                 if failed:
@@ -175,7 +181,7 @@ class Recording:
                 raise
             assert isinstance(opened.reader, MediaReader)
             handle.note_delivered()
-            self._handle, self._playback = handle, opened.playback
+            self._handle, self._playback, self._shunned = handle, opened.playback, frozenset()
             if self.closed:  # meanwhile
                 opened.reader.close()
                 self._drop(known=True)
@@ -185,6 +191,13 @@ class Recording:
 
     def _learn(self, stat: Stat | None, _words: str) -> None:
         self.stat = stat or self.stat
+
+    def _shun(self, error: AceProxyError) -> None:
+        """Let go of a playback that gives nothing although its connection stands: another engine is tried first."""
+        if self._handle is not None:
+            self._handle.note_lost(error)
+            self._shunned = frozenset({self._handle.url})
+        self._drop(known=True)
 
     def _drop(self, *, known: bool) -> None:
         playback, self._playback = self._playback, None
@@ -201,14 +214,21 @@ class Recording:
         """Silence of the engine after which it is asked anew."""
         return self._upstream.settings.silence_s
 
-    async def recover(self, position: int) -> Relay:
-        """Open what comes from `position` on, again and again for `recover_s`. Raises the last failure."""
+    async def recover(self, position: int, *, was_silent: bool) -> Relay:
+        """Open what comes from `position` on, again and again for `recover_s`. Raises the last failure.
+
+        `was_silent`: the engine has not broken off, but stopped to send. It may hang, and is asked last.
+        """
         loop = asyncio.get_running_loop()
+        if was_silent:
+            self._shun(AceProxyError(Reason.ENGINE_STALLED, f"no data for {self.silence_s:g} s"))
         settings = self._upstream.settings
         deadline_at, wait_s = loop.time() + settings.recover_s, settings.retry_first_s
         while True:
             try:
                 return await self.reopen(position)
+            except NotARecording:
+                raise AceProxyError(Reason.SOURCE_ENDED, "the engine says that it is live now") from None
             except AceProxyError:
                 if self.closed or loop.time() + wait_s >= deadline_at:
                     raise
@@ -242,8 +262,9 @@ class Reading:
             if chunk is None:
                 if self.stop is None and self._relay.end is MediaEnd.EOF:
                     return
+                was_silent = self._relay.end is None
                 self._relay.close()
-                self._relay = await self.recording.recover(position)
+                self._relay = await self.recording.recover(position, was_silent=was_silent)
                 continue
             chunk = chunk if self.stop is None else chunk[: self.stop - position]
             position += len(chunk)

@@ -128,6 +128,8 @@ export default {
     "no answer within {} s": "nessuna risposta entro {} s",
     "no answer, {}": "nessuna risposta, {}",
     "no connection in time": "nessun collegamento in tempo",
+    "no data for {} s": "nessun dato da {} s",
+    "the engine says that it is live now": "il motore dice che ora è in diretta",
     "no data for {} s; the engine does not tell its version": "nessun dato da {} s; il motore non dice la sua versione",
     "no data, {}": "nessun dato, {}",
     "no descriptors left: {}": "non restano descrittori: {}",
