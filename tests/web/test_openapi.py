@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from playwright.async_api import Browser, expect
 from aceproxy.app import App, make_logs
 from aceproxy.errors import REASONS, Reason
 from aceproxy.settings import Settings
+from aceproxy.web import openapi
+from aceproxy.web.openapi import describe
 from aceproxy.web.operations import OPERATIONS
 from aceproxy.web.rights import RIGHTS, Right
 from tests.conftest import MakeApp, ask
@@ -34,6 +37,21 @@ async def test_the_description_is_whole_and_anybody_may_read_it(make_app: MakeAp
     assert references(api) <= names
     identifiers = [one["operationId"] for methods in api["paths"].values() for one in methods.values()]
     assert len(set(identifiers)) == len(identifiers)
+
+
+async def test_it_is_made_beside_the_event_loop(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def noting(routes: dict[str, str], words_of: openapi.FieldWords) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return describe(routes, words_of)
+
+    monkeypatch.setattr(openapi, "describe", noting)
+    app = await make_app()
+    told = [(await ask(app, "/api/openapi.json")).json for _ in range(2)]
+    assert told[0] == told[1]
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 async def test_every_field_every_parameter_and_every_operation_is_described(make_app: MakeApp) -> None:

@@ -64,8 +64,7 @@ class OpenApiRoutes:
         """This description. It is made when it is first asked for."""
         if not self._document:
             assert self._app is not None
-            routes, words = routes_of(self._app), await asyncio.to_thread(field_words)
-            self._document = json.dumps(describe(routes, words), separators=(",", ":")).encode()
+            self._document = await asyncio.to_thread(_document_of, self._app)
         return json_body(self._document)
 
     async def page(self, _request: web.Request) -> web.Response:
@@ -76,6 +75,11 @@ class OpenApiRoutes:
         return web.Response(
             body=self._page, content_type="text/html", charset="utf-8", headers={"Cache-Control": "no-cache"}
         )
+
+
+def _document_of(app: web.Application) -> bytes:
+    """Return the description as it is sent; takes some 50 ms. For a thread: the routes do not change any more."""
+    return json.dumps(describe(routes_of(app), field_words()), separators=(",", ":")).encode()
 
 
 def routes_of(app: web.Application) -> dict[str, str]:
