@@ -127,9 +127,24 @@ def test_tries_that_go_alike_are_told_once_and_counted(timeline: Timeline, clock
     ]
 
 
+def test_tries_that_differ_only_in_what_was_said_are_one_with_the_last_words(timeline: Timeline) -> None:
+    for number in range(1000):
+        for engine, link in (("a", "one"), ("a", "two"), ("b", "one")):
+            detail = f"no JSON: {number}"
+            timeline.note(EventKind.ENGINE_FAILED, reason=Reason.ENGINE_ERROR, engine=engine, link=link, detail=detail)
+    timeline.note(EventKind.ENGINE_FAILED, reason=Reason.ENGINE_TIMEOUT, engine="a", link="one", detail="no JSON: 1")
+    told = [(event.reason, *event.details.values()) for event in timeline.events()]
+    assert told == [
+        (Reason.ENGINE_ERROR, "a", "one", "no JSON: 999", 1000, 0.0),
+        (Reason.ENGINE_ERROR, "a", "two", "no JSON: 999", 1000, 0.0),
+        (Reason.ENGINE_ERROR, "b", "one", "no JSON: 999", 1000, 0.0),
+        (Reason.ENGINE_TIMEOUT, "a", "one", "no JSON: 1"),
+    ]
+
+
 def test_tries_that_differ_each_time_are_all_told_and_take_no_room(timeline: Timeline) -> None:
     for number in range(1000):
-        timeline.note(EventKind.ENGINE_FAILED, detail=f"{number}")
+        timeline.note(EventKind.ENGINE_FAILED, engine=f"{number}")
     assert len(timeline.events()) == STREAM_EVENTS
     assert timeline.last_seq == 1000
     assert len(timeline._retries) <= RETRIES_LIMIT

@@ -139,7 +139,8 @@ class Event:
 
 
 RETRIES = frozenset({EventKind.ENGINE_CHOSEN, EventKind.ENGINE_FAILED, EventKind.REOPEN_FAILED})
-"""What happens again and again, in the same words, while nothing else does: told once, and counted."""
+"""What happens again and again while nothing else does: told once, and counted."""
+WORDS = "detail"  # what somebody says to a try may differ each time: two that differ in nothing else went alike
 RETRIES_LIMIT = 32  # different ones that are counted at once
 
 Listener = Callable[[Event], None]
@@ -165,14 +166,15 @@ class Timeline:
         """Add an event and tell the listeners. Whose fault it is: `fault`, or the reason's, or the kind's.
 
         Any detail that is a text may come from outside: it is redacted and bounded here. Never raises. A try that went
-        as one before, with nothing else since, is counted with that one (`times`, and `until_s`) and told to nobody.
+        as one before, with nothing else since, is counted with that one (`times`, and `until_s`) and told to nobody;
+        of what was said to them (`detail`) the last is kept.
         """
         row = KINDS[kind]
         if fault is None:
             fault = REASONS[reason].fault if reason is not None else row.fault
         now = self._clock()
         told = {name: _bounded(value) for name, value in list(details.items())[:DETAILS_LIMIT]}
-        again = self._again((kind, reason, fault, *told.items()), now) if not row.of_client else None
+        again = self._again(kind, reason, fault, told, now) if not row.of_client else None
         if again is not None:
             return again
         self.last_seq += 1
@@ -192,11 +194,14 @@ class Timeline:
             _tell(listener, event)
         return event
 
-    def _again(self, what: tuple[object, ...], now: float) -> Event | None:
+    def _again(
+        self, kind: EventKind, reason: Reason | None, fault: Fault, told: Mapping[str, Detail], now: float
+    ) -> Event | None:
         """Count a try that went as one before; None where it is new. Anything but a try begins anew."""
-        if what[0] not in RETRIES:
+        if kind not in RETRIES:
             self._retries.clear()
             return None
+        what = (kind, reason, fault, *(item for item in told.items() if item[0] != WORDS))
         seq = self._retries.get(what)
         if seq is None:
             if len(self._retries) < RETRIES_LIMIT:
@@ -206,8 +211,8 @@ class Timeline:
             if event.seq == seq:
                 times = event.details.get("times", 1)
                 assert isinstance(times, int)
-                details = {**event.details, "times": times + 1, "until_s": round(now - self.began_at, 3)}
-                self._of_stream[at] = replace(event, details=details)
+                counted = {"times": times + 1, "until_s": round(now - self.began_at, 3)}
+                self._of_stream[at] = replace(event, details={**event.details, **told, **counted})
                 return self._of_stream[at]
         return None
 
