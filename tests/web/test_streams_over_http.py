@@ -332,8 +332,10 @@ async def test_what_clients_get_over_a_reopened_source_is_the_unbroken_broadcast
     assert not checker.errors
     steps = {later - earlier for earlier, later in pairwise(stamps)}
     assert steps == {3600}  # 25 pictures a second, each once
-    spliced = [event for event in app.hub.streams[0].timeline.events() if event.kind is EventKind.SPLICED]
-    assert [event.details["outcome"] for event in spliced] == ["same bytes"]
+    told = app.hub.streams[0].timeline.events()
+    assert [event.details["outcome"] for event in told if event.kind is EventKind.SPLICED] == ["same bytes"]
+    order = [event.kind for event in told if event.kind in (EventKind.FIRST_BYTE, EventKind.SPLICED)]
+    assert order == [EventKind.FIRST_BYTE, EventKind.FIRST_BYTE, EventKind.SPLICED]
 
 
 def video_dts(data: bytes) -> list[int]:

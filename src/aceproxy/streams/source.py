@@ -47,6 +47,25 @@ class Upstream:
     origins: Origins | None = None
 
 
+class _FirstNoted:
+    """The sink of a source; hears of its first bytes before the sink does, which may tell what became of them."""
+
+    def __init__(self, sink: ByteSink, came: Callable[[], object]) -> None:
+        self._sink = sink
+        self._came: Callable[[], object] | None = came
+
+    def room(self) -> memoryview:
+        """See ByteSink."""
+        return self._sink.room()
+
+    def filled(self, n: int) -> None:
+        """See ByteSink."""
+        came, self._came = self._came, None
+        if came is not None:
+            came()
+        self._sink.filled(n)
+
+
 class Source:
     """Opens one playback of `link` into `sink` and watches it.
 
@@ -187,7 +206,7 @@ class Source:
             handle.api,
             self.link,
             self._params,
-            self._sink,
+            _FirstNoted(self._sink, lambda: self._note(EventKind.FIRST_BYTE, engine=handle.url)),
             deadline_at=deadline_at,
             on_progress=self._note_progress,
             on_playback=self._note_playback,
@@ -195,7 +214,6 @@ class Source:
             watch=handle,
             origins=self._upstream.origins,
         )
-        self._note(EventKind.FIRST_BYTE, engine=handle.url)
         self.meter.begin(opened.link_used.key, handle.url, time.monotonic() - asked_at)
         self.link = opened.link_used
         self.playback = opened.playback
