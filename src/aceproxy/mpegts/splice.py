@@ -159,9 +159,8 @@ class Splicer:
             return False
         kept = tail[: max(0, len(tail) - back_bytes)]
         pid_map = self._rewriter.pid_map if self._rewriter else {}
-        counters = (
-            self._counters.all()
-        )  # more may come out before it is rolled back, also of PIDs that rested meanwhile
+        # of all PIDs: more may come out before it is rolled back, also of those that rest meanwhile
+        counters = self._counters.all()
         # what is old, in a loop, does not go on from there; else a PID may have been left out for a while before it
         known = {pid: last for pid, (_, last) in counters_of(kept).items()} if is_old else {}
         for pid, (before, last) in counters_of(tail[len(kept) :]).items():
