@@ -52,6 +52,32 @@ async def test_the_page_of_a_stream_shows_everything_about_it(page: Page, api: F
     await expect(page.get_by_text("Sport Uno is not running any more.")).to_be_visible()
 
 
+async def test_an_engine_is_called_by_its_label_wherever_it_is_named(page: Page, api: FakeApi) -> None:
+    address, url = "127.0.0.1:6878", "http://127.0.0.1:6878"
+    api.engines = [make_engine(label="attic")]
+    chosen = make_event(1, "engine_chosen").model_copy(update={"details": {"engine": url, "link": "Sport Uno"}})
+    none = make_event(2, "recovered").model_copy(update={"details": {"engine": "no engine"}})
+    api.events = [chosen, none]
+    await page.goto(api.url)
+    facts = page.locator(".card-facts")
+    await expect(facts).to_contain_text("engine attic")
+    await expect(facts).not_to_contain_text(address)
+    await expect(facts).to_have_attribute("title", address)
+    for start_anew in (False, True):
+        await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+        if start_anew:  # the time line may be there before the engines are known
+            await page.reload()
+        await expect(page.locator(".facts")).to_contain_text(f"attic · {url}")
+        told = page.locator(".event-details bdi")
+        await expect(told.last).to_have_text("engine attic · link Sport Uno")
+        await expect(told.last).to_have_attribute("title", address)
+        await expect(told.first).to_have_text("engine no engine")
+        await page.goto(api.url)
+    api.engines = [make_engine()]
+    await expect(facts).to_contain_text(f"engine {address}")
+    await expect(facts).not_to_have_attribute("title", address)
+
+
 async def test_disconnecting_a_client_asks_first_and_then_deletes(page: Page, api: FakeApi) -> None:
     await page.goto(f"{api.url}#/stream/{STREAM_ID}")
     await page.get_by_role("button", name="Disconnect VLC/1, 192.0.2.1:5000").click()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.web.fake_api import HOSTILE, STREAM_ID, FakeApi, make_link
+from tests.web.fake_api import HOSTILE, STREAM_ID, FakeApi, make_engine, make_link
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -98,3 +98,12 @@ async def test_markup_in_a_link_stays_text(page: Page, api: FakeApi) -> None:
     await page.goto(f"{api.url}#/links")
     await expect(page.locator(".link-card h2")).to_have_text(HOSTILE)
     assert await page.title() != "owned"
+
+
+async def test_an_engine_is_called_by_its_label(page: Page, api: FakeApi) -> None:
+    api.engines = [make_engine(url="http://192.0.2.2:6878", label="attic")]
+    api.links = [make_link(engines=2)]
+    await page.goto(f"{api.url}#/links")
+    names = page.locator(".link-engine-name")
+    await expect(names).to_have_text(["192.0.2.1:6878", "attic"])
+    await expect(names.last).to_have_attribute("title", "192.0.2.2:6878")

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { ContactBanner } from "./contact.js";
 import { setAttribute, setText } from "./dom.js";
+import { learnEngines } from "./engine_names.js";
 import { Feed } from "./feed.js";
 import { Record } from "./record.js";
 import { Router } from "./router.js";
@@ -83,6 +84,7 @@ class Dashboard {
 
   take(news) {
     for (const [name, value] of Object.entries(news)) if (value !== undefined) this.known[name] = value;
+    if (news.engines) learnEngines(news.engines);
     if (news.health) this.shell.showHealth(news.health);
     else this.shell.showEngines(news.engines ?? [], news.stats);
     const at = news.at ? Date.parse(news.at) / 1000 : undefined; // by the server's clock the rates are exact

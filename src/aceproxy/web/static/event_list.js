@@ -1,7 +1,8 @@
 /** The time line of a stream: what happened, when, and whose fault it was; newest first. */
 
 import { get, streamPath } from "./api.js";
-import { h, KeyedList, outside, setText, show } from "./dom.js";
+import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
+import { engineName, hiddenAddress } from "./engine_names.js";
 import { shortId, size, span, timeOfDay } from "./format.js";
 import { detailWords } from "./server_words.js";
 import { reasonWords, t } from "./texts.js";
@@ -11,11 +12,13 @@ const ASK_EVERY_MS = 3000;
 const LONG = /^[0-9a-f]{12,}$/;
 
 const SAID = ["detail", "message"]; // by the server, in its own words
+const ENGINES = ["engine", "from_engine"]; // told by their addresses
 
 function wordsOf([name, value]) {
   const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
   if (name.endsWith("_s") && typeof value === "number") return `${label} ${span(Math.round(value))}`;
+  if (ENGINES.includes(name)) return `${label} ${engineName(String(value))}`;
   if (SAID.includes(name)) return `${label} ${detailWords(String(value))}`;
   return `${label} ${typeof value === "string" && LONG.test(value) ? shortId(value) : value}`;
 }
@@ -23,6 +26,7 @@ function wordsOf([name, value]) {
 function row(event) {
   const details = Object.entries(event.details ?? {}).filter(([, value]) => value !== null && value !== "");
   const words = t.eventKinds[event.kind] ?? event.message;
+  const told = outside();
   const root = h(
     "li",
     { class: "event", "data-fault": event.fault, "data-kind": event.kind },
@@ -38,10 +42,17 @@ function row(event) {
         event.fault !== "none" &&
           h("span", { class: "fault", "data-fault": event.fault, title: t.whose, text: t.faults[event.fault] ?? event.fault }),
       ),
-      details.length > 0 && h("p", { class: "event-details" }, outside("", details.map(wordsOf).join(" · "))),
+      details.length > 0 && h("p", { class: "event-details" }, told),
     ),
   );
-  return { root, update() {} };
+  const addresses = () => details.map(([name, value]) => (ENGINES.includes(name) ? hiddenAddress(String(value)) : null));
+  return {
+    root,
+    update() {
+      setText(told, details.map(wordsOf).join(" · ")); // what engines are called may be heard of later
+      setAttribute(told, "title", addresses().filter(Boolean).join(" · ") || null);
+    },
+  };
 }
 
 export class EventList {

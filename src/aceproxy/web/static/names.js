@@ -1,7 +1,8 @@
 /** What a stream is called and what it is made of, in words. */
 
 import { playUrl } from "./api.js";
-import { count, hostOf, shortId, size, span } from "./format.js";
+import { engineName } from "./engine_names.js";
+import { count, shortId, size, span } from "./format.js";
 import { queryOfKey } from "./links.js";
 import { t } from "./texts.js";
 
@@ -33,7 +34,7 @@ export function factsOf(stream) {
   const facts = [
     stream.title ? shortId(stream.stream_id) : "",
     codecsOf(stream),
-    stream.engine ? t.engineWord(hostOf(stream.engine)) : "",
+    stream.engine ? t.engineWord(engineName(stream.engine)) : "",
     t.runningFor(span(stream.uptime_s)),
     stream.recoveries ? t.recoveries(count(stream.recoveries)) : "",
     stream.dropped_bytes ? t.dropped(size(stream.dropped_bytes)) : "",

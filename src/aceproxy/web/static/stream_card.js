@@ -3,6 +3,7 @@
 import { watchUrl } from "./api.js";
 import { FewClients } from "./few_clients.js";
 import { h, outside, setAttribute, setText, show } from "./dom.js";
+import { hiddenAddress } from "./engine_names.js";
 import { span } from "./format.js";
 import { icon } from "./icons.js";
 import { factsOf, nameOf, queryOf } from "./names.js";
@@ -68,6 +69,7 @@ export class StreamCard {
     setAttribute(this.details, "aria-label", t.ofStream(t.details, name));
     setAttribute(this.stop, "aria-label", t.ofStream(t.stop, name));
     setText(this.facts, factsOf(stream));
+    setAttribute(this.facts, "title", hiddenAddress(stream.engine));
     this.still.update(stream, name);
     this.way.update(stream, this.actions.outboundOf(stream.stream_id));
     this.clients.update(stream);

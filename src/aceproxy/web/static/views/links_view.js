@@ -2,8 +2,9 @@
 
 import { get, playUrl, watchUrl } from "../api.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "../dom.js";
+import { engineName, hiddenAddress } from "../engine_names.js";
 import { copyButton } from "../feedback.js";
-import { count, hostOf, NOTHING, seconds, shortId, since, span, timeOfDay } from "../format.js";
+import { count, NOTHING, seconds, shortId, since, span, timeOfDay } from "../format.js";
 import { icon } from "../icons.js";
 import { queryOfKey } from "../links.js";
 import { pastTabs } from "../tabs.js";
@@ -75,7 +76,8 @@ class EngineRow {
 
   update(one) {
     const grade = gradeOf(one);
-    setText(this.host, hostOf(one.engine));
+    setText(this.host, engineName(one.engine));
+    setAttribute(this.host, "title", hiddenAddress(one.engine));
     setText(this.chip, t.linkGrades[grade]);
     setAttribute(this.chip, "data-grade", grade);
     for (const [name, value] of Object.entries(this.values)) {
@@ -170,6 +172,7 @@ export class LinksView {
 
   enter() {
     this.shown = PAGE;
+    this.named = false; // drawn since the engines are known by their names
     this.load();
     this.timer = setInterval(() => document.hidden || this.load(), AGAIN_MS);
   }
@@ -178,7 +181,11 @@ export class LinksView {
     clearInterval(this.timer);
   }
 
-  update() {}
+  update({ engines }) {
+    if (!engines || !this.links || this.named) return;
+    this.named = true;
+    this.draw();
+  }
 
   async load() {
     try {

@@ -5,6 +5,7 @@ import { stopStream } from "../actions.js";
 import { h, KeyedList, rescueFocus, setAttribute, setText, show } from "../dom.js";
 import { EndedStreams } from "../ended.js";
 import { EngineLines } from "../engine_lines.js";
+import { engineName } from "../engine_names.js";
 import { count, NOTHING, rate, rateParts, ratio, size } from "../format.js";
 import { Graph } from "../graph.js";
 import { PlayBox } from "../play.js";
@@ -160,7 +161,7 @@ export class OverviewView {
     show(this.search, many);
     this.cards.classList.toggle("many", many);
     const words = many ? this.search.value.trim().toLowerCase() : "";
-    const found = this.streams.filter((one) => `${one.title ?? ""} ${one.key} ${one.engine ?? ""}`.toLowerCase().includes(words));
+    const found = this.streams.filter((one) => `${one.title ?? ""} ${one.key} ${one.engine ?? ""} ${one.engine ? engineName(one.engine) : ""}`.toLowerCase().includes(words));
     this.list.update(found);
     show(this.none, words !== "" && found.length === 0);
   }

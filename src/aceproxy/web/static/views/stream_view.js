@@ -4,6 +4,7 @@ import { watchUrl } from "../api.js";
 import { kickClient, stopStream } from "../actions.js";
 import { Clients } from "../clients.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "../dom.js";
+import { engineName, hiddenAddress } from "../engine_names.js";
 import { EventList } from "../event_list.js";
 import { copyButton } from "../feedback.js";
 import { count, NOTHING, rate, seconds, shortId, since, size, span } from "../format.js";
@@ -42,6 +43,11 @@ class EndedClientRow {
   update(ended) {
     setText(this.when, t.ago(span(since(ended.ended_at))));
   }
+}
+
+/** An engine by its name, with its address where that is another one. */
+function engineWords(engine) {
+  return engine ? [hiddenAddress(engine) && engineName(engine), engine].filter(Boolean).join(" · ") : NOTHING;
 }
 
 export class StreamView {
@@ -160,6 +166,7 @@ export class StreamView {
     setText(this.chip, t.states[stream.state] ?? stream.state);
     setAttribute(this.chip, "data-state", stream.state);
     setText(this.line, factsOf(stream));
+    setAttribute(this.line, "title", hiddenAddress(stream.engine));
     const query = queryOf(stream);
     show(this.watch, query !== null);
     if (query) setAttribute(this.watch, "href", watchUrl(query));
@@ -189,7 +196,7 @@ export class StreamView {
     const rows = [
       [t.factNames.key, stream.key],
       [t.factNames.infohash, stream.infohash ?? NOTHING],
-      [t.factNames.engine, stream.engine ?? NOTHING],
+      [t.factNames.engine, engineWords(stream.engine)],
       ...(stream.codecs ?? []).map((codec) => [t.factNames.codec(codec.pid, t.codecKinds[codec.kind] ?? codec.kind), codecWords(codec) || NOTHING]),
       [t.factNames.inbound, size(stream.inbound_bytes)],
       [t.factNames.outbound, size(stream.outbound_bytes)],
