@@ -200,6 +200,26 @@ def test_a_source_with_mapped_pids_that_comes_again_goes_on_by_bytes_or_clock(en
         assert len({pmt[5] for pmt in seen.pmts}) == len(seen.pmts)
 
 
+@pytest.mark.parametrize("packets", [330, 400, 500])
+def test_tables_that_were_taken_back_do_not_count_when_the_source_comes_again(packets: int, encode: Encode) -> None:
+    """They are written anew where a source has other tables, so only our own counters say which was the last."""
+    new = encode(ELSEWHERE)
+    half = len(new) // 2 // PACKET * PACKET
+    splicer = Splicer()
+    out = run(splicer, media("light", 2, 5))
+    splicer.begin_source()
+    out += run(splicer, new[:half])
+    assert splicer.mark(packets * PACKET)
+    splicer.roll_back()
+    out, taken = out[: -packets * PACKET], out[-packets * PACKET :]
+    assert {(taken[at + 1] & 0x1F) << 8 | taken[at + 2] for at in range(0, len(taken), PACKET)} >= {0, 0x1000}
+    splicer.begin_source()
+    out += run(splicer, new[half - 700 * PACKET :])
+    assert splicer.splice is not None
+    assert (splicer.splice.outcome, splicer.splice.new_tables) == (Outcome.SAME_BYTES, True)
+    check(out)
+
+
 def test_equal_tables_keep_their_version_though_the_source_had_other_pids(encode: Encode) -> None:
     out, splicer = splice(encode(H264), encode(ELSEWHERE + " -output_ts_offset 5000"))
     assert splicer.splice is not None

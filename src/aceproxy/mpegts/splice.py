@@ -158,7 +158,8 @@ class Splicer:
         if back_bytes > self._even_bytes:
             return False
         kept = tail[: max(0, len(tail) - back_bytes)]
-        pid_map = self._rewriter.pid_map if self._rewriter else {}
+        writer = self._rewriter.writer if self._rewriter else None
+        pid_map = {**writer.pid_map, **writer.table_map} if writer else {}
         # of all PIDs: more may come out before it is rolled back, also of those that rest meanwhile
         counters = self._counters.all()
         # what is old, in a loop, does not go on from there; else a PID may have been left out for a while before it
@@ -186,6 +187,8 @@ class Splicer:
         self._tail.append(kept)
         self._even_bytes = len(kept)
         self._counters.set_back(counters)
+        if self._rewriter and self._rewriter.writer:
+            self._rewriter.writer.set_back(counters)
 
     def begin_source(self) -> None:
         """The next packets come from a new source. What was held of one that found no place is dropped."""
