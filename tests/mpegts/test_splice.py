@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aceproxy.mpegts.packets import keep_alive
 from aceproxy.mpegts.psi import PsiTracker
-from aceproxy.mpegts.splice import Outcome, SpliceLimits, Splicer, keep_alive
+from aceproxy.mpegts.splice import Outcome, SpliceLimits, Splicer
 from tests.mpegts.splicing import PACKET, check, clip, media, read, run, splice, without
 
 LIGHT = media("light", 0, 30)

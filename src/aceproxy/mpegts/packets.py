@@ -173,3 +173,8 @@ class Aligner:
         self._locked = found is not None
         self.dropped_bytes += start - at
         return start
+
+
+def keep_alive(count: int) -> bytes:
+    """Return `count` null packets (PID 0x1FFF) for clients to get while nothing comes; they disturb no splice."""
+    return NULL_PACKET * count

@@ -19,42 +19,21 @@ Nothing raises on hostile input. Memory is bounded by `SpliceLimits`: what is he
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PACKET, PACKET_BYTES, Aligner, Buffer, Heads, heads_of
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_join import packets_with
 from aceproxy.mpegts.splice_match import Matcher, Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
+from aceproxy.mpegts.splice_result import Splice
 from aceproxy.mpegts.splice_rewrite import Rewriter
 from aceproxy.mpegts.splice_search import Search, SpliceLimits
 from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, counters_of, ends_of
 from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
 
-__all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer", "keep_alive", "trial"]
-
-
-@dataclass(frozen=True, slots=True)
-class Splice:
-    """How the present source was joined to what was sent before."""
-
-    outcome: Outcome
-    skipped_bytes: int = 0
-    """Bytes of the source that were not sent."""
-    overlap_s: float = 0.0
-    """How far back the source began: media that had been sent already. 0 where the clock is another one."""
-    gap_s: float = 0.0
-    """Media that is missing. 0 where that cannot be known."""
-    at_access_point: bool = False
-    """Video begins anew at a random-access point; always False for the same bytes."""
-    new_tables: bool = False
-    """PIDs or tables of the source are rewritten."""
-
-
-def keep_alive(count: int) -> bytes:
-    """Return `count` null packets (PID 0x1FFF) for clients to get while nothing comes; they disturb no splice."""
-    return NULL_PACKET * count
+__all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer"]
 
 
 class Splicer:
@@ -364,15 +343,3 @@ class Splicer:
         """Count bytes of the source that are not sent."""
         if count and self._splice:
             self._splice = replace(self._splice, skipped_bytes=self._splice.skipped_bytes + count)
-
-
-def trial(sent: bytes, fresh: bytes) -> Outcome:
-    """Tell how a source whose newest bytes are `fresh` would be joined to `sent`, the newest packets of another.
-
-    PENDING: it has not come to that place yet. Takes time in proportion to the bytes: some 0.1 s for 8 MB.
-    """
-    splicer = Splicer()
-    splicer.feed(sent)
-    splicer.begin_source()
-    splicer.feed(Aligner().feed(fresh))
-    return splicer.splice.outcome if splicer.splice is not None else Outcome.PENDING

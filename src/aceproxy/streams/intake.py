@@ -12,7 +12,8 @@ from typing import Protocol
 
 from aceproxy.errors import Reason
 from aceproxy.logs import StreamLog
-from aceproxy.mpegts.splice import Outcome, keep_alive
+from aceproxy.mpegts.packets import keep_alive
+from aceproxy.mpegts.splice import Outcome
 from aceproxy.streams.catching_up import CatchingUp
 from aceproxy.streams.ingest import ROOM_BYTES, Ingest
 from aceproxy.streams.pump import Pump

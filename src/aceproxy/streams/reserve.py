@@ -14,7 +14,8 @@ from typing import Final
 
 from aceproxy.errors import AceProxyError
 from aceproxy.mpegts.packets import PACKET_BYTES
-from aceproxy.mpegts.splice import Outcome, trial
+from aceproxy.mpegts.splice import Outcome
+from aceproxy.mpegts.splice_trial import trial
 from aceproxy.streams.lags import LIMIT_S, Lags
 from aceproxy.streams.situation import (
     FIRST_WAIT_S,
