@@ -10,7 +10,7 @@ from aceproxy.mpegts.splice_stamps import later
 def media_span(packets: Buffer) -> int:
     """Return the media time in whole packets, 90 kHz: the longest way that one clock (PCR or PTS of a PID) goes.
 
-    0 where no clock is told twice. Takes time in proportion to the bytes: less than 1 ms for 384 KiB.
+    0 where no clock is told twice. Takes time in proportion to the bytes: some 1 ms for 384 KiB.
     """
     first: dict[tuple[int, bool], int] = {}
     span = 0
