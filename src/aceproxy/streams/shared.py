@@ -19,15 +19,15 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.judging import EngineWord
 from aceproxy.streams.outlet import Outlet
+from aceproxy.streams.ring import Join
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.states import State
+from aceproxy.streams.states import DELIVERING
 from aceproxy.streams.timeline import EventKind, Timeline
 
 if TYPE_CHECKING:
     from aceproxy.streams.stream import Stream
 
-DELIVERS: Final = (State.LIVE, State.LINGERING)
 LOOK_S: Final = 0.25  # how often it is seen whether the other stream still delivers
 
 
@@ -35,7 +35,7 @@ def delivers_to(other: Stream, asking: Stream) -> bool:
     """Say whether `asking` may read `other`: it delivers, and is not fed by `asking` itself, however indirectly."""
     at: Stream | None = other
     while at is not None:
-        if at is asking or at.state not in DELIVERS:
+        if at is asking or at.state not in DELIVERING:
             return False
         at = at.source.stream if isinstance(at.source, SharedSource) else None
     return True
@@ -171,28 +171,16 @@ class SharedSource(Source):
         Raises SESSION_LOST if that does not deliver, NO_DATA if nothing comes.
         """
         del ask_first, exclude, spare  # no engine is asked
-        join = self.stream.ring.join() if self.stream.state in DELIVERS else None
+        join = self.stream.ring.join() if self.stream.state in DELIVERING else None
         if join is None:
             raise self._gone()
         self.stream.hold(self)
         self._note(EventKind.SHARED, stream=self.stream.stream_id, engine=self.engine_url, link=self.link.label)
-        near, far = socket.socketpair()
+        body = self._body = self._reader = _Body(self._sink)
         try:
-            near.setblocking(False)
-            far.setblocking(False)
-            self._outlet = Outlet(self.stream.ring, join, far, self._fed)
-            far.close()
-            self.stream.feed(self._outlet)
-            body = self._body = self._reader = _Body(self._sink)
-            await asyncio.get_running_loop().create_connection(lambda: body, sock=near)
+            await self._connect(join, body)
         except OSError as error:
-            near.close()
             raise AceProxyError(Reason.INTERNAL, error.strerror or "") from error
-        except BaseException:
-            near.close()
-            raise
-        finally:
-            far.close()
         self.poll = _NoPoll()
         try:
             async with asyncio.timeout_at(deadline_at):
@@ -205,12 +193,29 @@ class SharedSource(Source):
         if self.paused:
             body.pause()
 
+    async def _connect(self, join: Join, body: _Body) -> None:
+        """Have the pump write the other stream's ring into a pair of sockets that is read into `body`.
+
+        Raises OSError when descriptors are out.
+        """
+        near, far = socket.socketpair()
+        with far:  # the outlet has a descriptor of its own
+            try:
+                near.setblocking(False)
+                far.setblocking(False)
+                self._outlet = Outlet(self.stream.ring, join, far, self._fed)
+                self.stream.feed(self._outlet)
+                await asyncio.get_running_loop().create_connection(lambda: body, sock=near)
+            except BaseException:
+                near.close()
+                raise
+
     async def wait_ended(self) -> AceProxyError:
         """Wait until the other stream does not deliver any more. Cancel-safe."""
         assert self._body is not None
         ended = asyncio.ensure_future(self._body.wait_ended())
         try:
-            while not ended.done() and self.stream.state in DELIVERS:
+            while not ended.done() and self.stream.state in DELIVERING:
                 await asyncio.wait({ended}, timeout=LOOK_S)
         finally:
             ended.cancel()

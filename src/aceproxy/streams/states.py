@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class State(StrEnum):
@@ -15,6 +16,9 @@ class State(StrEnum):
     DRAINING = "draining"  # nothing more will come; clients read out what is left
     CLOSED = "closed"  # over, with a reason; never left
 
+
+DELIVERING: Final = (State.LIVE, State.LINGERING)
+"""The source delivers, whether anybody listens or not."""
 
 EDGES: dict[State, frozenset[State]] = {
     State.STARTING: frozenset({State.LIVE, State.LINGERING, State.CLOSED}),

@@ -26,7 +26,7 @@ from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.shared import delivers_to
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.states import State
+from aceproxy.streams.states import DELIVERING, State
 from aceproxy.streams.supply import Supply
 from aceproxy.streams.timeline import KINDS, Event, EventKind, Timeline
 from aceproxy.streams.watches import StallWatch
@@ -317,7 +317,7 @@ class Stream:
             self.intake.keep_alive()
         now, source = time.monotonic(), self.source
         self._attendance.sample(now, elapsed_s)
-        if source is not None and self.state in (State.LIVE, State.LINGERING):
+        if source is not None and self.state in DELIVERING:
             stat, last_byte_at = source.engine_stat(now), None if source.paused else source.last_byte_at
             self.stall_watch.look(now, last_byte_at, stat)
             source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title)
