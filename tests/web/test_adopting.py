@@ -12,6 +12,7 @@ from aceproxy.app import App
 from aceproxy.engine.links import Link, LinkKind
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
@@ -35,6 +36,22 @@ async def make_engine() -> AsyncIterator[MakeEngine]:
         yield make
 
 
+def add(app: App, engine: Simulator, label: str, **changes: object) -> None:
+    """Add an engine to those that a running program has."""
+    app.pool.add(app.settings.engines[0].model_copy(update={"url": engine.url, "label": label, **changes}))
+
+
+async def play_beside(
+    make_app: MakeApp, play: Play, present: Simulator, second: Simulator, **settings: object
+) -> tuple[Answer, Stream, bytes]:
+    """Play from one engine and want a standby, for which a second engine comes then; return the first bytes."""
+    app = await make_app(engines=[present.url], **{**QUICK, **settings})
+    answer = await play(app, url_of(present, standby="1"))
+    data = await answer.reader.readexactly(300 * PACKET)
+    add(app, second, "second")
+    return answer, app.hub.streams[0], data
+
+
 def starts(engine: Simulator, content_id: str = "") -> int:
     """Return how often a playback was asked for, of one broadcast or of any."""
     return sum("getstream" in target and content_id in target for _, target in engine.requests)
@@ -44,11 +61,7 @@ async def test_a_standby_that_still_collects_data_is_waited_for_and_not_begun_an
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
     quick, slow = await make_engine(), await make_engine(prebuffer_s=2.0)
-    app = await make_app(engines=[quick.url], **QUICK)
-    answer = await play(app, url_of(quick, standby="1"))
-    stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(300 * PACKET)
-    app.pool.add(app.settings.engines[0].model_copy(update={"url": slow.url, "label": "slow"}))
+    answer, stream, data = await play_beside(make_app, play, quick, slow)
     data += await read_for(answer, lambda: slow.active_playbacks)
     spare = stream.supply.reserve.spare
     assert spare is not None
@@ -70,7 +83,7 @@ async def test_the_first_link_that_is_being_tried_beside_its_fallback_takes_over
     answer = await play(app, f"/ace/getstream?id={first.content_id}&fallback={second.content_id}")
     stream = app.hub.streams[0]
     assert stream.supply.at == 1
-    app.pool.add(app.settings.engines[0].model_copy(update={"url": other.url, "label": "other"}))
+    add(app, other, "other")
     await read_for(answer, lambda: other.active_playbacks)
     spare = stream.supply.reserve.spare
     assert spare is not None
@@ -89,8 +102,7 @@ async def test_a_start_that_takes_long_after_a_loss_does_not_remain_the_only_one
     stream = app.hub.streams[0]
     data = await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((slow, 50.0), (quick, 1.0)):
-        changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
-        app.pool.add(app.settings.engines[0].model_copy(update=changes))
+        add(app, engine, f"weight {weight}", weight=weight)
     await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
     present.set_fault("down")
     data += await read_for(answer, lambda: stream.supply.recoveries == 1, 15)  # it would be given 20 s alone
@@ -112,8 +124,7 @@ async def test_who_loses_the_race_is_let_go_unless_there_is_to_be_a_standby(
     stream = app.hub.streams[0]
     await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((soon, 50.0), (late, 1.0)):
-        changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
-        app.pool.add(app.settings.engines[0].model_copy(update=changes))
+        add(app, engine, f"weight {weight}", weight=weight)
     await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
     present.set_fault("down")
     await read_for(answer, lambda: stream.supply.recoveries == 1)
@@ -132,8 +143,7 @@ async def test_no_race_is_run_on_engines_that_others_need(
     stream = app.hub.streams[0]
     await answer.reader.readexactly(300 * PACKET)
     for engine, weight, capacity in ((soon, 50.0, 5), (full, 1.0, 1)):
-        changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight, "capacity": capacity}
-        app.pool.add(app.settings.engines[0].model_copy(update=changes))
+        add(app, engine, f"weight {weight}", weight=weight, capacity=capacity)
     await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
     taken = app.pool.choose(Link(LinkKind.CONTENT_ID, "ab" * 20), {present.url, soon.url})
     present.set_fault("down")
@@ -147,11 +157,7 @@ async def test_a_standby_that_cannot_come_to_the_place_in_time_is_not_waited_for
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
     ahead, behind = await make_engine(), await make_engine(behind_s=40.0)
-    app = await make_app(engines=[ahead.url], splice_wait_s=25.0, **QUICK)
-    answer = await play(app, url_of(ahead, standby="1"))
-    stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(300 * PACKET)
-    app.pool.add(app.settings.engines[0].model_copy(update={"url": behind.url, "label": "behind"}))
+    answer, stream, data = await play_beside(make_app, play, ahead, behind, splice_wait_s=25.0)
     data += await read_for(answer, lambda: stream.supply.reserve.is_ready)
     ahead.set_fault("down")
     data += await read_for(answer, lambda: stream.supply.recoveries == 1)
@@ -173,11 +179,7 @@ async def test_a_standby_that_is_a_little_behind_is_waited_for_and_nothing_is_re
     make_engine: MakeEngine, make_app: MakeApp, play: Play
 ) -> None:
     ahead, behind = await make_engine(), await make_engine(behind_s=1.0)
-    app = await make_app(engines=[ahead.url], **QUICK)
-    answer = await play(app, url_of(ahead, standby="1"))
-    stream = app.hub.streams[0]
-    data = await answer.reader.readexactly(300 * PACKET)
-    app.pool.add(app.settings.engines[0].model_copy(update={"url": behind.url, "label": "behind"}))
+    answer, stream, data = await play_beside(make_app, play, ahead, behind)
     data += await read_for(answer, lambda: stream.supply.reserve.is_ready)
     ahead.set_fault("down")
     data += await read_for(answer, lambda: stream.supply.recoveries == 1)
@@ -198,8 +200,7 @@ async def test_a_standby_that_is_far_behind_is_changed_for_one_on_another_engine
     stream = app.hub.streams[0]
     data = await answer.reader.readexactly(300 * PACKET)
     for engine, weight in ((behind, 50.0), (level, 1.0)):
-        changes = {"url": engine.url, "label": f"weight {weight}", "weight": weight}
-        app.pool.add(app.settings.engines[0].model_copy(update=changes))
+        add(app, engine, f"weight {weight}", weight=weight)
 
     def beside() -> str | None:
         spare = stream.supply.reserve.spare

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
+
+import pytest
 
 from aceproxy.errors import Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
@@ -17,6 +20,17 @@ from tests.web.test_recovery_over_http import QUICK, Play, channel, events, read
 from tests.web.test_streams_over_http import PACKET
 
 SOON = {**QUICK, "reopen_s": 1.0, "linger_s": 0.3}
+
+
+class Shared(NamedTuple):
+    """A stream that reads another one: the answers of both, both streams, and what came until then."""
+
+    answer: Answer
+    other: Answer
+    first: Stream
+    second: Stream
+    data: bytes
+    its_data: bytes
 
 
 def lose_first(sim: Simulator) -> None:
@@ -42,19 +56,19 @@ async def recovered(answer: Answer, other: Answer, stream: Stream) -> tuple[byte
     return await asyncio.gather(read_for(answer, is_back), read_for(other, is_back))
 
 
-async def play_both(sim: Simulator, app_of: MakeApp, play: Play) -> tuple[Answer, Answer, Stream, Stream]:
-    """Play one channel with another one as its fallback, and that one besides; return answers and streams."""
-    app = await app_of(**SOON)
+@pytest.fixture(name="shared")
+async def shared_fixture(sim: Simulator, make_app: MakeApp, play: Play) -> Shared:
+    """Play two channels, one the fallback of the other, which is lost then and reads it."""
+    app = await make_app(**SOON)
     answer = await play(app, url_of(sim, fallback=channel(sim, "Light Two").content_id))
     other = await play(app, url_of(sim, "Light Two"))
     first, second = app.hub.streams
-    return answer, other, first, second
-
-
-async def test_it_is_read_and_no_engine_plays_it_twice(sim: Simulator, make_app: MakeApp, play: Play) -> None:
-    answer, other, first, second = await play_both(sim, make_app, play)
     lose_first(sim)
-    data, its_data = await recovered(answer, other, first)
+    return Shared(answer, other, first, second, *await recovered(answer, other, first))
+
+
+async def test_it_is_read_and_no_engine_plays_it_twice(sim: Simulator, shared: Shared) -> None:
+    answer, other, first, second, data, its_data = shared
     data += await answer.reader.readexactly(2000 * PACKET)
     its_data += await other.reader.readexactly(2000 * PACKET)
     assert isinstance(first.source, SharedSource)
@@ -62,18 +76,16 @@ async def test_it_is_read_and_no_engine_plays_it_twice(sim: Simulator, make_app:
     assert (broken(data), broken(its_data)) == (0, 0)
     infohash = channel(sim, "Light Two").infohash
     assert sum(one.infohash == infohash for one in sim.playbacks) == 1, "the engine plays it once"
-    [shared] = events(first, EventKind.SHARED)
-    assert shared.details["stream"] == second.stream_id
+    [told] = events(first, EventKind.SHARED)
+    assert told.details["stream"] == second.stream_id
     assert (len(first.clients), len(second.clients)) == (1, 1)
     assert first.supply.engine_words == sim.url
 
 
 async def test_the_one_that_is_read_lives_on_without_clients_until_nobody_reads_it(
-    sim: Simulator, make_app: MakeApp, play: Play
+    shared: Shared,
 ) -> None:
-    answer, other, first, second = await play_both(sim, make_app, play)
-    lose_first(sim)
-    await recovered(answer, other, first)
+    answer, other, first, second, *_ = shared
     other.writer.close()
     await read_for(answer, lambda: not second.clients)
     until_s = first.intake.media_s + 4 * SOON["linger_s"]
@@ -84,12 +96,8 @@ async def test_the_one_that_is_read_lives_on_without_clients_until_nobody_reads_
     assert second.close_reason is Reason.LINGER_OVER
 
 
-async def test_when_it_is_lost_as_well_the_first_link_is_tried_again(
-    sim: Simulator, make_app: MakeApp, play: Play
-) -> None:
-    answer, other, first, second = await play_both(sim, make_app, play)
-    lose_first(sim)
-    await recovered(answer, other, first)
+async def test_when_it_is_lost_as_well_the_first_link_is_tried_again(sim: Simulator, shared: Shared) -> None:
+    answer, _, first, second, *_ = shared
     sim.clear_faults()
     second.close(Reason.STOPPED)
     data = await read_for(answer, lambda: first.recoveries == 2)
@@ -98,10 +106,8 @@ async def test_when_it_is_lost_as_well_the_first_link_is_tried_again(
     assert first.state is State.LIVE
 
 
-async def test_neither_is_read_by_the_other_in_a_circle(sim: Simulator, make_app: MakeApp, play: Play) -> None:
-    answer, other, first, second = await play_both(sim, make_app, play)
-    lose_first(sim)
-    await recovered(answer, other, first)
+async def test_neither_is_read_by_the_other_in_a_circle(shared: Shared) -> None:
+    _, _, first, second, *_ = shared
     assert delivers_to(second, first)
     assert not delivers_to(first, second)
     assert not delivers_to(first, first)

@@ -167,16 +167,17 @@ class Reserve:
         way = ways[(self._tries if purpose is Purpose.RETURN else self._failures) % len(ways)]
         if purpose is Purpose.STANDBY:
             way = replace(way, exclude=way.exclude | self.lags.worse(situation.fit - way.exclude))
-        sink = TailSink(self._limits.standby_bytes)
-        self.spare = Spare(self._make(way.at, sink, purpose.value), sink, way.at, purpose)
         reason = situation.judgement.error.reason if situation.judgement is not None else None
         if purpose is not Purpose.STANDBY:
             self._timeline.note(EventKind.TRYING_BESIDE, reason=reason, purpose=purpose.value)
-        self._begin(self.spare, situation.now + self._limits.start_timeout_s, way.exclude)
+        self._begin(purpose, way, situation.now + self._limits.start_timeout_s)
 
-    def _begin(self, spare: Spare, deadline_at: float, exclude: frozenset[str]) -> None:
+    def _begin(self, purpose: Purpose, way: Way, deadline_at: float) -> None:
+        """Open a spare; there must be none yet."""
+        sink = TailSink(self._limits.standby_bytes)
+        spare = self.spare = Spare(self._make(way.at, sink, purpose.value), sink, way.at, purpose)
         spare.on_news = lambda: self._heard(spare)
-        self._keep(spare.begin(deadline_at, exclude))
+        self._keep(spare.begin(deadline_at, way.exclude))
 
     def _heard(self, spare: Spare) -> None:
         """Hear that a spare is open, or has failed."""
@@ -207,10 +208,8 @@ class Reserve:
 
     def race(self, way: Way, deadline_at: float) -> None:
         """Open one beside a start that goes on, to take the first that delivers; there must be none yet."""
-        sink = TailSink(self._limits.standby_bytes)
-        self.spare = Spare(self._make(way.at, sink, Purpose.RESTORE.value), sink, way.at, Purpose.RESTORE)
         self._timeline.note(EventKind.TRYING_BESIDE, purpose=Purpose.RESTORE.value)
-        self._begin(self.spare, deadline_at, way.exclude)
+        self._begin(Purpose.RESTORE, way, deadline_at)
 
     def restored(self, at: int, *, wants_standby: bool) -> None:
         """The stream has a source again, of link number `at`: what was begun beside it stays as a standby, or goes."""
