@@ -17,6 +17,7 @@ into `.tools` where it is not.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
+OLDEST_PYTHON = (3, 11)
 BIN = "Scripts" if os.name == "nt" else "bin"
 RUNTIME_LOCK = ROOT / "locks" / "runtime.txt"
 DEV_LOCK = ROOT / "locks" / "dev.txt"
@@ -60,13 +62,13 @@ def find_uv() -> Path:
         return Path(found)
     own = TOOLS / BIN / "uv"
     if not own.exists() and not own.with_suffix(".exe").exists():
-        print("fetching uv ...", file=sys.stderr)
-        try:
-            venv.create(TOOLS, with_pip=True)
-        except subprocess.CalledProcessError:
-            shutil.rmtree(TOOLS, ignore_errors=True)
+        if importlib.util.find_spec("ensurepip") is None:
             sys.exit("Python has no pip here. Install python3-venv (Debian, Ubuntu) or uv, then run this again.")
-        call(TOOLS / BIN / "python", "-m", "pip", "install", "--quiet", "uv")
+        print("fetching uv ...", file=sys.stderr)
+        venv.create(TOOLS, with_pip=True)
+        pip = [str(TOOLS / BIN / "python"), "-m", "pip", "install", "--quiet", "--retries", "1", "uv"]
+        if subprocess.run(pip, check=False).returncode:
+            sys.exit("uv could not be fetched: the first run needs a way to PyPI. Run this again when there is one.")
     return own
 
 
@@ -76,10 +78,13 @@ def set_up(lock: Path) -> Path:
     pins = lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes()
     wanted = lock.name + " " + hashlib.sha256(pins).hexdigest()
     have = stamp.read_text() if stamp.exists() else ""
-    if have != wanted:
+    python = VENV / BIN / "python"
+    # it is a link, and leads nowhere when the system's Python was replaced
+    has_python = python.exists() or python.with_suffix(".exe").exists()
+    if have != wanted or not has_python:
         uv = find_uv()
-        python = VENV / BIN / "python"
-        if not (VENV / "pyvenv.cfg").exists():
+        if not has_python:
+            shutil.rmtree(VENV, ignore_errors=True)
             call(uv, "venv", "--quiet", "--python", sys.executable, VENV)
         call(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
         call(uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "--editable", ROOT)
@@ -200,6 +205,9 @@ def lock() -> None:
 
 def main() -> None:
     """Do what the first argument says."""
+    if sys.version_info < OLDEST_PYTHON:
+        needed = ".".join(map(str, OLDEST_PYTHON))
+        sys.exit(f"This is Python {sys.version.split()[0]}; Python {needed} or later is needed.")
     command, *rest = sys.argv[1:] or ["help"]
     if command in ("demo", "run"):
         program = set_up_to_run() / "aceproxy"

@@ -1,4 +1,4 @@
-"""`dev.py check`: a test that fails beside others is run once more alone, and nothing else is forgiven."""
+"""`dev.py`: a test that fails beside others is run once more alone, and nothing else is forgiven; setting up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from dev import CHANCE_LIMIT, ROOT, Outcome, may_be_chance, run_part, was_chance
+from dev import CHANCE_LIMIT, ROOT, Outcome, find_uv, may_be_chance, run_part, set_up, was_chance
 
 ONE_FAILED = Outcome(1, ("a",), 9)
 BARE = tuple(f"-pno:{name}" for name in ("asyncio", "anyio", "schemathesis", "hypothesispytest"))  # they load for long
@@ -101,3 +101,33 @@ def test_all_else_fails_the_check(
     assert left.value.code == status
     assert words in told
     assert told.count("test session starts") == (2 if status == 1 else 1)
+
+
+def test_a_python_without_pip_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dev.TOOLS", tmp_path / "tools")
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)  # as Debian's Python without python3-venv
+    with pytest.raises(SystemExit, match="python3-venv"):
+        find_uv()
+    assert not (tmp_path / "tools").exists()
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, calls = tmp_path / "runtime.txt", list[str]()
+    lock.touch()
+    monkeypatch.setattr("dev.VENV", tmp_path / "venv")
+    monkeypatch.setattr("dev.find_uv", lambda: Path("uv"))
+
+    def uv(*command: object) -> None:
+        calls.append(" ".join(map(str, command[1:3])))
+        (tmp_path / "venv" / "bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "venv" / "bin" / "python").touch()
+
+    monkeypatch.setattr("dev.call", uv)
+    made = ["venv --quiet", "pip sync", "pip install"]
+    set_up(lock)
+    set_up(lock)
+    assert calls == made
+    (tmp_path / "venv" / "bin" / "python").unlink()  # a link into the system's Python, which has become another one
+    set_up(lock)
+    assert calls == made * 2
