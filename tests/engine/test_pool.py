@@ -162,3 +162,35 @@ async def test_a_timeout_of_a_call_has_the_engine_probed_at_once(
     pool.choose(LINK).note_failure(AceProxyError(Reason.ENGINE_TIMEOUT))
     await until(pool, "hung")
     await pool.close()
+
+
+async def test_starts_at_one_moment_wait_for_their_turns_in_the_order_in_which_they_came(make: Make) -> None:
+    pool = make("http://127.0.0.1:1", capacity=8)
+    handles = [pool.choose(LINK) for _ in range(8)]
+    begun: list[int] = []
+
+    async def begin(number: int) -> None:
+        await handles[number].wait_turn()
+        begun.append(number)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(begin(number))
+        await met(lambda: bool(begun))
+        assert len(begun) < 8
+    assert begun == list(range(8))
+
+
+async def test_who_waits_for_a_turn_on_an_engine_that_goes_is_told_at_once_where_another_one_is_up(
+    make: Make, simulator: Simulator, second: Simulator
+) -> None:
+    pool = make(simulator.url, second.url, capacity=2000)
+    pool.start()
+    await until(pool, "up", "up")
+    handles = [pool.choose(LINK, [second.url]) for _ in range(500)]
+    waiting = asyncio.gather(*(handle.wait_turn() for handle in handles), return_exceptions=True)
+    await asyncio.sleep(0)
+    handles[0].note_failure(AceProxyError(Reason.ENGINE_UNREACHABLE, "gone"))
+    told = [error.reason for error in await waiting if isinstance(error, AceProxyError)]
+    assert len(told) > 400
+    assert set(told) == {Reason.ENGINE_UNREACHABLE}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
@@ -13,10 +15,12 @@ from aceproxy.app import App
 from aceproxy.errors import Fault, Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
+from aceproxy.streams.restoring import RACE_AFTER_S
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import Event, EventKind
 from tests.conftest import Answer, MakeApp, ask
+from tests.waiting import until
 from tests.web.test_streams_over_http import PACKET, video_dts
 
 Play = Callable[[App, str], Awaitable[Answer]]
@@ -373,3 +377,23 @@ async def test_that_a_fallback_is_tried_is_told_though_the_engine_is_the_same(
     await read_for(answer, lambda: stream.supply.at == 1 and stream.state is State.LIVE)
     chosen = [one.details["link"] for one in events(stream, EventKind.ENGINE_CHOSEN)]
     assert chosen[-2:] == [f"content_id:{first.content_id[:8]}", f"content_id:{other.content_id[:8]}"]
+
+
+async def test_a_start_that_has_to_wait_for_its_turn_gets_no_rival_for_that(make_app: MakeApp, play: Play) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        sims = [await stack.enter_async_context(Simulator(SimulatorConfig.fast())) for _ in range(3)]
+        app = await make_app(engines=[sim.url for sim in sims])
+        await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+        answer = await play(app, url_of(sims[0]))
+        stream = app.hub.streams[0]
+        for engine in app.pool._members:
+            for _ in range(500):
+                engine.take_turn(time.monotonic())
+        next(sim for sim in sims if sim.url == stream.supply.engine_words).set_fault("down")
+        await read_for(answer, lambda: stream.recoveries == 1)
+        [recovered] = events(stream, EventKind.RECOVERED)
+        after_s = recovered.details["after_s"]
+        assert isinstance(after_s, float)
+        assert after_s > RACE_AFTER_S
+        rivals = events(stream, EventKind.TRYING_BESIDE)
+        assert not rivals or after_s > 2 * RACE_AFTER_S, "it was not slow once its turn had come"

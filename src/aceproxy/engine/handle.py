@@ -10,7 +10,9 @@ from typing import Protocol
 from aceproxy.engine.api import EngineApi
 from aceproxy.engine.choice import NoAnswer
 from aceproxy.engine.pooled import DOUBTFUL, LIKELY_FAILURES, PLAIN_FAILURES, PooledEngine
-from aceproxy.errors import AceProxyError
+from aceproxy.errors import AceProxyError, Reason
+
+TURN_LOOK_S = 0.1  # how often a start that waits for its turn looks whether the engine is still there
 
 
 class SlotOwner(Protocol):
@@ -80,6 +82,19 @@ class EngineHandle:
     def delivered(self) -> bool:
         """Whether there were first bytes."""
         return self._timer is not None or self.settled
+
+    async def wait_turn(self) -> None:
+        """Wait until it is this slot's turn to start something: at once, unless many starts come together.
+
+        Raises ENGINE_UNREACHABLE where the engine turns out to be gone meanwhile and another one is up with room: that
+        says nothing new of the engine. Cancel-safe.
+        """
+        turn_at = time.monotonic() + self._engine.take_turn(time.monotonic())
+        while (left_s := turn_at - time.monotonic()) > 0:
+            if self._engine.state in ("down", "hung") and self._owner.could_go_elsewhere(self):
+                raise AceProxyError(Reason.ENGINE_UNREACHABLE, self._engine.last_error)
+            await asyncio.sleep(min(left_s, TURN_LOOK_S))
+        self._taken_at = time.monotonic()
 
     def note_delivered(self) -> None:
         """Tell that the playback delivers. Needs a running event loop. Only the first call counts."""

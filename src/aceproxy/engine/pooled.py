@@ -12,9 +12,10 @@ from typing import Protocol
 from aceproxy.engine.api import EngineApi
 from aceproxy.engine.arrivals import Arrivals
 from aceproxy.engine.breaker import Breaker, BreakerLimits, BreakerState, Permit
-from aceproxy.engine.choice import EngineState, NoAnswer, Standing, relative_speed
+from aceproxy.engine.choice import WARM_UP_S, EngineState, NoAnswer, Standing, relative_speed
 from aceproxy.engine.experience import Experience
 from aceproxy.engine.roster import Member
+from aceproxy.engine.turns import Turns
 from aceproxy.entries import EngineEntry
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
@@ -95,6 +96,7 @@ class PooledEngine:
         )
         self.experience = Experience(settings.experience_half_life_s)
         self.handles: set[Slot] = set()
+        self._turns = Turns()
         self.draining = False
         self.leaving = False
         self.state: EngineState = "unknown"
@@ -155,6 +157,10 @@ class PooledEngine:
             doubted=doubted,
             suits=suits,
         )
+
+    def take_turn(self, now: float) -> float:
+        """Return after how many seconds a start that is wanted now may be begun; see `turns`."""
+        return self._turns.take(now, cold=self.back_at is not None and now - self.back_at < WARM_UP_S)
 
     def snapshot(self, now: float) -> EngineSnapshot:
         """Return what is known of it."""

@@ -46,6 +46,7 @@ class Present:
         self.at_since = 0.0  # loop time since when the present link plays
         self.since = 0.0  # loop time since when the present source plays
         self.source: Source | None = None
+        self.asked = asyncio.Event()  # an engine has been asked for the present source: its turn has come
         self.progressed = asyncio.Event()  # an engine has told how far a start is
         self._params = params
         self._upstream = upstream
@@ -88,6 +89,7 @@ class Present:
             if way.at != self.at:
                 self.at_since = asyncio.get_running_loop().time()
             self.source, self.at = source, way.at
+            source.on_asked = self.asked.set
             self._intake.begin_source(source)
             ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
             try:

@@ -23,7 +23,7 @@ from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
 
-RACE_AFTER_S: Final = 1.0  # a try that has not delivered by then is not the only one
+RACE_AFTER_S: Final = 1.0  # a try that has not delivered so long after it was begun is not the only one
 LOOK_FOR_ENGINES_S: Final = 1.0  # between two probes of engines that do not answer, while clients wait for one
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 
@@ -167,6 +167,7 @@ class Restoring:
         """
         loop = asyncio.get_running_loop()
         present = self._present
+        present.asked.clear()
         opening = loop.create_task(
             open_while_promising(present.open(way, until_at), present.start_status, present.progressed, own_s),
             name="reopen",
@@ -186,6 +187,7 @@ class Restoring:
     async def _wait_beside(self, way: Way, until_at: float) -> None:
         """Return when the spare delivers; where there is none and the way is slow, one is begun on another engine."""
         if self._reserve.spare is None:
+            await self._present.asked.wait()
             await asyncio.sleep(RACE_AFTER_S)
             exclude = frozenset(url for url in (self._present.engine_url, self._lost_engine) if url is not None)
             if self._upstream.pool.fit_for_spares() - exclude:

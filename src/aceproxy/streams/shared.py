@@ -171,6 +171,8 @@ class SharedSource(Source):
         Raises SESSION_LOST if that does not deliver, NO_DATA if nothing comes.
         """
         del ask_first, exclude, spare  # no engine is asked
+        if self.on_asked is not None:
+            self.on_asked()
         join = self.stream.ring.join() if self.stream.state in DELIVERING else None
         if join is None:
             raise self._gone()

@@ -92,6 +92,7 @@ class Source:
         self.progress: StartProgress | None = None
         self.start_failure: AceProxyError | None = None  # of one that could not be opened
         self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
+        self.on_asked: Callable[[], None] | None = None  # is called when an engine is asked to start something
         self.on_progress: Callable[[], None] | None = None  # is called when the engine tells how far the start is
         self._upstream = upstream
         self._params = params
@@ -182,6 +183,14 @@ class Source:
                 raise
             link = self.link.label
             self._note(EventKind.ENGINE_CHOSEN, engine=handle.url, link=link)
+            try:
+                await handle.wait_turn()
+            except AceProxyError as gone:
+                handle.release()
+                failed[handle.url] = gone
+                continue
+            if self.on_asked is not None:
+                self.on_asked()
             try:
                 return await self._open_on(handle, deadline_at, ask_first)
             except AceProxyError as error:
