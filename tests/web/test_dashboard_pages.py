@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Page, expect
 
+from aceproxy.streams.snapshot import EngineStat
 from aceproxy.web.models import TimelineEvent
 from tests.web.fake_api import (
     HOSTILE,
@@ -76,6 +77,60 @@ async def test_an_engine_is_called_by_its_label_wherever_it_is_named(page: Page,
     api.engines = [make_engine()]
     await expect(facts).to_contain_text(f"engine {address}")
     await expect(facts).not_to_have_attribute("title", address)
+
+
+async def test_the_time_line_comes_at_once_also_to_a_page_that_was_just_opened(page: Page, api: FakeApi) -> None:
+    api.events = [make_event(1, "start_asked")]
+    await page.add_init_script("performance.now = () => 5")  # as if all the page does took no time
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    await expect(page.locator(".event")).to_have_count(1)
+    await expect(page.get_by_text("Nothing is known of this stream.")).to_be_hidden()
+
+
+async def test_a_player_that_goes_is_nobodys_fault(page: Page, api: FakeApi) -> None:
+    api.streams = [make_stream(ended_clients=[make_ended_client(reason="client_left", fault="client")])]
+    api.events = [
+        make_event(1, "client_left", "client", "client_left"),
+        make_event(2, "client_left", "client", "skipped"),
+    ]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    await expect(page.locator(".event")).to_have_count(2)
+    await expect(page.locator(".event .fault")).to_have_count(1)
+    await expect(page.locator(".gone li")).to_have_count(1)
+    await expect(page.locator(".gone .fault")).to_have_count(0)
+
+
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        (CHROME, "Chrome 141 · Linux"),
+        (f"{CHROME} Edg/141.0.1.2".replace("X11; Linux x86_64", "Windows NT 10.0; Win64; x64"), "Edge 141 · Windows"),
+        (f"{IPHONE} Version/18.6 Mobile/15E148 Safari/604.1", "Safari 18 · iPhone"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0", "Firefox 144 · Linux"),
+        ("Mozilla/5.0 (compatible)", "Mozilla/5.0 (compatible)"),
+        ("VLC/3.0.24 LibVLC/3.0.24", "VLC/3.0.24 LibVLC/3.0.24"),
+        ("Kodi/21.2 (X11; Linux x86_64) Chrome/1", "Kodi/21.2 (X11; Linux x86_64) Chrome/1"),
+        ("", "unnamed player"),
+    ],
+)
+async def test_a_browser_is_called_by_its_name_and_a_player_as_it_calls_itself(
+    page: Page, api: FakeApi, agent: str, name: str
+) -> None:
+    client = replace(make_client(0), agent=agent)
+    api.streams = [make_stream(ended_clients=[make_ended_client(agent=agent)], clients=0)]
+    api.streams[0].clients.append(client)
+    event = make_event(1, "client_joined").model_copy(update={"details": {"agent": agent or None, "client": "c1"}})
+    api.events = [event]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    for place in ("tbody .agent", ".gone .agent"):
+        await expect(page.locator(place)).to_have_text(name)
+        tooltip = await page.locator(place).get_attribute("title")
+        assert tooltip == (agent if name != agent and agent else None)
+    await expect(page.locator(".event-details")).to_have_text(f"{name} · client c1" if agent else "client c1")
 
 
 async def test_disconnecting_a_client_asks_first_and_then_deletes(page: Page, api: FakeApi) -> None:
@@ -402,3 +457,32 @@ async def test_no_word_of_a_title_is_broken_to_make_room_for_buttons(
     for width in (360, 900, 1217, 1280, 1600):
         await page.set_viewport_size({"width": width, "height": 900})
         assert await page.locator(".card-name").evaluate_all(SPLIT_WORDS) == [], width
+
+
+OUTSIDE = """nodes => nodes.flatMap((node) => {
+  const right = node.closest(".station").getBoundingClientRect().right;
+  const words = [];
+  const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+  for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+    for (const word of text.data.matchAll(/[^ ]+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getBoundingClientRect().right > right + 0.5) words.push(word[0]);
+    }
+  }
+  return words;
+})"""
+
+
+@pytest.mark.parametrize("language", ["en", "it"])
+async def test_no_figure_of_a_card_runs_into_its_neighbour(page: Page, api: FakeApi, language: str) -> None:
+    stat = EngineStat(status="dl", peers=142, speed_down_bps=56_730_000, speed_up_bps=56_310_000)
+    api.streams = [make_stream(engine_stat=stat, inbound_bps=56_600_000.0, bitrate_bps=56_720_000.0)]
+    await page.add_init_script(f"localStorage.setItem('aceproxy.language', '{language}')")
+    await page.goto(f"{api.url}#/")
+    await expect(page.locator(".station")).to_have_count(4)
+    for width in (390, 740, 800, 961, 1100, 1200, 1217, 1300, 1360, 1400, 1920):
+        await page.set_viewport_size({"width": width, "height": 900})
+        figures = page.locator(".station-number, .station-detail")
+        assert await figures.evaluate_all(OUTSIDE) == [], width

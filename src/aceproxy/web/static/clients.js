@@ -1,5 +1,6 @@
 /** The clients of one stream: a table that can be sorted, shows fifty, and holds still while it is being used. */
 
+import { agentLabel, agentName } from "./agents.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { count, rate, seconds, size, span } from "./format.js";
 import { icon } from "./icons.js";
@@ -30,7 +31,7 @@ class ClientRow {
         { role: "cell", class: `cell-${column}${COLUMNS[column].number ? " number" : ""}`, "data-label": t.columns[column] },
         ...content,
       );
-    const name = client.agent || t.unknownAgent;
+    const name = agentName(client.agent);
     this.connected = h("span");
     this.rate = h("span");
     this.sent = h("span");
@@ -51,7 +52,7 @@ class ClientRow {
     this.root = h(
       "tr",
       { role: "row" },
-      cell("agent", outside("agent", name), tokenBadge(client)),
+      cell("agent", agentLabel(client.agent), tokenBadge(client)),
       cell("address", outside("", client.address)),
       cell("connected", this.connected),
       cell("rate", this.rate),

@@ -1,8 +1,10 @@
 /** The time line of a stream: what happened, when, and whose fault it was; newest first. */
 
+import { agentName } from "./agents.js";
 import { get, streamPath } from "./api.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { engineName, hiddenAddress } from "./engine_names.js";
+import { faultBadge } from "./faults.js";
 import { shortId, size, span, timeOfDay } from "./format.js";
 import { detailWords } from "./server_words.js";
 import { reasonWords, t } from "./texts.js";
@@ -19,6 +21,7 @@ function wordsOf([name, value]) {
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
   if (name.endsWith("_s") && typeof value === "number") return `${label} ${span(Math.round(value))}`;
   if (ENGINES.includes(name)) return `${label} ${engineName(String(value))}`;
+  if (name === "agent") return agentName(String(value));
   if (SAID.includes(name)) return `${label} ${detailWords(String(value))}`;
   return `${label} ${typeof value === "string" && LONG.test(value) ? shortId(value) : value}`;
 }
@@ -39,8 +42,7 @@ function row(event) {
         { class: "event-words" },
         words,
         event.reason && h("span", { class: "event-reason", title: event.reason, text: reasonWords(event.reason) }),
-        event.fault !== "none" &&
-          h("span", { class: "fault", "data-fault": event.fault, title: t.whose, text: t.faults[event.fault] ?? event.fault }),
+        faultBadge(event.fault, event.reason),
       ),
       details.length > 0 && h("p", { class: "event-details" }, told),
     ),
@@ -64,15 +66,16 @@ export class EventList {
     this.root = h("div", { class: "events-box" }, this.list, this.more, this.none);
     this.streamId = null;
     this.events = new Map();
-    this.askedAt = 0;
+    this.askedAt = -Infinity;
   }
 
   /** Show another stream's events. */
   follow(streamId) {
     this.streamId = streamId;
     this.events = new Map();
-    this.askedAt = 0;
+    this.askedAt = -Infinity; // not 0: the page may have been opened a moment ago
     this.draw(0);
+    show(this.none, false); // it is not known yet
   }
 
   /** Ask for what is new, at most every few seconds. Resolves when it is shown; where there is nothing, quietly. */

@@ -1,5 +1,6 @@
 /** A few clients of a stream in one line each, those first that need looking at: who watches, and how well. */
 
+import { agentLabel } from "./agents.js";
 import { tokenBadge } from "./clients.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { count, NOTHING, rate, seconds } from "./format.js";
@@ -14,7 +15,7 @@ class FewRow {
     this.root = h(
       "li",
       { class: "few-client" },
-      h("span", { class: "few-who" }, outside("agent", client.agent || t.unknownAgent), tokenBadge(client), outside("quiet", client.address)),
+      h("span", { class: "few-who" }, agentLabel(client.agent), tokenBadge(client), outside("quiet", client.address)),
       this.skips,
       this.rate,
       this.lag,

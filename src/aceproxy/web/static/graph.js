@@ -47,7 +47,7 @@ export class Graph {
     this.root = h(
       "figure",
       { class: "graph" },
-      h("figcaption", { class: "graph-head" }, h("span", { class: "graph-title", text: title }), ...legend),
+      h("figcaption", { class: "graph-head" }, h("span", { class: "graph-title", text: title }), h("span", { class: "graph-keys" }, ...legend)),
       this.canvas,
     );
     this.watcher = new ResizeObserver(() => this.fit());

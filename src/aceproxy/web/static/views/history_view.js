@@ -1,5 +1,6 @@
 /** Streams of the past: what, who watched, how long, how well, and why it ended. */
 
+import { agentLabel } from "../agents.js";
 import { get, remove, watchUrl } from "../api.js";
 import { attempt } from "../actions.js";
 import { h, KeyedList, outside, setText, show } from "../dom.js";
@@ -83,7 +84,7 @@ class PastRow {
     show(this.people, viewers.length > 0);
     setText(this.summary, t.pastViewers(count(viewers.length)));
     if (viewers.length !== this.viewers.children.length) {
-      const lines = viewers.map((one) => h("li", {}, outside("agent", one.agent || t.unknownAgent), " ", outside("quiet", viewerWords(one))));
+      const lines = viewers.map((one) => h("li", {}, agentLabel(one.agent), " ", outside("quiet", viewerWords(one))));
       this.viewers.replaceChildren(...lines);
     }
   }

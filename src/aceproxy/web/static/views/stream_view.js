@@ -1,11 +1,13 @@
 /** One stream with everything about it: picture, way, buffer, graphs, time line, clients, codecs. */
 
+import { agentLabel } from "../agents.js";
 import { watchUrl } from "../api.js";
 import { kickClient, stopStream } from "../actions.js";
 import { Clients } from "../clients.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "../dom.js";
 import { engineName, hiddenAddress } from "../engine_names.js";
 import { EventList } from "../event_list.js";
+import { faultBadge } from "../faults.js";
 import { copyButton } from "../feedback.js";
 import { count, NOTHING, rate, seconds, shortId, since, size, span } from "../format.js";
 import { Graph } from "../graph.js";
@@ -21,19 +23,17 @@ const ENDED_SHOWN = 30;
 
 class EndedClientRow {
   constructor(ended) {
-    const agent = ended.agent || t.unknownAgent;
     this.when = h("span", { class: "quiet" });
     this.root = h(
       "li",
       {},
-      h("span", { class: "gone-who" }, outside("agent", agent), " ", outside("quiet", ended.address)),
+      h("span", { class: "gone-who" }, agentLabel(ended.agent), " ", outside("quiet", ended.address)),
       h(
         "span",
         { class: "gone-why", title: ended.reason },
         reasonWords(ended.reason),
         " ",
-        ended.reason !== "client_left" &&
-          h("span", { class: "fault", "data-fault": ended.fault, title: t.whose, text: t.faults[ended.fault] ?? ended.fault }),
+        faultBadge(ended.fault, ended.reason),
       ),
       h("span", { class: "quiet", text: t.endedSent(size(ended.sent_bytes), ended.skips) }),
       this.when,

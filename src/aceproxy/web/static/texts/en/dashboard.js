@@ -138,7 +138,6 @@ export default {
     from_engine: "from",
     client: "client",
     clients: "clients",
-    agent: "",
     skips: "skips",
     sent_bytes: "sent",
     start_s: "started in",

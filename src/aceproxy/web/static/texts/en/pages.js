@@ -153,7 +153,7 @@ export default {
   secretOnce: "Keep this link, which signs in with the new secret: it is shown this once.",
   secretCopy: "Copy link",
   tokens: "Players’ tokens",
-  tokensLead: "A token lets one player in, wherever it is, and can be taken back. It goes into the address as ?token=….",
+  tokensLead: "A token lets one player in, wherever it is, and can be taken back. It goes into the address: …&token=TOKEN",
   tokensNone: "There is no token.",
   tokenName: "Name, such as “TV in the kitchen”",
   tokenCreate: "Create token",

@@ -138,7 +138,6 @@ export default {
     from_engine: "da",
     client: "client",
     clients: "client",
-    agent: "",
     skips: "salti",
     sent_bytes: "inviati",
     start_s: "partita in",

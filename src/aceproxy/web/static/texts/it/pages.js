@@ -153,7 +153,7 @@ export default {
   secretOnce: "Conserva questo link, che fa entrare con il nuovo segreto: viene mostrato solo questa volta.",
   secretCopy: "Copia link",
   tokens: "Token dei player",
-  tokensLead: "Un token fa entrare un player, ovunque sia, e si può revocare. Va nell’indirizzo come ?token=….",
+  tokensLead: "Un token fa entrare un player, ovunque sia, e si può revocare. Va nell’indirizzo: …&token=TOKEN",
   tokensNone: "Non c’è nessun token.",
   tokenName: "Nome, per esempio “TV in cucina”",
   tokenCreate: "Crea token",
