@@ -135,6 +135,22 @@ RECORDINGS = {
         f"{PICTURES} {NOISE} -t 10 -c:v libx264 -preset veryfast -pix_fmt yuv420p -g 32 -bf 4"
         f" -x264-params open-gop=1:b-pyramid=normal {AAC}"
     ),
+    "h264 open temporal": Recording(
+        f"{PICTURES} {NOISE} -t 8 -c:v libx264 -preset medium -pix_fmt yuv420p -g 24 -bf 3"
+        f" -x264-params open-gop=1:b-pyramid=normal:direct=temporal:ref=4 {AAC}"
+    ),
+    "h264 open without cabac": Recording(
+        f"{PICTURES} {NOISE} -t 8 -c:v libx264 -preset medium -pix_fmt yuv420p -g 24 -bf 2"
+        f" -x264-params open-gop=1:cabac=0:ref=3 {AAC}"
+    ),
+    "h264 open interlaced": Recording(
+        f"{PICTURES} {NOISE} -t 8 -c:v libx264 -preset medium -pix_fmt yuv420p -flags +ildct+ilme -g 24 -bf 3"
+        f" -x264-params open-gop=1:tff=1 {AAC}"
+    ),
+    "h264 open slices": Recording(
+        f"{PICTURES} {NOISE} -t 8 -c:v libx264 -preset medium -pix_fmt yuv420p -g 24 -bf 3"
+        f" -x264-params open-gop=1:bluray-compat=1:b-pyramid=strict:slices=4 {AAC}"
+    ),
     "h264 long gop": Recording(f"{PICTURES} {NOISE} -t 22 {X264} -g 250 -bf 2 {AAC}", first_point_s=10.0),
     "h264 interlaced": Recording(
         f"{PICTURES} {NOISE} -t 10 {X264} -flags +ildct+ilme -x264-params tff=1 -g 25 -bf 2 -c:a mp2"
@@ -279,11 +295,20 @@ class Decoded:
     sounds: dict[int, list[tuple[int, str]]]
 
 
-def decode(path: Path, *, strict: bool = True) -> Decoded:
-    """Decode everything in a file."""
-    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-threads", "1", "-copyts"]
-    if strict:
-        command += ["-xerror", "-err_detect", "explode"]
+def decode(path: Path) -> Decoded:
+    """Decode everything in a file, with a decoder that ends where anything is wrong."""
+    command = [
+        tool("ffmpeg"),
+        "-nostdin",
+        "-v",
+        "error",
+        "-threads",
+        "1",
+        "-copyts",
+        "-xerror",
+        "-err_detect",
+        "explode",
+    ]
     command += ["-f", "mpegts", "-i", str(path), "-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1"]
     command += ["-f", "framehash", "-hash", "crc32", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)

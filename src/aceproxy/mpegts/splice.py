@@ -301,6 +301,7 @@ class Splicer:
         writer = TableWriter(self._tables, psi, self._counters.seen, counters) if plan.is_mapped else None
         if writer:
             head += writer.packets()
+        head += b"".join(packets_with(picture, counters) for picture in plan.openings)
         self._rewriter = Rewriter(
             plan.start, counters, shift=plan.shift, writer=writer, gates=plan.gates, floor=self._clock
         )

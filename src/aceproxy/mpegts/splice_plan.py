@@ -15,13 +15,14 @@ Shorter jumps keep the clock of the broadcast.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.splice_join import Rest, cut_off, regrouped, rest_of, start_after
+from aceproxy.mpegts.splice_opening import Beginning, beginning_of, stamped
 from aceproxy.mpegts.splice_rewrite import Gate
 from aceproxy.mpegts.splice_sent import PidEnd
 from aceproxy.mpegts.splice_source import NewSource, PesStart
@@ -32,7 +33,6 @@ _VIDEO_GAP: Final = 3600
 _AUDIO_GAP: Final = 1920
 _STAMP_JITTER: Final = 400  # less than a frame of sound
 _MAX_REORDER: Final = 2 * CLOCK_HZ
-_HEVC_END: Final = b"\x00\x00\x01\x48\x01"  # end of sequence: picture order is counted anew (ITU-T H.265 §7.4.2.4.4)
 _AUDIO_PATIENCE: Final = CLOCK_HZ  # how far video may be past the place before sound is no longer waited for
 _WITH_PES: Final = ("video", "audio", "subtitle")
 
@@ -74,6 +74,8 @@ class Plan:
     gates: Mapping[int, Gate] = field(default_factory=lambda: MappingProxyType({}))
     rests: tuple[Rest, ...] = ()
     """What is missing of the PES packets that were cut off."""
+    openings: tuple[Rest, ...] = ()
+    """Pictures to send before the first one of the source, after the tables."""
     is_mapped: bool = False
     """Own tables are sent in the place of the source's."""
     trailing: tuple[bytes, ...] = ()
@@ -89,7 +91,7 @@ def needs_mapping(last: LastSent, new: Tables) -> bool:
     return sent is None or (sent.pat, sent.pmt, sent.pmt_pid) != (new.pat, new.pmt, new.pmt_pid)
 
 
-def same_clock(source: NewSource, last: LastSent, *, max_jump: int) -> Plan | bool:
+def same_clock(source: NewSource, last: LastSent, *, max_jump: int, is_last_resort: bool = False) -> Plan | bool:
     """Return the plan where the source has gone past the last time stamps sent, by the same clock.
 
     True: more of the source is needed. False: this rule does not apply.
@@ -101,7 +103,7 @@ def same_clock(source: NewSource, last: LastSent, *, max_jump: int) -> Plan | bo
     end = last.ends.get(pid_map.get(reference, reference))
     if end is None:
         return False
-    found = _openings(source, last, pid_map, end)
+    found = _gates(source, last, pid_map, end)
     if isinstance(found, bool):
         return found
     gates, rests = found
@@ -111,25 +113,41 @@ def same_clock(source: NewSource, last: LastSent, *, max_jump: int) -> Plan | bo
     if step > max_jump:
         return False
     gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+    is_jump = gates[reference].leading_before is not None
+    beginning = beginning_of(source, start, is_last_resort=is_last_resort) if is_jump else Beginning()
+    if beginning is None:
+        return True
+    openings = stamped(beginning, start, last.shift, end, pid_map.get(reference, reference))
+    gates[reference] = replace(gates[reference], open_at=max(gates[reference].open_at, beginning.open_at))
     return Plan(
         Outcome.SAME_CLOCK,
         begin,
         last.shift,
         gates,
         tuple(rests),
+        openings,
         needs_mapping(last, tables),
         gap=max(0, step - gap),
         at_access_point=start.offset in source.points,
     )
 
 
-def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
-    """Return the plan to begin with a PES packet of the source, with its clocks made to go on."""
+def other_clock(source: NewSource, last: LastSent, start: PesStart, *, is_last_resort: bool = False) -> Plan | None:
+    """Return the plan to begin with a PES packet of the source, with its clocks made to go on.
+
+    None: more of the source is needed to begin well, and it is not the last resort.
+    """
     tables = source.tables
     pid_map = _pid_map(last, tables) if tables else {}
     gates: dict[int, Gate] = {}
-    rests: list[Rest] = []
-    shift = _shift(source, last, start)
+    reference = source.reference_pid or 0
+    out_pid = pid_map.get(reference, reference)
+    before = last.ends.get(out_pid) if source.has_video else None
+    beginning = beginning_of(source, start, is_last_resort=is_last_resort) if before is not None else Beginning()
+    if beginning is None:
+        return None
+    shift = _shift(source, last, start, len(beginning.before))
+    openings = stamped(beginning, start, shift, before, out_pid)
     for stream in tables.program.streams if tables else ():
         if stream.kind not in _WITH_PES and stream.pid not in source.starts:
             continue
@@ -139,17 +157,19 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart) -> Plan:
             after = _sent_until(end)
         is_opening = stream.pid == source.reference_pid and source.has_video
         gates[stream.pid] = _gate_at(source, start, shift) if is_opening else Gate(start.offset, after)
-        if is_opening and stream.codec == "hevc" and end is not None and end.is_whole and not end.has_length:
-            rests.append(Rest(pid_map.get(stream.pid, stream.pid), _HEVC_END))
+        if is_opening and beginning.open_at:
+            gates[stream.pid] = replace(gates[stream.pid], open_at=beginning.open_at)
     is_mapped = tables is not None and needs_mapping(last, tables)
     point = start.offset in source.points
-    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, tuple(rests), is_mapped, at_access_point=point)
+    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, (), openings, is_mapped, at_access_point=point)
 
 
 def anywhere(source: NewSource, last: LastSent) -> Plan:
     """Return the plan where there is no random-access point: at any PES packet, or just at any packet."""
     starts = source.reference_starts() or [start for starts in source.starts.values() for start in starts]
-    return other_clock(source, last, min(starts) if starts else PesStart(source.base, None, None))
+    plan = other_clock(source, last, min(starts) if starts else PesStart(source.base, None, None), is_last_resort=True)
+    assert plan is not None
+    return plan
 
 
 def _pid_map(last: LastSent, tables: Tables) -> Mapping[int, int]:
@@ -160,7 +180,7 @@ def _moved(ticks: int, shift: int) -> int:
     return (ticks + shift) % WRAP
 
 
-def _openings(
+def _gates(
     source: NewSource, last: LastSent, pid_map: Mapping[int, int], end: PidEnd
 ) -> tuple[dict[int, Gate], list[Rest]] | bool:
     """Return where every PID goes on and what is to be sent before that; True: wait, False: never.
@@ -263,18 +283,19 @@ def _first_opening(source: NewSource, last: LastSent, pid: int, gate: Gate) -> P
     return PesStart(source.end, None, None)
 
 
-def _shift(source: NewSource, last: LastSent, start: PesStart) -> int:
-    """Return what to add to the clocks so that `start` comes one frame after the last one sent."""
+def _shift(source: NewSource, last: LastSent, start: PesStart, pictures: int) -> int:
+    """Return what to add to the clocks so that `start` comes one frame after the last one sent and `pictures` more."""
     end = _end_before(source, last)
     if start.dts is None or start.pts is None or end is None:
         return _shift_by_pcr(source, last, start.offset)
     gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
-    by_dts, by_pts = end.dts + gap - start.dts, end.pts + gap - start.pts
+    way = gap * (pictures + 1)
+    by_dts, by_pts = end.dts + way - start.dts, end.pts + way - start.pts
     more = later(by_pts, by_dts)
     shift = by_pts if 0 < more < _MAX_REORDER else by_dts
     if last.clock is not None and not last.clock_is_dts:
         # of a source that was lost before its first picture, sound and clock were sent already
-        late = later(last.clock + _VIDEO_GAP, start.dts + shift)
+        late = later(last.clock + _VIDEO_GAP, start.dts - gap * pictures + shift)
         shift += late if 0 < late < _MAX_REORDER else 0
     return shift % WRAP
 

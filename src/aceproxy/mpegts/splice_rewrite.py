@@ -16,6 +16,7 @@ from aceproxy.mpegts.clock import WRAP
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES
 from aceproxy.mpegts.splice_sent import WINDOW_PACKETS
 from aceproxy.mpegts.splice_stamps import (
+    FRAME,
     PIDS,
     Stamp,
     later,
@@ -212,7 +213,7 @@ class Rewriter:
             packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
             stamp = read_stamp(packet)
             ahead = later(stamp.pts + self.shift, self._leading[pid]) if stamp.pts is not None else 0
-            if not ahead:
+            if 0 <= ahead < FRAME:
                 continue  # the same picture: its other field, or once more
             if index:
                 return index

@@ -84,11 +84,12 @@ class Search:
         if place is not None:
             return self._same_bytes(place)
         if not self._elsewhere and self._ahead is not None and self._ahead > 0 and self._same_layout():
-            plan = same_clock(self.source, self._last, max_jump=self._max_jump)
+            plan = same_clock(self.source, self._last, max_jump=self._max_jump, is_last_resort=True)
             if isinstance(plan, Plan):
                 return plan
         point = self.source.point_start(-1)
-        return other_clock(self.source, self._last, point) if point else anywhere(self.source, self._last)
+        forced = other_clock(self.source, self._last, point, is_last_resort=True) if point else None
+        return forced or anywhere(self.source, self._last)
 
     @property
     def overlap(self) -> int:

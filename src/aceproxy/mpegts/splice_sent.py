@@ -203,8 +203,6 @@ class PidEnd:
     """PES packets that began since the last one with time stamps: only `partial` is of the newest."""
     is_sparse: bool = False
     """Not every PES packet has time stamps, so their distance does not tell that none is between."""
-    has_length: bool = False
-    """The last PES packet said how long it is: nothing can be added to it."""
     known_share: float | None = None
     """Of the last PES packet, how much was sent; None where `partial` or nothing tells."""
 
@@ -266,10 +264,7 @@ def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[i
     for pid, known in stamps.items():
         partial, is_whole = partials.get(pid, (None, False))
         end = _end(known, shift, partial, is_whole=is_whole)
-        has_length = partial is None or partial[4:6] != b"\x00\x00"
-        ends[pid_map.get(pid, pid)] = replace(
-            end, unstamped=unstamped[pid], is_sparse=pid in sparse, has_length=has_length
-        )
+        ends[pid_map.get(pid, pid)] = replace(end, unstamped=unstamped[pid], is_sparse=pid in sparse)
     return ends, clocks
 
 

@@ -13,6 +13,9 @@ from aceproxy.mpegts.clock import WRAP
 from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of, payload_start
 from aceproxy.mpegts.pes import is_pes_start, read_pes_header, read_pts
 
+FRAME: Final = 2400
+"""Less than the time of a frame of two fields, and more than that of a field (90 kHz, 25 to 30 frames a second)."""
+
 PID_MASK: Final = 0x1FFF
 PIDS: Final = 0x2000
 

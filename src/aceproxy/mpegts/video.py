@@ -95,9 +95,7 @@ def _h264(bits: BitReader) -> VideoFormat:
     """Read a sequence parameter set."""
     profile_idc, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     bits.ue()
-    chroma = 1
-    if profile_idc in _H264_WITH_CHROMA:
-        chroma = _h264_chroma(bits)
+    chroma = read_h264_chroma(bits, profile_idc)
     bits.ue()
     order_type = bits.ue()
     if order_type == 0:
@@ -128,8 +126,10 @@ def _h264(bits: BitReader) -> VideoFormat:
     return VideoFormat("h264", width, height, profile, _h264_rate(bits), not frames_only, name)
 
 
-def _h264_chroma(bits: BitReader) -> int:
-    """Read chroma format, depths and scaling lists; return the chroma format (0 for separate planes)."""
+def read_h264_chroma(bits: BitReader, profile_idc: int) -> int:
+    """Read chroma format, depths and scaling lists, of profiles with them; return the format (0: separate planes)."""
+    if profile_idc not in _H264_WITH_CHROMA:
+        return 1
     chroma = bits.ue()
     separate = chroma == 3 and bits.flag()
     bits.ue()
