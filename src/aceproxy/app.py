@@ -185,6 +185,8 @@ class App:
         self.live.subscribe(("max_listeners",), lambda now: self.listeners.resize(now.max_listeners))
         delay = LoopDelay()
         self._keep_running(delay.watch(), "loop delay")
+        metrics = MetricRoutes(figures, self.logs, self.listeners, delay, self.settings)
+        self._stack.callback(metrics.close)
         return [
             ApiRoutes(figures, lists),
             LogRoutes(self.logs, self.listeners),
@@ -195,7 +197,7 @@ class App:
             TokenRoutes(self.credentials, self.hub, self.recordings, self.sessions),
             HistoryRoutes(self.store),
             EngineRoutes(figures),
-            MetricRoutes(figures, self.logs, self.listeners, delay, self.settings),
+            metrics,
             SettingsRoutes(self.live),
             OpenApiRoutes(),
             LinkRoutes(self.links),

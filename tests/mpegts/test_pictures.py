@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aceproxy.mpegts.pictures import Verdict, judge_for
+from aceproxy.mpegts.pictures import Verdict, is_no_start, judge_for
 
 YES, NO, MAYBE = Verdict.YES, Verdict.NO, Verdict.MAYBE
 
@@ -123,3 +123,37 @@ def test_any_content_in_any_pieces_gets_the_same_verdict(codec: str, content: by
         if verdict is not None:
             break
     assert verdict is expected
+
+
+UNITS = st.one_of(
+    st.sampled_from([AUD, SPS, PPS, USER_SEI, RECOVERY, IDR, P_SLICE, I_SLICE, LATER_SLICE, LATER_IDR]),
+    st.sampled_from([HEVC_SETS, hevc(1), hevc(19), hevc(1, first=False), hevc(19, layer=1), hevc(33), hevc(35)]),
+    st.sampled_from([SEQUENCE, EXTENSION, GROUP, picture(1), picture(2), b"\x00\x00\x01", b"\x00"]),
+    st.binary(max_size=6).map(lambda tail: b"\x00\x00\x01" + tail),
+)
+
+
+@given(codec=st.sampled_from(["h264", "hevc", "mpeg1video", "mpeg2video"]), units=st.lists(UNITS, max_size=6))
+def test_what_is_no_start_at_once_is_none_for_the_judge_either(codec: str, units: list[bytes]) -> None:
+    content = b"".join(units)
+    judge = judge_for(codec)
+    assert judge is not None
+    verdict = judge.feed(content)
+    if is_no_start(codec, content):
+        assert verdict is NO
+    assert not is_no_start(None, content)
+
+
+@pytest.mark.parametrize(
+    ("codec", "content"),
+    [
+        ("h264", AUD + P_SLICE),
+        ("h264", AUD + USER_SEI + P_SLICE),
+        ("h264", AUD + PPS + IDR),
+        ("hevc", hevc(35) + hevc(1)),
+        ("hevc", hevc(19)),
+        ("mpeg2video", GROUP + picture(3)),
+    ],
+)
+def test_ordinary_access_units_need_no_judge(codec: str, content: bytes) -> None:
+    assert is_no_start(codec, content)

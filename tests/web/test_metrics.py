@@ -6,8 +6,11 @@ import asyncio
 import json
 import re
 import subprocess
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,6 +35,7 @@ Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scrape is made anew."""
     monkeypatch.setattr(module, "MAX_AGE_S", -1.0)
+    monkeypatch.setattr(module, "SOON_S", -1.0)
 
 
 async def scrape(app: App) -> Values:
@@ -147,6 +151,40 @@ async def test_many_scrapes_at_once_cost_one(make_app: MakeApp, monkeypatch: pyt
     assert len({answer.body for answer in answers}) == 1
 
 
+async def test_who_scrapes_soon_after_another_waits_for_nothing(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SOON_S", 60.0)
+    app, made, may_go_on, began = await make_app(), module.MetricRoutes._text, threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> tuple[bytes, str]:
+        began.set()
+        assert may_go_on.wait(20)
+        return made(*arguments)
+
+    first = await ask(app, "/metrics")
+    monkeypatch.setattr(module.MetricRoutes, "_text", slowly)
+    assert (await ask(app, "/metrics")).body == first.body
+    await until(began.is_set)  # the next one is made meanwhile
+    assert (await ask(app, "/metrics")).body == first.body
+    may_go_on.set()
+    # the figures of the process differ each time
+    deadline_at = time.monotonic() + 20
+    while (await ask(app, "/metrics")).body == first.body:
+        assert time.monotonic() < deadline_at
+
+
+async def test_a_scrape_that_cannot_be_made_is_told_and_the_next_one_is_made(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await make_app()
+    with monkeypatch.context() as broken:
+        broken.setattr(module.MetricRoutes, "_text", lambda *_: 1 / 0)
+        assert (await ask(app, "/metrics")).status == 500
+    assert any("could not be made" in line.message for line in app.logs.ring.tail(20))
+    assert (await ask(app, "/metrics")).status == 200
+
+
 async def test_no_address_of_a_viewer_is_in_the_metrics(sim: Simulator, make_app: MakeApp) -> None:
     app = await make_app()
     target = f"/ace/getstream?id={sim.contents[0].content_id}"
@@ -191,8 +229,6 @@ def test_delays_are_counted_into_buckets_that_include_the_smaller_ones() -> None
 
 
 async def test_the_delay_of_a_blocked_loop_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setattr("aceproxy.web.loop_delay.PERIOD_S", 0.02)
     delay = LoopDelay()
     task = asyncio.create_task(delay.watch())

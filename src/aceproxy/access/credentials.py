@@ -23,6 +23,7 @@ from aceproxy.access.tokens import Token, Tokens
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Ticket
+from aceproxy.ticks import tick
 
 FAILURE_DELAY_S = 0.5  # before a sign-in is told that it failed
 PENDING_LIMIT = 32  # sign-ins under way at once, those that wait for their refusal included
@@ -63,7 +64,7 @@ class Credentials:
     async def run(self) -> None:
         """Notice a password or an admin secret that was changed from outside, for ever. Cancel-safe."""
         while True:
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await tick(LOOK_AGAIN_S)
             await self._look_at_the_secret()
             mark = self.passwords.mark
             await self.passwords.refresh()

@@ -28,6 +28,7 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.owner import MetAnother, MetRecording
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
+from aceproxy.ticks import tick
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class HlsDesk:
     async def sweep(self) -> None:
         """See viewers off that have been silent, and let go of what nobody watches; for ever. Cancel-safe."""
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await tick(SWEEP_S)
             try:
                 self._sweep(time.monotonic())
             except Exception:

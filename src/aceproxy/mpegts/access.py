@@ -27,7 +27,7 @@ from aceproxy.mpegts.packets import (
     payload_start,
 )
 from aceproxy.mpegts.pes import PesHeader, is_pes_start, read_pes_header
-from aceproxy.mpegts.pictures import Judge, Verdict, judge_for
+from aceproxy.mpegts.pictures import Judge, Verdict, is_no_start, judge_for
 from aceproxy.mpegts.psi import PsiTracker
 
 MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
@@ -199,7 +199,8 @@ class Analyzer:
             at = found + 1
             start = found * PACKET_BYTES
             packet = bytes(view[start : start + PACKET_BYTES])
-            self._expire(self.offset + start)
+            if self._undecided:
+                self._expire(self.offset + start)
             kind = classes[found]
             if kind > _CONTINUED and self.psi.feed(packet):
                 self._tables_changed()
@@ -227,11 +228,13 @@ class Analyzer:
         flags = adaptation_flags(packet)
         last, last_offset = self._last_start
         self._last_start = packet, offset
-        if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
+        is_same_count = last and not (last[3] ^ packet[3]) & 0x0F and not flags & 0x80
+        if is_same_count and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
         self._unit_at = offset
         self._units += 1
-        self._settle(self._at_end())
+        if self._undecided:
+            self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None
         if packet[3] & 0xC0:
@@ -239,19 +242,26 @@ class Analyzer:
                 self._points.append(AccessPoint(offset, None, self._reference.pid, self.psi.preamble()))
             return
         payload = packet[at:]
-        if not payload or not is_pes_start(payload):
+        if payload and is_pes_start(payload):
+            self._start_unit(payload, offset, packet[3] & 0x0F, flagged=flagged)
+
+    def _start_unit(self, payload: bytes, offset: int, counter: int, *, flagged: bool) -> None:
+        """Take the first payload of a PES packet of the reference PID."""
+        assert self._reference is not None
+        header = read_pes_header(payload)
+        content = payload[header.content_at :] if header else b""
+        if header and self._is_video and not header.scrambled and is_no_start(self._reference.codec, content):
+            self._last_pts = self._last_pts if header.pts is None else header.pts
             return
         judge = judge_for(self._reference.codec) if self._is_video else None
-        header = read_pes_header(payload)
         if header is None:
-            unit = _Undecided(offset, self.psi.preamble(), flagged, judge, packet[3] & 0x0F, unread=payload)
-            self._undecided = unit
+            self._undecided = _Undecided(offset, self.psi.preamble(), flagged, judge, counter, unread=payload)
             return
-        verdict = self._begin(header, judge, payload[header.content_at :])
+        verdict = self._begin(header, judge, content)
         if verdict is None:
             skip = max(0, header.content_at - len(payload))
-            unit = _Undecided(offset, self.psi.preamble(), flagged, judge, packet[3] & 0x0F, header=header, skip=skip)
-            self._undecided = unit
+            preamble = self.psi.preamble()
+            self._undecided = _Undecided(offset, preamble, flagged, judge, counter, header=header, skip=skip)
         elif verdict is Verdict.YES or (verdict is Verdict.MAYBE and flagged):
             self._points.append(AccessPoint(offset, header.pts, self._reference.pid, self.psi.preamble()))
 

@@ -14,6 +14,8 @@ passed over.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
@@ -159,6 +161,42 @@ _JUDGES: Final[dict[str | None, type[_StartCodes]]] = {
     "mpeg1video": _Mpeg12,
     "mpeg2video": _Mpeg12,
 }
+
+
+def _one_of(fits: Callable[[int], bool]) -> bytes:
+    """Return a pattern of one byte."""
+    return b"[" + b"".join(re.escape(bytes([value])) for value in range(256) if fits(value)) + b"]"
+
+
+def _first_of(slices: bytes, headers: bytes) -> re.Pattern[bytes]:
+    """Return what finds the first unit that decides: a slice or picture, or (the group) a sequence header."""
+    return re.compile(_START_CODE + b"(?:" + slices + b"|(" + headers + b"))", re.DOTALL)
+
+
+_H264_FIRST: Final = _first_of(
+    _one_of(lambda unit: unit & 0x1F in (1, 2, 5)) + rb"[\x80-\xff].", _one_of(lambda unit: unit & 0x1F == 7)
+)
+_HEVC_FIRST: Final = _first_of(
+    _one_of(lambda unit: not unit & 1 and unit >> 1 & 0x3F < 32) + rb"[\x00-\x07][\x80-\xff]",
+    _one_of(lambda unit: unit >> 1 & 0x3F == 33),
+)
+_MPEG12_FIRST: Final = _first_of(rb"\x00..", rb"\xb3")
+_FIRST: Final[dict[str | None, re.Pattern[bytes]]] = {
+    "h264": _H264_FIRST,
+    "hevc": _HEVC_FIRST,
+    "mpeg1video": _MPEG12_FIRST,
+    "mpeg2video": _MPEG12_FIRST,
+}
+
+
+def is_no_start(codec: str | None, content: bytes) -> bool:
+    """Tell whether the first bytes of an access unit show at once that a judge would say NO: those of most do.
+
+    A slice comes, and no sequence header before it. False says nothing.
+    """
+    pattern = _FIRST.get(codec)
+    found = pattern.search(content) if pattern else None
+    return found is not None and found[1] is None
 
 
 def judge_for(codec: str | None) -> Judge | None:

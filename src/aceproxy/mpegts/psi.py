@@ -123,17 +123,14 @@ class _Carrier:
     settled: bool = False
     """The window is one packet that holds everything: an equal one may take its place unread."""
 
-    def is_repeat(self, packet: bytes) -> bool:
-        """Tell whether a packet equals the only one held, apart from its continuity counter."""
-        if not self.settled:
-            return False
+    def take_repeat(self, packet: bytes) -> bool:
+        """Put a packet in the place of the only one held, if it equals that apart from its continuity counter."""
         held = self.window[0]
-        return packet[4:] == held[4:] and packet[:3] == held[:3] and (packet[3] ^ held[3]) < 0x10
-
-    def replace(self, packet: bytes) -> None:
-        """Put a repeat in the place of the only packet held."""
+        if packet[4:] != held[4:] or packet[:3] != held[:3] or (packet[3] ^ held[3]) >= 0x10:
+            return False
         self.window[0] = packet
         self.assembler.replaced(packet)
+        return True
 
     def trim(self) -> None:
         """Drop the packets that no table in force and no unfinished section needs, and what is over the bound."""
@@ -180,8 +177,7 @@ class PsiTracker:
         carrier = self._carriers.get(pid)
         if carrier is None:
             return False
-        if carrier.is_repeat(packet):
-            carrier.replace(packet)
+        if carrier.settled and carrier.take_repeat(packet):
             self._preamble = None
             return False
         before = carrier.assembler.accepted

@@ -5,7 +5,6 @@ A stream that runs for days is in the history all the same, and a crash loses no
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import time
@@ -22,6 +21,7 @@ from aceproxy.streams.recording import Recording
 from aceproxy.streams.recordings import Recordings
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import recording_record, stream_record
+from aceproxy.ticks import tick
 
 CHECKPOINT_S = 60.0  # between two notes of a stream that runs
 PRUNE_EVERY = 60  # checkpoints between two looks at what is too old
@@ -68,7 +68,7 @@ class Recorder:
         """Note the running streams once in a while, for ever. Cancel-safe."""
         count = 0
         while True:
-            await asyncio.sleep(CHECKPOINT_S)
+            await tick(CHECKPOINT_S)
             self.checkpoint()
             count += 1
             if count % PRUNE_EVERY == 0:

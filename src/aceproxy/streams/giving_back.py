@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from aceproxy.ticks import tick
+
 LOOK_S: Final = 5.0  # how often it is looked whether a stream has closed
 BUSY_S: Final = 300.0  # between two collections while somebody is watching: each may take tens of milliseconds
 
@@ -38,7 +40,7 @@ class GivingBack:
     async def watch(self) -> None:
         """Give memory back from time to time, for ever. Cancel-safe."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await tick(LOOK_S)
             await self.give_back()
 
     async def give_back(self) -> None:

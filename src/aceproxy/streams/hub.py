@@ -25,6 +25,7 @@ from aceproxy.streams.source import Upstream
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import Event
+from aceproxy.ticks import tick
 
 log = logging.getLogger(__name__)
 
@@ -150,14 +151,18 @@ class Hub:
         """Measure the rates of streams and clients once a second, for ever. Cancel-safe."""
         last_at = time.monotonic()
         while True:
-            await asyncio.sleep(SAMPLE_S)
+            await tick(SAMPLE_S)
             now = time.monotonic()
-            for stream in self.streams:
-                try:
-                    stream.sample(now - last_at)
-                except Exception:
-                    stream.log.exception("measuring failed")
+            self._sample(now - last_at)
             last_at = now
+
+    def _sample(self, elapsed_s: float) -> None:
+        """Measure once. A method of its own, or the last stream would be held until there is another one."""
+        for stream in self.streams:
+            try:
+                stream.sample(elapsed_s)
+            except Exception:
+                stream.log.exception("measuring failed")
 
     async def close(self) -> None:
         """End all streams; returns when their tasks are over. Playbacks are stopped by the stopper."""

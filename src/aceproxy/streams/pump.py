@@ -13,11 +13,9 @@ All outlets and sets belong to the thread. Ends are reported to the loop with `c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import selectors
-import socket
 import threading
 import time
 from collections import deque
@@ -25,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aceproxy.errors import Reason
+from aceproxy.streams.bell import Bell
 from aceproxy.streams.block import Block
 from aceproxy.streams.outlet import BEHIND, GONE, Cohort, Outlet
 from aceproxy.streams.ring import Ring
@@ -45,6 +44,7 @@ class PumpLimits:
 
 
 _Span = tuple[Block, int, int]  # so many bytes of a block from a position on
+_Newest = tuple[int, bytes]  # the bytes from an offset on
 
 
 class _Audience:
@@ -64,9 +64,7 @@ class Pump:
     def __init__(self, limits: PumpLimits) -> None:
         self._limits = limits
         self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = socket.socketpair()
-        self._wake_read.setblocking(False)
-        self._wake_write.setblocking(False)
+        self._bell = Bell()
         self._commands: deque[Callable[[], None]] = deque()
         self._awake = False  # a wake-up is on its way; spares a system call per command
         self._stopping = False
@@ -84,7 +82,7 @@ class Pump:
     def start(self) -> None:
         """Begin. The running event loop hears of the ends."""
         self._loop = asyncio.get_running_loop()
-        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._selector.register(self._bell.descriptor, selectors.EVENT_READ)
         self._thread.start()
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -93,11 +91,10 @@ class Pump:
             return
         self._commands.append(self._stop)
         self._awake = True
-        self._send_wake()
+        self._bell.ring()
         self._thread.join(timeout_s)
         self._selector.close()
-        self._wake_read.close()
-        self._wake_write.close()
+        self._bell.close()
 
     def add(self, outlet: Outlet) -> None:
         """Take over an outlet. From now on it is ended by the pump alone."""
@@ -118,7 +115,8 @@ class Pump:
         waiting = ring.head - max(ring.delivered, ring.announced)
         if drained or waiting >= self._limits.batch_bytes or ring.finished is not None:
             ring.announced = ring.head
-            self._commands.append(lambda: self._deliver(ring))
+            newest = ring.take_newest()
+            self._commands.append(lambda: self._deliver(ring, newest))
             self._wake()
 
     def forget(self, ring: Ring, reason: Reason) -> None:
@@ -127,14 +125,16 @@ class Pump:
         self._wake()
 
     def _wake(self) -> None:
-        """Wake the thread at the end of this pass of the event loop: once, however many sources are read in it."""
-        if not self._awake and self._loop is not None:
-            self._awake = True
-            self._loop.call_soon(self._send_wake)
-
-    def _send_wake(self) -> None:
-        with contextlib.suppress(OSError):  # a full pipe wakes as well; a closed one has nobody to wake
-            self._wake_write.send(b"\0")
+        """Wake the thread once, however many sources are read in this pass of the event loop: where there may be more
+        than one, at its end.
+        """
+        if self._awake or self._loop is None:
+            return
+        self._awake = True
+        if len(self._audiences) > 1:
+            self._loop.call_soon(self._bell.ring)
+        else:
+            self._bell.ring()
 
     # --- pump thread ---
 
@@ -161,8 +161,7 @@ class Pump:
                 self._serve(key.data)
 
     def _obey(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._wake_read.recv(4096)
+        self._bell.hear()
         self._awake = False  # before the queue is read: what comes later wakes again
         while self._commands:
             command = self._commands.popleft()
@@ -184,8 +183,11 @@ class Pump:
         audience.behind.add(outlet)
         self._serve(outlet)
 
-    def _deliver(self, ring: Ring) -> None:
-        """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks."""
+    def _deliver(self, ring: Ring, newest: _Newest) -> None:
+        """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks.
+
+        `newest` is what was appended when this was asked for; more may have been since.
+        """
         audience = self._audiences.get(ring)
         if audience is None:
             return
@@ -195,7 +197,8 @@ class Pump:
             outlet.release_dropped()
             if not outlet.watched:  # it found the ring empty
                 self._serve(outlet)
-        self._advance(audience, ring.delivered)
+        self._advance(audience, ring.delivered, newest)
+        ring.is_followed = bool(audience.live)
         if finished is not None:
             for outlet in list(audience.live.values()):
                 self._end(outlet, finished)
@@ -203,8 +206,8 @@ class Pump:
             behind = max((outlet.offset for outlet in audience.behind), default=0)
             ring.front = max(behind, audience.cohort.offset if audience.live else 0)
 
-    def _advance(self, audience: _Audience, limit: int) -> None:
-        """Send all outlets at the live edge what lies before offset `limit`.
+    def _advance(self, audience: _Audience, limit: int, newest: _Newest = (0, b"")) -> None:
+        """Send all outlets at the live edge what lies before offset `limit`; `newest` spares reading it if it is that.
 
         Not whatever there is: while the last outlets are being served more comes, and would go out in small pieces.
         """
@@ -215,8 +218,9 @@ class Pump:
                     self._fall_behind(audience, outlet, 0, [(block, cohort.position, 0)])
                 return
             spans = _spans(block, cohort.position, min(limit - cohort.offset, PIECE_BYTES))
-            parts = [block.read(position, count) for block, position, count in spans]
-            piece = parts[0] if len(parts) == 1 else b"".join(parts)
+            offset, piece = newest
+            if offset != cohort.offset or len(piece) != sum(count for _, _, count in spans):
+                piece = b"".join(block.read(position, count) for block, position, count in spans)
             self._send_piece(audience, piece, spans)
             cohort.block, cohort.position = spans[-1][0], spans[-1][1] + spans[-1][2]
             cohort.offset += len(piece)
@@ -350,6 +354,7 @@ class Pump:
             audience.live.pop(outlet.fd, None)
             if not audience.live and not audience.behind:
                 del self._audiences[outlet.ring]
+                outlet.ring.is_followed = False
         outlet.close()
         self._ends.append((outlet, reason))
 

@@ -14,6 +14,7 @@ from aceproxy.streams.situation import Situation
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Purpose
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.ticks import next_tick
 
 LOOK_S = 0.5  # between two looks at the present source
 DOUBT_LOOK_S = 0.2  # while it is silent
@@ -59,10 +60,11 @@ class Watching:
         judge = SourceJudge(JudgeLimits.from_settings(self._settings))
         polling = asyncio.ensure_future(source.poll.run(source.title))
         ended = asyncio.ensure_future(source.wait_ended())
-        look_s = LOOK_S
+        look_s, loop = LOOK_S, asyncio.get_running_loop()
         try:
             while True:
-                await asyncio.wait({ended}, timeout=look_s)
+                now = loop.time()
+                await asyncio.wait({ended}, timeout=next_tick(now, look_s) - now)
                 if ended.done():
                     return ended.result()
                 look = self._look(source)

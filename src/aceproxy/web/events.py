@@ -16,6 +16,7 @@ from aiohttp import web
 
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import KINDS, Event
+from aceproxy.ticks import tick
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import TimelineNews
 from aceproxy.web.sse import Box, Seats, deliver, event
@@ -78,7 +79,7 @@ class EventRoutes:
     async def _tick(self) -> None:
         """Make the events once a second; one that cannot be made is our mistake, and the next one is tried."""
         while True:
-            await asyncio.sleep(PERIOD_S)
+            await tick(PERIOD_S)
             try:
                 await self._send_all()
             except Exception:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from aceproxy.ticks import tick
+
 PERIOD_S = 0.5
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -19,8 +21,7 @@ class LoopDelay:
         """Measure for ever. Cancel-safe."""
         loop = asyncio.get_running_loop()
         while True:
-            due_at = loop.time() + PERIOD_S
-            await asyncio.sleep(PERIOD_S)
+            due_at = await tick(PERIOD_S)
             self.note(max(0.0, loop.time() - due_at))
 
     def note(self, delay_s: float) -> None:

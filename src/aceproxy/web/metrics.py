@@ -1,16 +1,18 @@
 """`GET /metrics`: the figures of the program for Prometheus, made from snapshots; `GET /livez`, `GET /readyz`.
 
 Snapshots are taken on the event loop, in one go; the text is made in a thread, and no more often than `MAX_AGE_S`,
-however many ask.
+however many ask. Who asks soon after another gets what that one got, and does not wait for the next text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -31,7 +33,10 @@ from aceproxy.web.sse import Seats
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
 
+log = logging.getLogger(__name__)
+
 MAX_AGE_S = 0.5
+SOON_S = 1.0  # a text that is no older is given out while the next one is made
 LABEL_LIMIT = 100  # characters of a label's value
 
 
@@ -44,6 +49,15 @@ class Sample:
     labels: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The metrics as they were at a time (monotonic)."""
+
+    made_at: float
+    body: bytes
+    content_type: str
+
+
 class MetricRoutes:
     """The routes for programs that watch this one."""
 
@@ -53,8 +67,8 @@ class MetricRoutes:
         self._seats = seats
         self._delay = delay
         self._settings = settings
-        self._newest: dict[str, tuple[float, bytes, str]] = {}  # by whether OpenMetrics is wanted
-        self._turn = asyncio.Lock()
+        self._newest: dict[str, _Text] = {}  # by whether OpenMetrics is wanted
+        self._making: dict[str, asyncio.Task[_Text]] = {}
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -76,14 +90,31 @@ class MetricRoutes:
         """The metrics, as text for Prometheus or, where it is asked for, as OpenMetrics."""
         accept = request.headers.get("Accept", "")
         wanted = "open" if "application/openmetrics-text" in accept else "plain"
-        async with self._turn:
-            made_at, body, content_type = self._newest.get(wanted, (-MAX_AGE_S, b"", ""))
-            now = time.monotonic()
-            if now - made_at > MAX_AGE_S:
-                samples = list(self._samples())
-                body, content_type = await asyncio.to_thread(self._text, samples, accept)
-                self._newest[wanted] = (now, body, content_type)
-        return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+        text = self._newest.get(wanted)
+        age_s = time.monotonic() - text.made_at if text is not None else inf
+        making = self._making.get(wanted)
+        if making is None and age_s > MAX_AGE_S:
+            making = self._making[wanted] = asyncio.create_task(self._make(wanted, accept), name="metrics")
+            making.add_done_callback(_heed)
+        if making is not None and (text is None or age_s > SOON_S):
+            text = await asyncio.shield(making)  # others may wait for it
+        assert text is not None
+        return web.Response(body=text.body, headers={"Content-Type": text.content_type, "Cache-Control": "no-store"})
+
+    def close(self) -> None:
+        """Make no text any more; who waits for one is cancelled."""
+        for task in self._making.values():
+            task.cancel()
+
+    async def _make(self, wanted: str, accept: str) -> _Text:
+        """Make the text; if that goes wrong those who wait for it hear of it, and the next one tries again."""
+        made_at = time.monotonic()
+        try:
+            samples = list(self._samples())
+            text = self._newest[wanted] = _Text(made_at, *await asyncio.to_thread(self._text, samples, accept))
+            return text
+        finally:
+            del self._making[wanted]
 
     def _samples(self) -> Iterator[Sample]:
         yield from self._of_program()
@@ -166,6 +197,12 @@ class MetricRoutes:
         registry.register(_Collected(_families(samples, self._delay)))
         encode, content_type = library.exposition.choose_encoder(accept)
         return encode(registry), content_type
+
+
+def _heed(making: asyncio.Task[_Text]) -> None:
+    """See what became of a text that perhaps nobody waits for."""
+    if not making.cancelled() and making.exception() is not None:
+        log.error("the metrics could not be made", exc_info=making.exception())
 
 
 class _Collected:

@@ -1,0 +1,33 @@
+"""Ticks: the moments at which everything periodic happens together.
+
+A process that rests most of the time pays for each time that it wakes: the caches are cold, and the first step costs
+ten times the second. What is to be done once in a while is therefore done at the same moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+
+def next_tick(now_s: float, period_s: float) -> float:
+    """Return the next multiple of a period after `now_s`, both in seconds; at least a tenth of the period away."""
+    return math.floor(now_s / period_s + 1.1) * period_s
+
+
+async def tick(period_s: float) -> float:
+    """Wait until the event loop's clock shows a multiple of `period_s`; return what it should show. Cancel-safe."""
+    loop = asyncio.get_running_loop()
+    due_at = next_tick(loop.time(), period_s)
+    waiter = loop.create_future()
+    timer = loop.call_at(due_at, _wake, waiter)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+    return due_at
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
