@@ -49,7 +49,7 @@ def test_a_broadcast_that_is_watched_is_told_from_the_proxy_and_not_one_byte_is_
     engine: Engine, proxy: Proxy, view: View, check: Check
 ) -> None:
     viewer = view(proxy.play(engine, "Clock One"))
-    viewer.wait_bytes(CLOCK_BPS // 8 * 2)
+    wait_for(lambda: proxy.stream(engine.id_of("Clock One")).get("bitrate_bps"), "a measured rate of the broadcast")
     for name, link in names_of(engine, "Clock One").items():
         status, report = check(*link, "--proxy", proxy.url)
         assert (name, status, report["plays"], report["is_watched"]) == (name, 0, True, True)
