@@ -173,3 +173,33 @@ def test_the_service_has_descriptors_and_time_and_settings_that_exist() -> None:
         {}, dict(re.findall(rf"({ENV_PREFIX}\w+)=(\S+)", text)), DEPLOY / "systemd/aceproxy.toml"
     )
     assert settings.state_dir == Path("/var/lib/aceproxy")
+
+
+# --- the machine of the check ---
+
+# programs of the system that tests look for, and the Debian packages that have them, where the two are called otherwise
+PACKAGES = {
+    "Xvfb": "xvfb",
+    "cc": "gcc",
+    "cvlc": "vlc-bin",
+    "ffprobe": "ffmpeg",
+    "gst-launch-1.0": "gstreamer1.0-tools",
+    "kodi-standalone": "kodi",
+    "nginx": "nginx-light",
+    "promtool": "prometheus",
+    "systemd-analyze": "systemd",
+}
+ASKED = re.compile(r'\b(?:tool|program|system_program)\("([^"]+)"')
+STARTED_BY_NAME = re.compile(
+    r'\b(?:Program|subprocess\.run|Popen|check_output|create_subprocess_exec)\(\s*\[?\s*"[a-z]'
+)
+
+
+def test_a_bare_machine_gets_every_program_that_tests_start() -> None:
+    installed = (ROOT / ".ci/run").read_text()
+    texts = {path: path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))}
+    asked = {name for text in texts.values() for name in ASKED.findall(text)} - {"uv"}  # dev.py fetches that one
+    assert set(PACKAGES) | {"curl", "ffmpeg", "mpv"} <= asked  # or this looks for them in a wrong way
+    packages = {PACKAGES.get(name, name) for name in asked}
+    assert [name for name in sorted(packages) if not re.search(rf"[( ]{re.escape(name)}[ )]", installed)] == []
+    assert [path.name for path, text in texts.items() if STARTED_BY_NAME.search(text)] == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.system.programs import Engine, Program, Proxy, wait_for
+from tests.system.programs import Engine, Program, Proxy, tool, wait_for
 
 Keep = Callable[[Program], Program]
 CHANNELS = ("Light One", "Light Two", "Clock One", "Clock Two")
@@ -103,7 +103,8 @@ def test_starts_that_everybody_gives_up_are_stopped_as_well(programs: Keep, engi
     at_first = settled(proxy)
     engine.set_fault("slow-start", "1.5")
     urls = [proxy.play(engine, name) for name in CHANNELS]
-    curls = [programs(Program(["curl", "-s", "-m", "0.5", url], tmp_path / "curl")) for url in urls * 5]
+    program = tool("curl")
+    curls = [programs(Program([program, "-s", "-m", "0.5", url], tmp_path / "curl")) for url in urls * 5]
     for curl in curls:
         assert curl.wait(10) == 28  # gave up
     wait_for(lambda: proxy.get("/api/aceproxy/streams")["total_streams"] == 0, "the end of the starts")

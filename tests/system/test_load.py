@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.programs import Engine, Program, Proxy, wait_for
+from tests.system.programs import Engine, Program, Proxy, tool, wait_for
 
 PLAYERS = 300
 SECONDS = 15.0
@@ -58,7 +58,7 @@ def test_300_players_share_one_playback_and_no_route_feels_them(programs: Keep, 
     frozen.find("(joined)")
     frozen.signal(signal.SIGSTOP)
     engine.set_fault("json-hang", name="Clock Two")
-    hung = programs(Program(["curl", "-s", "-m", "120", proxy.play(engine, "Clock Two")], tmp_path / "hung"))
+    hung = programs(Program([tool("curl"), "-s", "-m", "120", proxy.play(engine, "Clock Two")], tmp_path / "hung"))
     wait_for(lambda: proxy.get("/api/aceproxy/stats")["total_streams"] == 2, "the hung start")
 
     measured: dict[str, Any] = {}
