@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
+from aceproxy import streams
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.snapshot import EndedStream
+from aceproxy.streams.timeline import EventKind
 from aceproxy.web.models import TimelineEvent
 from tests.web.fake_api import NOON, STREAM_ID, FakeApi, make_engine, make_past, make_setting
 
@@ -123,3 +127,56 @@ async def test_units_of_settings_are_told_in_italian(page: Page, api: FakeApi) -
     await expect(rows.first).to_contain_text("90 giorni")
     await expect(rows.first.locator(".setting-field")).to_contain_text("giorni")
     await expect(rows.last).to_contain_text("15 s")
+
+
+CATALOGUES = """async () => {
+  const names = async (language) => {
+    const { default: all } = await import(new URL(`static/texts/${language}/dashboard.js`, document.baseURI));
+    return [all.eventKinds, all.eventDetails, all.eventValues].map((one) => Object.keys(one));
+  };
+  return [await names("en"), await names("it")];
+}"""
+
+
+def details_of_events() -> set[str]:
+    """Return the names of all details that events are noted with, from the source."""
+    found: set[str] = set()
+    for path in Path(streams.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("timeline.note", "self._note")):
+                found |= {keyword.arg for keyword in node.keywords if keyword.arg}
+    return found - {"reason", "fault"}
+
+
+async def test_every_event_and_each_of_its_details_has_words(page: Page, api: FakeApi) -> None:
+    noted = details_of_events()
+    assert {"engine", "outcome", "purpose", "peers", "agent"} <= noted  # or this looks for them in a wrong way
+    await page.goto(api.url)
+    for kinds, details, values in await page.evaluate(CATALOGUES):
+        assert set(EventKind) - set(kinds) == set()
+        assert noted - {"agent"} - set(details) == set()  # an agent stands for itself
+        assert set(values) <= set(details)
+
+
+async def test_how_a_source_was_joined_and_what_a_spare_is_for_is_told_in_words(page: Page, api: FakeApi) -> None:
+    told = {"outcome": "same bytes", "overlap_s": 9.3, "skipped_bytes": 6_580_000, "gap_s": 0.0, "behind_s": None}
+    api.events = [
+        TimelineEvent(seq=1, at=NOON, after_s=1.0, kind="spliced", fault="none", reason=None, message="", details=told),
+        TimelineEvent(
+            seq=2,
+            at=NOON,
+            after_s=1.0,
+            kind="trying_beside",
+            fault="none",
+            reason=None,
+            message="",
+            details={"purpose": "move"},
+        ),
+    ]
+    await open_in(page, api, "it", f"stream/{STREAM_ID}")
+    tried, joined = page.locator(".event").nth(0), page.locator(".event").nth(1)
+    await expect(joined.locator(".event-details")).to_have_text(
+        "per gli stessi byte · ripetuti 9,3\xa0s · tralasciati 6,58\xa0MB"
+    )
+    await expect(tried).to_contain_text("Accanto si prova un altro motore o link")
+    await expect(tried.locator(".event-details")).to_have_text("per prendere il posto")

@@ -33,6 +33,7 @@ from aceproxy.engine.messages import (
     parse_version,
     rewrite_url,
 )
+from aceproxy.engine.os_words import os_words
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 
@@ -295,5 +296,5 @@ def _failure(error: BaseException, timeout_s: float) -> AceProxyError:
     if isinstance(error, aiohttp.ClientPayloadError):
         return AceProxyError(Reason.ENGINE_ERROR, "the answer broke off")
     if isinstance(error, OSError):  # refused, reset, no such host, no route
-        return AceProxyError(Reason.ENGINE_UNREACHABLE, error_text(error.strerror or type(error).__name__))
+        return AceProxyError(Reason.ENGINE_UNREACHABLE, os_words(error))
     return AceProxyError(Reason.ENGINE_ERROR, f"not HTTP: {error_text(type(error).__name__)}")

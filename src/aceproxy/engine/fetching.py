@@ -21,6 +21,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from aceproxy.engine.messages import rewrite_url
+from aceproxy.engine.os_words import os_words
 from aceproxy.engine.urls import host_is_allowed, is_public_name, literal_address, named_itself, normal_url
 from aceproxy.errors import AceProxyError, Reason
 
@@ -171,5 +172,5 @@ def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError):
-        return str(error.strerror or type(error).__name__)[:200]
+        return os_words(error)
     return type(error).__name__

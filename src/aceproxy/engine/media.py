@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
 from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
+from aceproxy.engine.os_words import os_words
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
@@ -177,8 +178,7 @@ async def _connect(
     except TimeoutError:
         raise AceProxyError(Reason.ENGINE_UNREACHABLE, "no connection in time") from None
     except OSError as error:
-        words = error_text(error.strerror or type(error).__name__)
-        raise AceProxyError(Reason.ENGINE_UNREACHABLE, words) from error
+        raise AceProxyError(Reason.ENGINE_UNREACHABLE, os_words(error)) from error
     except BaseException:
         body.close()
         raise

@@ -5,21 +5,24 @@ import { get, streamPath } from "./api.js";
 import { h, KeyedList, outside, setAttribute, setText, show } from "./dom.js";
 import { engineName, hiddenAddress } from "./engine_names.js";
 import { faultBadge } from "./faults.js";
-import { shortId, size, span, timeOfDay } from "./format.js";
+import { seconds, shortId, size, span, timeOfDay } from "./format.js";
 import { detailWords } from "./server_words.js";
 import { reasonWords, t } from "./texts.js";
 
 const MOST = 200;
 const ASK_EVERY_MS = 3000;
+const BRIEF_S = 10; // below that tenths of a second count
 const LONG = /^[0-9a-f]{12,}$/;
 
 const SAID = ["detail", "message"]; // by the server, in its own words
+const NOTHING_AT_ZERO = ["overlap_s", "skipped_bytes", "gap_s", "behind_s", "skips"]; // as it should be
 const ENGINES = ["engine", "from_engine"]; // told by their addresses
 
 function wordsOf([name, value]) {
   const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
+  if (t.eventValues[name]) return `${label} ${t.eventValues[name][value] ?? value}`;
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
-  if (name.endsWith("_s") && typeof value === "number") return `${label} ${span(Math.round(value))}`;
+  if (name.endsWith("_s") && typeof value === "number") return `${label} ${value < BRIEF_S ? seconds(value) : span(Math.round(value))}`;
   if (ENGINES.includes(name)) return `${label} ${engineName(String(value))}`;
   if (name === "agent") return agentName(String(value));
   if (SAID.includes(name)) return `${label} ${detailWords(String(value))}`;
@@ -27,7 +30,8 @@ function wordsOf([name, value]) {
 }
 
 function row(event) {
-  const details = Object.entries(event.details ?? {}).filter(([, value]) => value !== null && value !== "");
+  const tells = ([name, value]) => value !== null && value !== "" && (value !== 0 || !NOTHING_AT_ZERO.includes(name));
+  const details = Object.entries(event.details ?? {}).filter(tells);
   const words = t.eventKinds[event.kind] ?? event.message;
   const told = outside();
   const root = h(

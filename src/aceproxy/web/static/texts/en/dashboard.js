@@ -122,6 +122,9 @@ export default {
     reopen_failed: "Opening it anew failed",
     recovered: "Back again",
     switched: "Another source took over",
+    trying_beside: "Another engine or link is tried beside it",
+    standby_ready: "Another source is ready to take over",
+    standby_lost: "The source beside it was given up",
     spliced: "Joined to what was sent before",
     link_failed: "A link failed",
     repeated: "The source repeats old data",
@@ -154,6 +157,21 @@ export default {
     until_s: "until",
     infohash: "infohash",
     link: "link",
+    stream: "stream",
+    outcome: "by",
+    overlap_s: "repeated",
+    skipped_bytes: "left out",
+    gap_s: "missing",
+    behind_s: "behind",
+    silent_s: "silent for",
+    purpose: "to",
+    role: "to",
+  },
+  // the values of some details; others are told as they are
+  eventValues: {
+    outcome: { "same bytes": "the same bytes", "same clock": "the same clock", "other clock": "a new clock", pending: "nothing" },
+    purpose: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
+    role: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
   },
 
   // clients

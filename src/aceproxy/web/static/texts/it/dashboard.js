@@ -122,6 +122,9 @@ export default {
     reopen_failed: "Riapertura fallita",
     recovered: "È tornata",
     switched: "Un’altra sorgente ha preso il posto",
+    trying_beside: "Accanto si prova un altro motore o link",
+    standby_ready: "Un’altra sorgente è pronta a prendere il posto",
+    standby_lost: "La sorgente accanto è stata lasciata",
     spliced: "Unita a quanto già inviato",
     link_failed: "Un link non ha funzionato",
     repeated: "La sorgente ripete dati vecchi",
@@ -154,6 +157,21 @@ export default {
     until_s: "fino a",
     infohash: "infohash",
     link: "link",
+    stream: "stream",
+    outcome: "per",
+    overlap_s: "ripetuti",
+    skipped_bytes: "tralasciati",
+    gap_s: "mancano",
+    behind_s: "indietro di",
+    silent_s: "in silenzio da",
+    purpose: "per",
+    role: "per",
+  },
+  // the values of some details; others are told as they are
+  eventValues: {
+    outcome: { "same bytes": "gli stessi byte", "same clock": "lo stesso orologio", "other clock": "un orologio nuovo", pending: "nulla" },
+    purpose: { standby: "fare da riserva", move: "prendere il posto", return: "tornare a un link migliore", restore: "sostituire quella persa" },
+    role: { standby: "fare da riserva", move: "prendere il posto", return: "tornare a un link migliore", restore: "sostituire quella persa" },
   },
 
   // clients

@@ -77,6 +77,11 @@ export default {
     "client_silent": "Il player non ha chiesto liste né segmenti per troppo tempo (hls_silence_s)."
   },
   serverDetails: {
+    "Connection refused": "collegamento rifiutato",
+    "Connection reset by peer": "collegamento interrotto dall’altra parte",
+    "Name or service not known": "nome di host sconosciuto",
+    "Network is unreachable": "la rete non è raggiungibile",
+    "No route to host": "nessuna strada verso questo host",
     "No space left on device": "non c’è più spazio sul disco",
     "Read-only file system": "il disco è di sola lettura",
     "Permission denied": "permesso negato",
