@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
+from aceproxy.preparing import make_logs
 from aceproxy.serving import calm_collector
 from aceproxy.settings import load_settings
 from bench.chaos_jumps import watch

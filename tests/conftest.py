@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
+from aceproxy.preparing import make_logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig, broadcast
 from aceproxy.simulator.clips import load_clip

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 import aiohttp
 
 from aceproxy import __version__
-from aceproxy.access.credentials import Credentials
 from aceproxy.access.secret import AdminSecret, sign_in_link
 from aceproxy.engine.api import EngineLimits, engine_session
 from aceproxy.engine.fetching import Origins
@@ -30,7 +28,8 @@ from aceproxy.errors import AceProxyError
 from aceproxy.hls.desk import HlsDesk
 from aceproxy.live import LiveSettings, Load
 from aceproxy.logs import Logs
-from aceproxy.settings import Settings, SettingsError, split_address
+from aceproxy.preparing import connection_limit, credentials_of, raise_descriptor_limit, state_folder
+from aceproxy.settings import Settings, split_address
 from aceproxy.store.links import LinkBook
 from aceproxy.store.opening import FILE_NAME
 from aceproxy.store.recorder import Recorder
@@ -77,7 +76,6 @@ from aceproxy.web.watch import WatchRoutes
 
 STORE_CLOSE_S = 3.0  # for the last changes of the store at shutdown
 
-RESERVED_DESCRIPTORS = 256  # for blocks, engines, files
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +121,10 @@ class App:
 
     async def _start(self) -> None:
         raise_descriptor_limit()
-        folder = _state_dir(self.settings.state_dir) if self.settings.state_dir is not None else None
+        folder = state_folder(self.settings.state_dir) if self.settings.state_dir is not None else None
         await self._restore_settings()
         await self._begin_streams(folder)
-        self.credentials = _credentials(self.settings)
+        self.credentials = credentials_of(self.settings)
         self._stack.push_async_callback(self.credentials.close)
         self._keep_running(self.credentials.run(), "password")
         self.hls = HlsDesk(self.hub, self.settings)
@@ -243,7 +241,7 @@ class App:
         """Begin to keep history. The store ends after the streams, so that it hears of their ends."""
         self.pool.suiting = self.links.suits
         folder = self.settings.state_dir
-        self.store = Store(None if folder is None else _state_dir(folder) / FILE_NAME)
+        self.store = Store(None if folder is None else state_folder(folder) / FILE_NAME)
         self.store.start()
         self._stack.push_async_callback(self.store.close, STORE_CLOSE_S)
         self.learning = self._keep_running(self.links.keep_in(self.store), "links")
@@ -283,51 +281,3 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
-
-
-def make_logs(settings: Settings) -> Logs:
-    """Build the program's logging. Raises SettingsError if the log file cannot be written."""
-    try:
-        return Logs(
-            settings.log_level,
-            settings.log_lines,
-            log_format=settings.log_format,
-            path=settings.log_file,
-            file_bytes=settings.log_file_bytes,
-            file_count=settings.log_file_count,
-        )
-    except OSError as error:
-        words = error.strerror or str(error)
-        raise SettingsError(f"log_file {settings.log_file} cannot be written: {words}") from error
-
-
-def _state_dir(path: Path) -> Path:
-    """Return the folder, made if it is not there. Raises SettingsError if it cannot be used."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"state_dir {path} cannot be used: {error.strerror}") from error
-    return path
-
-
-def _credentials(settings: Settings) -> Credentials:
-    """Return what is known of who may sign in. Raises SettingsError if it can be neither read nor kept."""
-    try:
-        return Credentials(settings.state_dir, settings)
-    except OSError as error:
-        raise SettingsError(f"state_dir {settings.state_dir} cannot be used: {error.strerror}") from error
-
-
-def raise_descriptor_limit() -> None:
-    """Ask for as many descriptors as the system allows: a client costs two, a block one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def connection_limit() -> int:
-    """Return for how many connections there are descriptors: one that plays costs two, and others need some too."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 20 if soft == resource.RLIM_INFINITY else max(64, (soft - RESERVED_DESCRIPTORS) // 2)

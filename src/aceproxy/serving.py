@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
 from aceproxy.given import fail
 from aceproxy.live import Load
 from aceproxy.logs import Logs
+from aceproxy.preparing import make_logs
 from aceproxy.settings import Settings, SettingsError
 
 FORCED_STATUS = 130

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.preparing import make_logs
 from aceproxy.settings import load_settings, read_settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.web.engines import _entry

@@ -14,7 +14,8 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
+from aceproxy.preparing import make_logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from tests.players_table import PlayersTable, browser_of

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, expect
 
-from aceproxy.app import App, make_logs
+from aceproxy.app import App
 from aceproxy.errors import REASONS, Reason
+from aceproxy.preparing import make_logs
 from aceproxy.settings import Settings
 from aceproxy.web import openapi
 from aceproxy.web.openapi import describe

@@ -14,15 +14,14 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.hls.variant import Variant, variant_of
+from aceproxy.hls.shown import Shown, let_burst_in
 from aceproxy.hls.window import HeldSegment, Window, WindowLimits
 from aceproxy.settings import Settings
-from aceproxy.streams.block import Block
 from aceproxy.streams.client import Client, Delivery, Visitor
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.owner import MetAnother, MetRecording
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 
 SWEEP_S: Final = 1.0
 UNFOLLOWED_S: Final = 5.0  # after which a viewer has left that never asked for more than its first list
-BURST_LOOK_S: Final = 0.15  # without a further segment the start burst is over
-BURST_LOOKS: Final = 6
 LEAST_WAIT_S: Final = 5.0  # for the first segment, when the start has used up its time
 TURNED_AWAY_S: Final = 60.0  # for which a viewer that was ended by the operator gets no list under its token
 MANY_TURNED_AWAY: Final = 1000
@@ -48,34 +45,6 @@ _BY_OPERATOR: Final = (Reason.KICKED, Reason.STOPPED)
 def new_token() -> str:
     """Return a token for a viewer."""
     return secrets.token_urlsafe(9)
-
-
-@dataclass(eq=False, slots=True)
-class Shown:
-    """A stream as HLS: its window, and the secret part of its segments' addresses."""
-
-    stream: Stream
-    window: Window
-    generation: str
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    cuts: int = 0
-    closed_at: float | None = None
-    _variant: Variant | None = None
-    _looked_at: int = -1  # breaks that had been when `_variant` was looked for
-
-    async def variant(self) -> Variant:
-        """What the stream is made of, as of the newest break. Cancel-safe."""
-        breaks = self.window.continuation[1]
-        newest = self.window.newest
-        if newest is not None and (self._variant is None or self._looked_at != breaks):
-            self._variant, self._looked_at = await asyncio.to_thread(variant_of, newest), breaks
-        return self._variant or Variant()
-
-    def note_cut(self, _block: Block) -> None:
-        """Hear that the window has been given a block."""
-        self.cuts += 1
-        if self.window.is_ready:
-            self.ready.set()
 
 
 @dataclass(eq=False, slots=True)
@@ -184,7 +153,7 @@ class HlsDesk:
         try:
             shown = self._show(stream)
             await self._wait_ready(shown, client, max(LEAST_WAIT_S, deadline_at - time.monotonic()))
-            await _let_burst_in(shown)
+            await let_burst_in(shown)
         except BaseException:
             stream.end_client(client, Reason.CLIENT_LEFT)
             raise
@@ -305,16 +274,3 @@ class HlsDesk:
         reason = viewer.client.ended.result() if viewer.client.ended.done() else None
         if reason in _BY_OPERATOR and len(self._turned_away) < MANY_TURNED_AWAY:
             self._turned_away[viewer.token] = (time.monotonic() + TURNED_AWAY_S, reason)
-
-
-async def _let_burst_in(shown: Shown) -> None:
-    """Wait while segments come in quick succession, as engines send what they have at the start: with the whole of it
-    in its first list a player begins farther from the edge, and does not run dry at once.
-    """
-    for _ in range(BURST_LOOKS):
-        cuts = shown.cuts
-        if shown.window.is_full:
-            return
-        await asyncio.sleep(BURST_LOOK_S)
-        if shown.cuts == cuts:
-            return

@@ -8,8 +8,8 @@ from aceproxy.simulator.command import run_simulator
 from aceproxy.simulator.config import SimulatorConfig
 from aceproxy.simulator.contents import Content, ContentFile
 from aceproxy.simulator.faults import FAULTS, Fault, FaultError
+from aceproxy.simulator.playbacks import Playback
 from aceproxy.simulator.server import Simulator
-from aceproxy.simulator.sessions import Playback
 
 __all__ = [
     "FAULTS",

@@ -13,8 +13,9 @@ from aceproxy.simulator.contents import DEFAULT_CONTENTS, Content, extra_channel
 from aceproxy.simulator.damage import without_entry_points
 from aceproxy.simulator.faults import FaultBoard
 from aceproxy.simulator.http1 import Request
+from aceproxy.simulator.playbacks import Download, Session
 from aceproxy.simulator.segments import Segmenter
-from aceproxy.simulator.sessions import Download, Session, SessionTable
+from aceproxy.simulator.sessions import SessionTable
 
 REQUESTS_KEPT = 4096
 STEP_S = 1_000_000  # engines that are in step count their broadcasts from the last multiple of this, in Unix time

@@ -19,7 +19,7 @@ from aceproxy.simulator.damage import mp4_like, noise, scramble, with_junk, with
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.faults import ActiveFault
 from aceproxy.simulator.http1 import Connection
-from aceproxy.simulator.sessions import Session
+from aceproxy.simulator.playbacks import Session
 
 BLOCK_BYTES = 348 * PACKET_BYTES  # below 64 KiB
 JUNK_BYTES = 1000

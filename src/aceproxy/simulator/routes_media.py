@@ -9,10 +9,10 @@ from aceproxy.simulator.broadcast import whole_packets
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.http1 import ALLOW_ALL, Answer, Connection, Request, head_bytes, text_answer
 from aceproxy.simulator.media import BLOCK_BYTES, FileReader, LiveReader, Reader
+from aceproxy.simulator.playbacks import Session
 from aceproxy.simulator.replies import media_reply
 from aceproxy.simulator.routes_start import FOREVER_S, base_url, found
 from aceproxy.simulator.segments import Segment, playlist
-from aceproxy.simulator.sessions import Session
 
 GONE, TIMEOUT = "download not found", "start timeout"
 LOADING_S = 0.1  # with not_ready=fast500: as long as this there is no download yet

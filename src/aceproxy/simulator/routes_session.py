@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.http1 import Answer, Connection, Request
+from aceproxy.simulator.playbacks import Download, Session
 from aceproxy.simulator.replies import UNKNOWN_SESSION, error_reply, reply
 from aceproxy.simulator.routes_start import FOREVER_S
-from aceproxy.simulator.sessions import PIECE_BYTES, Download, Session, event
+from aceproxy.simulator.sessions import PIECE_BYTES, event
 
 PREBUFFER_SPEED = 1.5  # how much faster than live a prebuffering download is
 LIVEPOS_KEYS = ("pos", "last", "live_last", "live_first", "first_ts", "last_ts")

@@ -7,8 +7,8 @@ import re
 from aceproxy.simulator.broadcast import Channel
 from aceproxy.simulator.engine import Engine
 from aceproxy.simulator.http1 import ALLOW_ALL, Answer, Connection, Request, text_answer
+from aceproxy.simulator.playbacks import Output, Session, StartOrder
 from aceproxy.simulator.replies import error_reply, media_reply, reply
-from aceproxy.simulator.sessions import Output, Session, StartOrder
 
 NOT_FOUND_TEXT = "Internal Server Error, couldn't find resource"
 HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")

@@ -25,8 +25,8 @@ from aceproxy.simulator.http1 import (
     Request,
     text_answer,
 )
+from aceproxy.simulator.playbacks import Playback
 from aceproxy.simulator.routes_control import control
-from aceproxy.simulator.sessions import Playback
 
 logger = logging.getLogger(__name__)
 SWEEP_S = 0.05

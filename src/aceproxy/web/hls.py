@@ -19,8 +19,9 @@ from aiohttp import web
 
 from aceproxy.engine.links import Link, parse_link
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.hls.desk import HlsDesk, Shown, new_token
+from aceproxy.hls.desk import HlsDesk, new_token
 from aceproxy.hls.playlist import master_text, media_text
+from aceproxy.hls.shown import Shown
 from aceproxy.settings import Settings
 from aceproxy.streams.client import Visitor
 from aceproxy.streams.derived import VARIANT

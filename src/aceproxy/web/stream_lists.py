@@ -4,8 +4,6 @@ An answer is put together of pieces that are kept: the head of each stream, each
 is looked at for each answer, and a stream whose state or number of clients has changed gets a new head at once; the
 other figures in a piece are at most `FRESH_S` old while somebody asks, `MAX_AGE_S` if the loop is busy. They are made
 anew in slices, so that no pass of the event loop takes long, and all are let go when nobody has asked for `KEEP_S`.
-
-What tells addresses is masked once for each piece and not for each answer (see `veil`).
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from aceproxy.streams.hub import Hub
 from aceproxy.streams.snapshot import ClientSnapshot, EndedClient, EndedStream, StreamSnapshot
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.views import stream_snapshot
+from aceproxy.web.list_pieces import NO_CLIENTS, ClientPiece, Head, Text
 from aceproxy.web.veil import Reader
 
 FRESH_S = 0.5  # how often the pieces are made anew while somebody asks
@@ -32,71 +31,9 @@ KEEP_S = 3.0  # for which the pieces are kept after the last question
 SLICE = 100  # clients whose pieces are made before others have their turn: less than a millisecond
 HEAD_WEIGHT = 10  # a stream's head costs as much as this many clients
 ANSWERS_KEPT = 4
-TOLD_KEPT = 8
 
-_FIGURES = b',"connected_s":'  # from here on a client's fields are numbers that change; no text can hold this unescaped
-_NO_CLIENTS = b'"clients":[],"ended_clients":[]'
 
 log = logging.getLogger(__name__)
-
-
-class _Text:
-    """A text as admins may read it, and as others may."""
-
-    __slots__ = ("_told", "text")
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-        self._told: dict[str, bytes] = {}
-
-    def told_to(self, reader: Reader, own: str) -> bytes:
-        """Return the text for `reader`, who may read the address `own`."""
-        if reader.veil is None:
-            return self.text
-        told = self._told.get(own)
-        if told is None:
-            if len(self._told) >= TOLD_KEPT:
-                self._told.clear()
-            told = self._told[own] = reader.veil.mask(self.text, own)
-        return told
-
-
-class _ClientPiece:
-    """A client: what never changes, for admins, for others and for who has its address, and its figures."""
-
-    __slots__ = ("address", "figures", "fixed", "made_at", "masked", "own")
-
-    def __init__(self, address: str, text: bytes, made_at: float) -> None:
-        at = text.index(_FIGURES)
-        self.address = address
-        self.fixed = text[:at]
-        self.masked = self.own = b""  # until somebody has asked
-        self.figures = text[at:]
-        self.made_at = made_at
-
-    def spell(self, reader: Reader) -> bytes:
-        """Return what never changes as `reader` may read it."""
-        if reader.veil is None:
-            return self.fixed
-        if reader.own == self.address:
-            self.own = self.own or reader.veil.mask(self.fixed, reader.own)
-            return self.own
-        self.masked = self.masked or reader.veil.mask(self.fixed, "")
-        return self.masked
-
-
-class _Head:
-    """A stream without its clients: what stands before and behind them. `mark`: what must be up to date."""
-
-    __slots__ = ("after", "before", "ended", "ended_mark", "made_at", "mark")
-
-    def __init__(self, text: bytes, mark: tuple[object, ...], made_at: float) -> None:
-        before, _, after = text.partition(_NO_CLIENTS)
-        self.before, self.after = _Text(before), _Text(after)
-        self.ended = _Text(b"[]")
-        self.ended_mark: object = None
-        self.mark = mark
-        self.made_at = made_at
 
 
 class StreamLists:
@@ -108,9 +45,9 @@ class StreamLists:
         self._ended_json = TypeAdapter(list[EndedClient])
         self._recent_json = TypeAdapter(list[EndedStream])
         self._stream_json = TypeAdapter(StreamSnapshot)
-        self._clients: dict[str, _ClientPiece] = {}
-        self._heads: dict[str, _Head] = {}
-        self._recent = _Text(b"[]")
+        self._clients: dict[str, ClientPiece] = {}
+        self._heads: dict[str, Head] = {}
+        self._recent = Text(b"[]")
         self._recent_mark: object = None
         self._answers: OrderedDict[tuple[object, ...], tuple[float, int, bytes | None]] = OrderedDict()
         self._asked_at = 0.0
@@ -235,7 +172,7 @@ class StreamLists:
         ended = self._hub.ended
         mark = (id(ended[0]), len(ended)) if ended else None
         if self._recent_mark != mark:
-            self._recent, self._recent_mark = _Text(self._recent_json.dump_json(list(ended))), mark
+            self._recent, self._recent_mark = Text(self._recent_json.dump_json(list(ended))), mark
         count = sum(len(stream.clients) for stream in streams)
         texts = [self._stream_text(stream, reader, now, with_clients=with_clients) for stream in streams]
         return b'{"total_streams":%d,"total_clients":%d,"streams":[%b],"recent":%b}' % (
@@ -247,7 +184,7 @@ class StreamLists:
 
     def _stream_text(self, stream: Stream, reader: Reader, now: float, *, with_clients: bool) -> bytes:
         head = self._head(stream, now)
-        middle = _NO_CLIENTS
+        middle = NO_CLIENTS
         if with_clients:
             ended = self._ended(stream, head).told_to(reader, reader.own)
             middle = b'"clients":[%b],"ended_clients":%b' % (self._client_texts(stream, reader, now), ended)
@@ -271,33 +208,33 @@ class StreamLists:
             parts.append(b",")
         return b"".join(parts[:-1])
 
-    def _head(self, stream: Stream, now: float) -> _Head:
+    def _head(self, stream: Stream, now: float) -> Head:
         head = self._heads.get(stream.stream_id)
         if head is None or head.mark != _mark(stream) or now - head.made_at > MAX_AGE_S:
             head = self._make_head(stream, now)
         return head
 
-    def _make_head(self, stream: Stream, now: float) -> _Head:
+    def _make_head(self, stream: Stream, now: float) -> Head:
         text = self._stream_json.dump_json(stream_snapshot(stream, with_clients=False))
-        head = _Head(text, _mark(stream), now)
+        head = Head(text, _mark(stream), now)
         before = self._heads.get(stream.stream_id)
         if before is not None and before.mark[0] == stream.record_id:
             head.ended, head.ended_mark = before.ended, before.ended_mark
         self._heads[stream.stream_id] = head
         return head
 
-    def _ended(self, stream: Stream, head: _Head) -> _Text:
+    def _ended(self, stream: Stream, head: Head) -> Text:
         ended = stream.ended_clients
         mark = ended[-1].client_id if ended else None
         if head.ended_mark != mark:
-            head.ended, head.ended_mark = _Text(self._ended_json.dump_json(list(ended))), mark
+            head.ended, head.ended_mark = Text(self._ended_json.dump_json(list(ended))), mark
         return head.ended
 
-    def _make_client(self, stream: Stream, client: Client, now: float) -> _ClientPiece:
+    def _make_client(self, stream: Stream, client: Client, now: float) -> ClientPiece:
         text = self._client_json.dump_json(client.snapshot(now, stream.intake.bitrate_bps))
         piece = self._clients.get(client.client_id)
         if piece is None or not text.startswith(piece.fixed):
-            piece = self._clients[client.client_id] = _ClientPiece(client.address, text, now)
+            piece = self._clients[client.client_id] = ClientPiece(client.address, text, now)
         else:
             piece.figures = text[len(piece.fixed) :]
             piece.made_at = now
