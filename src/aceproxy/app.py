@@ -76,7 +76,6 @@ from aceproxy.web.watch import WatchRoutes
 
 STORE_CLOSE_S = 3.0  # for the last changes of the store at shutdown
 
-
 log = logging.getLogger(__name__)
 
 
@@ -143,8 +142,9 @@ class App:
             log.info("the admin secret is in %s", self.secret.path)
 
     def _keep_running(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run something until the program ends."""
+        """Run something until the program ends; should it end before that by a mistake, the log says so."""
         task = asyncio.create_task(work, name=name)
+        task.add_done_callback(_heed)
         self._stack.callback(task.cancel)
         return task
 
@@ -281,3 +281,9 @@ class App:
                 await self._stack.aclose()
         except TimeoutError:
             log.warning("the shutdown took longer than %g s", self.settings.shutdown_s)
+
+
+def _heed(task: asyncio.Task[None]) -> None:
+    """Nobody waits for a task that is to run for ever: without this its failure would be heard of by nobody."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the task %r has failed and does not run any more", task.get_name(), exc_info=task.exception())

@@ -25,7 +25,7 @@ def test_without_a_folder_every_start_makes_another_one() -> None:
     assert load_admin_secret(None).value != load_admin_secret(None).value
 
 
-@pytest.mark.parametrize("text", ["", "\n", "short", "\x00\xff"])
+@pytest.mark.parametrize("text", ["", "\n", "short", "\x00\xff", "\xff" * 64, "\x01" * 64])
 def test_a_file_without_a_secret_is_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / "admin-secret").write_text(text)
     found = load_admin_secret(tmp_path)

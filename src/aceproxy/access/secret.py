@@ -42,13 +42,14 @@ def load_admin_secret(folder: Path | None) -> AdminSecret:
 
 
 def read_admin_secret(folder: Path) -> AdminSecret | None:
-    """Return the secret kept in `folder`, None if there is none. Raises OSError if it cannot be read."""
+    """Return the secret kept in `folder`, None if there is none or no text. Raises OSError if it cannot be read."""
     path = folder / FILE_NAME
     try:
         kept = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return None
-    return AdminSecret(kept, path, is_new=False) if len(kept) >= LEAST_CHARACTERS else None
+    is_sound = len(kept) >= LEAST_CHARACTERS and kept.isascii() and kept.isprintable()
+    return AdminSecret(kept, path, is_new=False) if is_sound else None
 
 
 def make_admin_secret(folder: Path | None) -> AdminSecret:
