@@ -144,7 +144,7 @@ def test_an_address_that_is_taken_is_told_in_one_sentence() -> None:
             [PROGRAM, "serve", "--listen", address], capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
     assert done.returncode == 2
-    assert f"aceproxy: cannot serve on {address}: " in done.stderr
+    assert f"aceproxy: cannot serve on {address}: Address already in use; `aceproxy doctor` tells more" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -68,7 +68,8 @@ async def _until_over(running: list[DemoEngine], asked: asyncio.Event, say: Call
             done, _ = await asyncio.wait({*ends, asking}, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in ends if task in done]:
                 engine = ends.pop(task)
-                say(f"The engine {engine.label} has ended; {len(ends)} left.")
+                rest = f"; {len(ends)} left." if ends else ". It was the last one, and the demo ends with it."
+                say(f"The engine {engine.label} has ended{rest}")
     finally:
         for task in (*ends, asking):
             task.cancel()

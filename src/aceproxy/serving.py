@@ -7,10 +7,12 @@ import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from errno import EADDRINUSE
 
 import typer
 
 from aceproxy.app import App
+from aceproxy.engine.os_words import os_words
 from aceproxy.given import fail
 from aceproxy.live import Load
 from aceproxy.logs import Logs
@@ -88,6 +90,7 @@ def run_server(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[No
         fail(str(error))
     except OSError as error:
         logs.stop()
-        fail(f"cannot serve on {settings.listen}: {error.strerror or error}")
+        hint = "; `aceproxy doctor` tells more, --listen :PORT takes another port" if error.errno == EADDRINUSE else ""
+        fail(f"cannot serve on {settings.listen}: {os_words(error)}{hint}")
     finally:
         logs.stop()

@@ -114,6 +114,26 @@ async def test_a_lost_stream_is_tried_again_until_it_is_back(page: Page, app: Ap
     await moving(page)
 
 
+async def test_a_page_whose_stream_is_lost_does_not_call_it_live(page: Page, app: App, engine: Simulator) -> None:
+    link = engine.contents[1].content_id
+    chip = page.locator(".watch-head .chip")
+    await page.goto(f"{address(app)}watch?id={link}")
+    await expect(chip).to_have_text("live")
+    stream = app.hub.find_by_id(link)
+    assert stream is not None
+    engine.set_fault("down")
+    try:
+        stream.close(Reason.SOURCE_ENDED)
+        await expect(page.locator(".curtain")).to_contain_text("No AceStream engine can be reached")
+        await expect(chip).to_be_hidden()
+        await expect(page.locator(".fact-lost dd")).not_to_contain_text("0 of 0")
+    finally:
+        engine.clear_faults()
+    await page.get_by_role("button", name="Try again").click()
+    await moving(page)
+    await expect(chip).to_have_text("live")
+
+
 async def test_a_stream_that_the_operator_stops_is_not_opened_anew(page: Page, app: App, engine: Simulator) -> None:
     link = engine.contents[2].content_id
     await page.goto(f"{address(app)}watch?id={link}")

@@ -309,6 +309,7 @@ export class Stage {
     show(this.spinner, false);
     setAttribute(this.chip, "data-state", "closed");
     setText(this.chip, t.states.closed);
+    show(this.chip, true);
     show(this.unmute, false);
   }
 
@@ -323,6 +324,8 @@ export class Stage {
       if (stream.state === "starting" && this.player) this.open(t.watch.asking, startWords(stream));
       this.showNotice(stream);
     }
+    const isUnknown = !stream && this.chip.getAttribute("data-state") !== "closed";
+    show(this.chip, !isUnknown); // what it was last says nothing of now
     this.figures.showStream(stream);
   }
 

@@ -64,7 +64,7 @@ export class WatchFigures {
     const lag = this.lag();
     setText(this.values.lag, lag === null ? NOTHING : t.watch.behind(seconds(lag)));
     setText(this.values.ahead, this.stream ? seconds(this.stream.buffer_s) : NOTHING);
-    const dropped = quality ? t.watch.dropped(count(quality.droppedVideoFrames), count(quality.totalVideoFrames)) : NOTHING;
+    const dropped = quality?.totalVideoFrames ? t.watch.dropped(count(quality.droppedVideoFrames), count(quality.totalVideoFrames)) : NOTHING;
     setText(this.values.lost, dropped);
     setText(this.values.player, playerName || NOTHING);
   }
