@@ -363,7 +363,6 @@ def test_names_in_the_prose_are_names_of_the_program() -> None:
         "direct_url",
         "is_live",
         "watch_front",
-        "is_followed",
         *ENGINE_NAMES,
         "live_last",
     }

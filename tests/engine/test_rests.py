@@ -6,8 +6,11 @@ import asyncio
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aceproxy.engine.media import MediaEnd
+from aceproxy.engine.rests import MANY, Beats
 from tests.engine.test_media import MEDIA, Serve, Sink, head_of, opened, response
 from tests.waiting import until
 
@@ -59,7 +62,7 @@ async def test_small_pieces_are_read_together_and_the_end_is_noticed(serve: Serv
             writer.write(b"0\r\n\r\n")
 
     reader = await opened(await serve(converse), sink)
-    reader.rest_between_reads(REST_S, BELOW)
+    reader.rest_between_reads(REST_S, BELOW, Beats())
     go.set()
     await until(lambda: sink.used == 3 + 30_000)
     assert sink.content == b"abc" + b"".join(pieces)
@@ -82,7 +85,7 @@ async def test_what_comes_after_a_silence_is_read_at_once(serve: Serve) -> None:
         await reader.read()
 
     reader = await opened(await serve(converse), sink)
-    reader.rest_between_reads(REST_S, BELOW)
+    reader.rest_between_reads(REST_S, BELOW, Beats())
     await asyncio.sleep(3 * REST_S)  # it has rested once, and found nothing
     go.set()
     await until(lambda: sink.content == b"abcdefg")
@@ -102,7 +105,7 @@ async def test_a_reader_that_is_paused_while_it_rests_stays_so(serve: Serve) -> 
         await reader.read()
 
     reader = await opened(await serve(converse), sink)
-    reader.rest_between_reads(REST_S, BELOW)
+    reader.rest_between_reads(REST_S, BELOW, Beats())
     await until(lambda: sink.used > 1000)
     reader.pause()
     used = sink.used
@@ -132,7 +135,57 @@ async def test_as_much_as_there_is_at_once_is_read_without_rests(serve: Serve, f
     reader = await opened(await serve(converse), sink)
     reader.pause()
     await until(lambda: sent > 500_000)  # waits in the kernel
-    reader.rest_between_reads(60.0, 50_000)  # one rest would last longer than the test
+    reader.rest_between_reads(60.0, 50_000, Beats())  # one rest would last longer than the test
     reader.resume()
     await until(lambda: sink.used > 400_000)
     reader.close()
+
+
+def test_few_are_read_at_every_beat_and_many_at_every_second_half_of_them_at_the_same() -> None:
+    beats = Beats()
+    parities = [beats.enter() for _ in range(MANY - 1)]
+    assert beats.step == 1
+    assert [round(beats.next_at(now_s, 0.1, parity), 6) for now_s, parity in ((5.04, 0), (5.1001, 1))] == [5.1, 5.2]
+    parities += [beats.enter() for _ in range(MANY + 1)]
+    assert beats.step == 2
+    assert parities.count(0) == parities.count(1) == MANY
+    assert [round(beats.next_at(now_s, 0.1, 0), 6) for now_s in (5.04, 5.11, 5.21)] == [5.2, 5.2, 5.4]
+    assert [round(beats.next_at(now_s, 0.1, 1), 6) for now_s in (5.04, 5.11, 5.21)] == [5.1, 5.3, 5.3]
+    for parity in parities:
+        beats.leave(parity)
+    assert (beats.resting, beats.step) == (0, 1)
+    assert {beats.enter(), beats.enter()} == {0, 1}
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_the_two_halves_stay_about_equal_whoever_goes(steps: list[bool]) -> None:
+    beats, held = Beats(), list[int]()
+    for is_new in steps:
+        if is_new or not held:
+            held.append(beats.enter())
+        else:
+            beats.leave(held.pop(0))
+        assert beats.resting == len(held)
+    for _ in range(abs(held.count(0) - held.count(1))):  # who comes goes where fewer are
+        held.append(beats.enter())
+    assert abs(held.count(0) - held.count(1)) <= 1
+
+
+async def test_a_connection_that_is_closed_counts_no_more(serve: Serve) -> None:
+    beats = Beats()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        await reader.read()
+
+    reader = await opened(await serve(converse), Counting())
+    reader.rest_between_reads(REST_S, BELOW, beats)
+    assert beats.resting == 1
+    reader.pause()
+    assert beats.resting == 1
+    reader.close()
+    reader.close()
+    assert beats.resting == 0
+    reader.rest_between_reads(REST_S, BELOW, beats)
+    assert beats.resting == 0

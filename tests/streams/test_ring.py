@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aceproxy.streams.block import TRIM_BYTES, Block, JoinPoint
-from aceproxy.streams.ring import NEWEST_BYTES, OVERDUE, Ring, RingLimits
+from aceproxy.streams.ring import OVERDUE, Ring, RingLimits
 from tests.streams.conftest import PREAMBLE, Feed
 
 LIMITS = RingLimits(block_s=1.0, block_bytes=1 << 20, ring_s=5.0, ring_bytes=1 << 20, burst_s=1.0)
@@ -204,27 +204,6 @@ def test_what_lies_between_two_offsets_can_be_read(ring: Ring, feed: Feed) -> No
     for start, stop in ((ring.tail, ring.head), (300 * 188, 300 * 188 + 1), (399 * 188 + 5, 600 * 188 - 7), (5, 5)):
         assert ring.read(start, stop) == everything[start:stop]
     assert ring.read(0, 300 * 188) == everything[ring.tail : 300 * 188]
-
-
-@given(st.lists(st.tuples(st.integers(1, 300), st.booleans(), st.booleans()), max_size=30))
-def test_the_newest_bytes_are_taken_with_their_place_or_not_at_all(
-    steps: list[tuple[int, bool, bool]],
-) -> None:
-    ring = Ring(replace(LIMITS, ring_bytes=2000 * 188))
-    everything, taken_at = b"", 0
-    for number, (packets, is_followed, is_taken) in enumerate(steps):
-        ring.is_followed = is_followed
-        part = bytes([number]) * (188 * packets)
-        ring.append(memoryview(part), 0.0)
-        everything += part
-        if is_taken:
-            offset, newest = ring.take_newest()
-            assert everything[offset:] == newest
-            assert newest in (b"", everything[taken_at:])
-            assert not newest or len(newest) <= NEWEST_BYTES
-            taken_at = ring.head
-            if is_followed and number and steps[number - 1][2]:
-                assert newest == part
 
 
 def test_clearing_drops_everything(ring: Ring, feed: Feed) -> None:

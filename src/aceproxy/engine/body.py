@@ -17,7 +17,7 @@ from aceproxy.engine.http_response import (
     head_end,
     parse_head,
 )
-from aceproxy.engine.rests import Rests
+from aceproxy.engine.rests import Beats, Rests
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
@@ -170,14 +170,14 @@ class ResponseBody(asyncio.BufferedProtocol):
         self._rested()
         self.last_byte_at = self._loop.time()  # the silence was ours
 
-    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+    def rest_between_reads(self, rest_s: float, below_bytes: int, beats: Beats) -> None:
         """From now on, after a read that found fewer than `below_bytes`, read again `rest_s` later at most.
 
-        See `Rests`.
+        Of both twice as much where many share the `beats`. See `Rests`. To be called once.
         """
-        if rest_s > 0 and self._transport is not None:
+        if rest_s > 0 and self._transport is not None and self._phase is not _Phase.DONE:
             self._rest_below_bytes = below_bytes
-            self._rests = Rests(self._transport, self, rest_s, self._rested, self._reset)
+            self._rests = Rests(self._transport, self, rest_s, beats, self._rested, self._reset)
 
     def close(self) -> None:
         """End it at once; the sink is not called any more. May be called again."""
@@ -187,10 +187,10 @@ class ResponseBody(asyncio.BufferedProtocol):
 
     def _rest(self, nbytes: int) -> None:
         """Rest after a read of so many bytes, if that is all there was."""
-        room = self._rest_below_bytes if self._phase is _Phase.DIRECT else CHUNKED_ROOM_BYTES
         if self._rests is None or self._paused or self._phase not in (_Phase.DIRECT, _Phase.BODY):
             return
-        if nbytes < min(self._rest_below_bytes, room):
+        below_bytes = self._rest_below_bytes * self._rests.step
+        if nbytes < (below_bytes if self._phase is _Phase.DIRECT else min(below_bytes, CHUNKED_ROOM_BYTES)):
             self._rests.begin()
 
     def _rested(self) -> None:
@@ -307,7 +307,7 @@ class ResponseBody(asyncio.BufferedProtocol):
         if self._error_timer is not None:
             self._error_timer.cancel()
         if self._rests is not None:
-            self._rests.end()
+            self._rests.close()
         self.detail = detail
         self.ended.set_result(how)
         if not self.opened.done():

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from aceproxy.engine.body import ByteSink, MediaEnd, NotYet
 from aceproxy.engine.fetching import Fetcher, FetchError
 from aceproxy.engine.playlist import MediaList, PlaylistError, Segment, parse_playlist
+from aceproxy.engine.rests import Beats
 from aceproxy.errors import AceProxyError, Reason
 
 START_SEGMENTS = 3  # behind the live edge, as RFC 8216 §6.3.3 wants it
@@ -70,7 +71,7 @@ class ListReader:
         self._last_byte_at = self._loop.time()
         self._going.set()
 
-    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+    def rest_between_reads(self, rest_s: float, below_bytes: int, beats: Beats) -> None:
         """Of no effect: segments come in large pieces anyway."""
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, Response
 from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
 from aceproxy.engine.os_words import os_words
+from aceproxy.engine.rests import Beats
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
@@ -59,8 +60,11 @@ class SourceReader(Protocol):
     def resume(self) -> None:
         """Go on after `pause`."""
 
-    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
-        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later."""
+    def rest_between_reads(self, rest_s: float, below_bytes: int, beats: Beats) -> None:
+        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later.
+
+        Of both twice as much where many share the `beats`. To be called once.
+        """
 
     def close(self) -> None:
         """Stop receiving at once; the sink is not called any more."""
@@ -106,9 +110,12 @@ class MediaReader:
         """Go on after `pause`; the time in between does not count as silence. May be called again."""
         self._body.resume()
 
-    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
-        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later."""
-        self._body.rest_between_reads(rest_s, below_bytes)
+    def rest_between_reads(self, rest_s: float, below_bytes: int, beats: Beats) -> None:
+        """After a read that found fewer than `below_bytes`, read again at most `rest_s` (seconds) later.
+
+        Of both twice as much where many share the `beats`. To be called once.
+        """
+        self._body.rest_between_reads(rest_s, below_bytes, beats)
 
     def close(self) -> None:
         """Stop receiving at once; the sink is not called any more. May be called at any time and again."""

@@ -2,6 +2,8 @@
 
 Engines send in small pieces. A connection that rests is read again at a multiple of the rest, so that one wake-up of
 the event loop serves all of them; and it is read then and there, without being registered with the selector for that.
+What a read costs hardly depends on how much it finds, so where there are many connections each is read at every second
+beat only: one half of them at the odd ones, the other half at the even ones.
 """
 
 from __future__ import annotations
@@ -14,9 +16,43 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+MANY = 10  # connections from which on each rests for two beats
+
+
+class Beats:
+    """Who rests: all connections of one event loop share the beats. `resting` counts them."""
+
+    def __init__(self) -> None:
+        self.resting = 0
+        self._odd = 0  # of them, those that are read at odd beats where there are many
+
+    @property
+    def step(self) -> int:
+        """For how many beats each rests."""
+        return 1 if self.resting < MANY else 2
+
+    def enter(self) -> int:
+        """Count a connection; return 0 or 1, which of two beats is its own."""
+        parity = int(2 * self._odd < self.resting)
+        self.resting += 1
+        self._odd += parity
+        return parity
+
+    def leave(self, parity: int) -> None:
+        """Count a connection no more."""
+        self.resting -= 1
+        self._odd -= parity
+
+    def next_at(self, now_s: float, rest_s: float, parity: int) -> float:
+        """Return the time of a connection's next beat, in seconds of the clock that `now_s` is of."""
+        beat = math.floor(now_s / rest_s) + 1
+        if self.step > 1 and (beat + parity) % 2:
+            beat += 1
+        return beat * rest_s
+
 
 class Rests:
-    """Makes a connection's reads rest. Belongs to the event loop.
+    """Makes a connection's reads rest until it is closed. Belongs to the event loop.
 
     `protocol` is the connection's own. `resume` lets the transport go on reading where its owner wants that; `reset`
     hears that the connection failed.
@@ -27,6 +63,7 @@ class Rests:
         transport: asyncio.Transport,
         protocol: asyncio.BufferedProtocol,
         rest_s: float,
+        beats: Beats,
         resume: Callable[[], None],
         reset: Callable[[OSError], None],
     ) -> None:
@@ -34,6 +71,9 @@ class Rests:
         self._transport = transport
         self._protocol = protocol
         self._rest_s = rest_s
+        self._beats = beats
+        self._parity = beats.enter()
+        self._is_closed = False
         self._resume = resume
         self._reset = reset
         self._timer: asyncio.TimerHandle | None = None
@@ -41,11 +81,23 @@ class Rests:
         is_plain = socket is not None and transport.get_extra_info("sslcontext") is None
         self._descriptor = socket.fileno() if is_plain else -1
 
+    @property
+    def step(self) -> int:
+        """For how many beats each connection rests now."""
+        return self._beats.step
+
     def begin(self) -> None:
-        """Read nothing until the next multiple of the rest, then read once."""
+        """Read nothing until the next beat, then read once."""
         self._transport.pause_reading()
-        beat = math.floor(self._loop.time() / self._rest_s) + 1
-        self._timer = self._loop.call_at(beat * self._rest_s, self._read)
+        due_at = self._beats.next_at(self._loop.time(), self._rest_s, self._parity)
+        self._timer = self._loop.call_at(due_at, self._read)
+
+    def close(self) -> None:
+        """Rest no longer, and never again. May be called again."""
+        self.end()
+        if not self._is_closed:
+            self._is_closed = True
+            self._beats.leave(self._parity)
 
     def end(self) -> None:
         """Rest no longer; who ends it sees to it that reading goes on."""

@@ -87,7 +87,8 @@ class StreamSettings(Group):
         0.09,
         ge=0,
         le=1,
-        description="Longest time that bytes which arrived at our socket wait to be read and sent on.",
+        description="Longest time that bytes which arrived at our socket wait to be read and sent on; of ten sources "
+        "and more, twice that.",
     )
     batch_bytes: int = Field(
         128 << 10,

@@ -148,6 +148,16 @@ class Block:
         self._spares = None
         return self.fd
 
+    def read_into(self, room: memoryview, position: int) -> int:
+        """Read from `position` within the block what `room` takes; return how many bytes that is."""
+        if not room:
+            return 0
+        if hasattr(os, "preadv"):
+            return os.preadv(self.fd, [room], position)
+        found = os.pread(self.fd, len(room), position)  # pragma: no cover - other systems than Linux
+        room[: len(found)] = found  # pragma: no cover
+        return len(found)  # pragma: no cover
+
     def read(self, position: int, count: int) -> bytes:
         """Return up to `count` bytes from `position` within the block."""
         count = min(count, self.size - position)

@@ -44,7 +44,6 @@ class PumpLimits:
 
 
 _Span = tuple[Block, int, int]  # so many bytes of a block from a position on
-_Newest = tuple[int, bytes]  # the bytes from an offset on
 
 
 class _Audience:
@@ -65,6 +64,7 @@ class Pump:
         self._limits = limits
         self._selector = selectors.DefaultSelector()
         self._bell = Bell()
+        self._piece = memoryview(bytearray(PIECE_BYTES))  # what the cohort is sent now
         self._commands: deque[Callable[[], None]] = deque()
         self._awake = False  # a wake-up is on its way; spares a system call per command
         self._stopping = False
@@ -115,8 +115,7 @@ class Pump:
         waiting = ring.head - max(ring.delivered, ring.announced)
         if drained or waiting >= self._limits.batch_bytes or ring.finished is not None:
             ring.announced = ring.head
-            newest = ring.take_newest()
-            self._commands.append(lambda: self._deliver(ring, newest))
+            self._commands.append(lambda: self._deliver(ring))
             self._wake()
 
     def forget(self, ring: Ring, reason: Reason) -> None:
@@ -183,11 +182,8 @@ class Pump:
         audience.behind.add(outlet)
         self._serve(outlet)
 
-    def _deliver(self, ring: Ring, newest: _Newest) -> None:
-        """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks.
-
-        `newest` is what was appended when this was asked for; more may have been since.
-        """
+    def _deliver(self, ring: Ring) -> None:
+        """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks."""
         audience = self._audiences.get(ring)
         if audience is None:
             return
@@ -197,8 +193,7 @@ class Pump:
             outlet.release_dropped()
             if not outlet.watched:  # it found the ring empty
                 self._serve(outlet)
-        self._advance(audience, ring.delivered, newest)
-        ring.is_followed = bool(audience.live)
+        self._advance(audience, ring.delivered)
         if finished is not None:
             for outlet in list(audience.live.values()):
                 self._end(outlet, finished)
@@ -206,8 +201,8 @@ class Pump:
             behind = max((outlet.offset for outlet in audience.behind), default=0)
             ring.front = max(behind, audience.cohort.offset if audience.live else 0)
 
-    def _advance(self, audience: _Audience, limit: int, newest: _Newest = (0, b"")) -> None:
-        """Send all outlets at the live edge what lies before offset `limit`; `newest` spares reading it if it is that.
+    def _advance(self, audience: _Audience, limit: int) -> None:
+        """Send all outlets at the live edge what lies before offset `limit`.
 
         Not whatever there is: while the last outlets are being served more comes, and would go out in small pieces.
         """
@@ -218,16 +213,24 @@ class Pump:
                     self._fall_behind(audience, outlet, 0, [(block, cohort.position, 0)])
                 return
             spans = _spans(block, cohort.position, min(limit - cohort.offset, PIECE_BYTES))
-            offset, piece = newest
-            if offset != cohort.offset or len(piece) != sum(count for _, _, count in spans):
-                piece = b"".join(block.read(position, count) for block, position, count in spans)
+            piece = self._read(spans)
             self._send_piece(audience, piece, spans)
             cohort.block, cohort.position = spans[-1][0], spans[-1][1] + spans[-1][2]
             cohort.offset += len(piece)
             if not piece or cohort.offset >= limit:
                 return
 
-    def _send_piece(self, audience: _Audience, piece: bytes, spans: list[_Span]) -> None:
+    def _read(self, spans: list[_Span]) -> memoryview:
+        """Read what lies in `spans`; it is good until the next call.
+
+        Always into the same memory: new memory of this size is often new to the process, and costs more than reading.
+        """
+        end = 0
+        for block, position, count in spans:
+            end += block.read_into(self._piece[end : end + count], position)
+        return self._piece[:end]
+
+    def _send_piece(self, audience: _Audience, piece: memoryview, spans: list[_Span]) -> None:
         """Send a piece to each outlet of the cohort; who does not take all of it falls behind.
 
         All are sent the same bytes, from the processor's cache. Only who is behind is served by `sendfile`: pages that
@@ -354,7 +357,6 @@ class Pump:
             audience.live.pop(outlet.fd, None)
             if not audience.live and not audience.behind:
                 del self._audiences[outlet.ring]
-                outlet.ring.is_followed = False
         outlet.close()
         self._ends.append((outlet, reason))
 

@@ -15,7 +15,6 @@ from aceproxy.errors import Reason
 from aceproxy.settings import Settings
 from aceproxy.streams.block import Block, JoinPoint, Spares
 
-NEWEST_BYTES = 256 << 10  # kept beside the blocks, for clients at the live edge
 OVERDUE = 5  # times block_s after which a block is cut although no join point came
 
 
@@ -65,7 +64,6 @@ class Ring:
         self.announced = 0  # head at which the pump was last woken; written by the event loop
         self.watch_front = True  # the source sends faster than real time (as at its start): `front` is wanted
         self.front = 0  # offset of the client that is furthest, while wanted; written by the pump
-        self.is_followed = False  # what is appended is to be kept for `take_newest`; written by the pump
         self.fetched = 0  # offset up to which anybody has taken segments; written by the event loop
         self.longest_s = limits.block_s * OVERDUE  # media time after which a block is cut anywhere
         self.on_cut: list[Callable[[Block], None]] = []  # called with each block that is complete, in order
@@ -77,8 +75,6 @@ class Ring:
         self._blocks: deque[Block] = deque()
         self._spares = Spares()
         self._bytes = 0
-        self._newest: list[bytes] = []  # appended since the last `take_newest`
-        self._newest_bytes = 0
 
     @property
     def newest(self) -> Block | None:
@@ -153,21 +149,7 @@ class Ring:
         newest.append(part)
         self.head += len(part)
         self._bytes += len(part)
-        self._newest_bytes += len(part)
-        if self.is_followed and self._newest_bytes <= NEWEST_BYTES:
-            self._newest.append(bytes(part))
-        elif self._newest:
-            self._newest = []
         self._drop_old()
-
-    def take_newest(self) -> tuple[int, bytes]:
-        """Return what was appended since the last call, and its offset; it is kept while `is_followed`, if it is not
-        too much. Else nothing is returned, with the head.
-        """
-        parts, count = self._newest, self._newest_bytes
-        self._newest, self._newest_bytes = [], 0
-        newest = parts[0] if len(parts) == 1 else b"".join(parts)
-        return (self.head - count, newest) if len(newest) == count else (self.head, b"")
 
     def advance_edge(self, media_s: float) -> None:
         """Tell the media time at the head, as far as it is known."""

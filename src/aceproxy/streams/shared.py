@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink, MediaEnd
 from aceproxy.engine.messages import Stat
+from aceproxy.engine.rests import Beats
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.streams.judging import EngineWord
@@ -121,7 +122,7 @@ class _Body(asyncio.BufferedProtocol):
         if self._transport is not None and not self._ended.done():
             self._transport.resume_reading()
 
-    def rest_between_reads(self, rest_s: float, below_bytes: int) -> None:
+    def rest_between_reads(self, rest_s: float, below_bytes: int, beats: Beats) -> None:
         """Of no use here: the pump writes in beats."""
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from aceproxy.engine.messages import Stat
 from aceproxy.engine.opened import KeptPlayback, StartProgress
 from aceproxy.engine.opening import open_playback
 from aceproxy.engine.pool import EngineHandle, EnginePool
+from aceproxy.engine.rests import Beats
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
@@ -44,6 +45,7 @@ class Upstream:
     stopper: PlaybackStopper
     links: LinkExperience = field(default_factory=NoExperience)
     pace: PollPace = field(default_factory=PollPace)
+    beats: Beats = field(default_factory=Beats)
     origins: Origins | None = None
 
 
@@ -229,7 +231,7 @@ class Source:
         self._reader = opened.reader
         settings = self._upstream.settings
         self.poll = StatPoll(handle.api, opened.playback, opened.link_used, settings, self._upstream.pace, self._log)
-        self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes)
+        self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes, self._upstream.beats)
         handle.note_delivered()
         if self.paused:  # by its first bytes, before there was a reader
             self._reader.pause()
