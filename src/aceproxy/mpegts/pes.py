@@ -6,8 +6,6 @@ from typing import Final, NamedTuple
 
 from aceproxy.mpegts.packets import Buffer
 
-MAX_HEADER_BYTES: Final = 9 + 255
-
 _PREFIX: Final = b"\x00\x00\x01"
 # program_stream_map, padding, private_stream_2, ECM, EMM, DSM-CC, H.222.1 type E, program_stream_directory
 _WITHOUT_HEADER: Final = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})

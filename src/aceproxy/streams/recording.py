@@ -141,21 +141,26 @@ class Recording:
         handle.note_delivered()
         return reader
 
+    def _choose(self, failed: dict[str, AceProxyError]) -> EngineHandle:
+        """Take a place on an engine that has not failed. Raises the last one's failure, or why there is no place."""
+        while True:
+            try:
+                return self._upstream.pool.choose(self.link, {*failed, *self._shunned})
+            except AceProxyError as error:
+                if self._shunned:
+                    self._shunned = frozenset()  # there is no other one
+                elif error.reason is Reason.AT_CAPACITY and self._make_way():
+                    pass  # a stream without clients has given its place
+                elif failed:
+                    raise next(reversed(failed.values())) from None
+                else:
+                    raise
+
     async def _from_new_playback(self, span: Span, relay: Relay, deadline_at: float) -> MediaReader:
         """Start a playback on an engine that can, and read from it."""
         failed: dict[str, AceProxyError] = {}
         while True:
-            try:
-                handle = self._upstream.pool.choose(self.link, {*failed, *self._shunned})
-            except AceProxyError as error:
-                if self._shunned:
-                    self._shunned = frozenset()  # there is no other one
-                    continue
-                if error.reason is Reason.AT_CAPACITY and self._make_way():
-                    continue
-                if failed:
-                    raise next(reversed(failed.values())) from None
-                raise
+            handle = self._choose(failed)
             try:
                 opened = await open_playback(
                     handle.api,

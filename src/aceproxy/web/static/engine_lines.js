@@ -29,7 +29,7 @@ export class EngineFigures {
     this.state = h("span", { class: "chip" });
     this.version = outside("engine-version");
     this.load = h("span", { class: "engine-load" });
-    this.meter = h("meter", { class: "engine-meter", min: 0, "aria-hidden": "true" });
+    this.meter = h("meter", { class: "meter engine-meter", min: 0, "aria-hidden": "true" });
     this.trouble = h("p", { class: "engine-trouble" });
   }
 

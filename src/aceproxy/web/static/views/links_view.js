@@ -96,7 +96,7 @@ class LinkCard {
     const query = queryOfKey(link.key);
     this.name = outside();
     this.chip = h("span", { class: "chip" });
-    this.meter = h("meter", { class: "link-score", min: 0, max: 1, "aria-hidden": "true" });
+    this.meter = h("meter", { class: "meter link-score", min: 0, max: 1, "aria-hidden": "true" });
     const engines = h("ul", { class: "link-engines" });
     this.engines = new KeyedList(engines, (one) => one.engine, () => new EngineRow());
     this.watch = query && h("a", { class: "button", href: watchUrl(query) }, icon("resume"), h("span", { text: t.watchHere }));
