@@ -7,7 +7,7 @@ import os
 
 
 class Bell:
-    """An event descriptor, or a pipe where there is none. Any thread may ring; one thread waits, hears and closes."""
+    """An event descriptor, or a pipe where there is none. One thread rings and closes it, another waits and hears."""
 
     def __init__(self) -> None:
         """Raises OSError when there is no descriptor left."""
