@@ -75,6 +75,12 @@ class Present:
         if self.source is not None:
             self.source.close()
 
+    def lost(self, error: AceProxyError) -> None:
+        """Let go of a source that was opened and is of no use, and tell its engine's keeper why."""
+        if self.source is not None:
+            self.source.lost(error)
+        self.close()
+
     def failed(self, error: AceProxyError) -> None:
         """Let go of a source that could not be opened; `error` is told until there is another one."""
         self.close()

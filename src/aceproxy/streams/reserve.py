@@ -28,7 +28,7 @@ from aceproxy.streams.situation import (
     ways_beside,
 )
 from aceproxy.streams.source import Source
-from aceproxy.streams.spare import Purpose, Spare, TailSink
+from aceproxy.streams.spare import RACES, Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
@@ -172,12 +172,13 @@ class Reserve:
             self._timeline.note(EventKind.TRYING_BESIDE, reason=reason, purpose=purpose.value)
         self._begin(purpose, way, situation.now + self._limits.start_timeout_s)
 
-    def _begin(self, purpose: Purpose, way: Way, deadline_at: float) -> None:
+    def _begin(self, purpose: Purpose, way: Way, deadline_at: float) -> Spare:
         """Open a spare; there must be none yet."""
         sink = TailSink(self._limits.standby_bytes)
         spare = self.spare = Spare(self._make(way.at, sink, purpose.value), sink, way.at, purpose)
         spare.on_news = lambda: self._heard(spare)
         self._keep(spare.begin(deadline_at, way.exclude))
+        return spare
 
     def _heard(self, spare: Spare) -> None:
         """Hear that a spare is open, or has failed."""
@@ -206,17 +207,17 @@ class Reserve:
         elif spare.source.leave_requested:
             self._drop(spare, None, "it gives way")
 
-    def race(self, way: Way, deadline_at: float) -> None:
+    def race(self, way: Way, deadline_at: float, purpose: Purpose = Purpose.RESTORE) -> Spare:
         """Open one beside a start that goes on, to take the first that delivers; there must be none yet."""
-        self._timeline.note(EventKind.TRYING_BESIDE, purpose=Purpose.RESTORE.value)
-        self._begin(Purpose.RESTORE, way, deadline_at)
+        self._timeline.note(EventKind.TRYING_BESIDE, purpose=purpose.value)
+        return self._begin(purpose, way, deadline_at)
 
     def restored(self, at: int, *, wants_standby: bool) -> None:
         """The stream has a source again, of link number `at`: what was begun beside it stays as a standby, or goes."""
         spare = self.spare
         if spare is None:
             return
-        if spare.purpose is Purpose.RESTORE:
+        if spare.purpose in RACES:
             if not wants_standby or spare.at != at:
                 self.close()
                 return

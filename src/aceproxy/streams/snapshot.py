@@ -76,7 +76,7 @@ class CodecSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StandbySnapshot:
-    """A second source beside the present one. `purpose` is standby, move, return or restore."""
+    """A second source beside the present one. `purpose` is standby, move, return, restore or start."""
 
     engine: str | None
     purpose: str

@@ -25,6 +25,10 @@ class Purpose(StrEnum):
     MOVE = "move"  # to take over as soon as it can
     RETURN = "return"  # to go back to a link before the present one, if nobody notices
     RESTORE = "restore"  # after a loss: to be the first that delivers
+    START = "start"  # the same at a start that gets nowhere
+
+
+RACES = frozenset({Purpose.RESTORE, Purpose.START})
 
 
 class TailSink:

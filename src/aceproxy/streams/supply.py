@@ -18,9 +18,10 @@ from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.restoring import Restoring
 from aceproxy.streams.situation import ReserveLimits
 from aceproxy.streams.source import Source, Upstream
+from aceproxy.streams.starting import Starting
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import Watching
-from aceproxy.streams.ways import LINK_FAULTS, Way
+from aceproxy.streams.ways import LINK_FAULTS
 
 
 class Supply:
@@ -48,6 +49,7 @@ class Supply:
         )
         self.reserve = Reserve(limits, self._present.new_source, intake.ingest.newest, timeline)
         self._watching = Watching(self._present, self.reserve, upstream, intake, consumer, timeline)
+        self._starting = Starting(self._present, self.reserve, upstream)
         self._restoring = Restoring(self._present, self.reserve, upstream, intake, timeline)
         self._upstream = upstream
         self._intake = intake
@@ -123,11 +125,15 @@ class Supply:
     async def _start_with(self, at: int, deadline_at: float) -> AceProxyError | None:
         """Open sources of one link until one sends packets."""
         loop = asyncio.get_running_loop()
+        self._starting.next_link()
         while True:
-            await self._present.open(Way(at), deadline_at)
+            await self._starting.open(at, deadline_at, wants_standby=self.wants_standby)
             try:
                 return await self._wait_joinable()
             except AceProxyError as error:
+                if self._starting.shun(error) and loop.time() < deadline_at:
+                    self._present.lost(error)
+                    continue
                 if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
                     raise
             self._log.info("the engine sent no packet; trying again")

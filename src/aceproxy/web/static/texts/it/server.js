@@ -159,6 +159,7 @@ export default {
     "it is far behind, and another engine may be less": "è molto indietro, e un altro motore può esserlo meno",
     "it is behind what viewers have": "è indietro rispetto a ciò che hanno gli spettatori",
     "standby is 0 or 1": "standby è 0 oppure 1",
+    "this engine calls it a recording": "questo motore la dice una registrazione",
     "stat answered {}": "stat ha risposto {}",
     "stat: {}": "stat: {}",
     "stopping and changing is for admins": "fermare e cambiare spetta agli amministratori",

@@ -1,0 +1,134 @@
+"""The first source of a stream: a start that fails on one engine, or gets nowhere there, is made on another one.
+
+An engine may take the start call and never answer, answer with nonsense, or play and send nothing. That cannot be told
+from the broadcast's own trouble, so it is given its time; but where another engine is up with room to spare, the same
+link is begun there as well after a while, and the first that delivers stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aceproxy.engine.api import Playback
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.patience import COLLECTING
+from aceproxy.streams.present import Present
+from aceproxy.streams.reserve import Reserve
+from aceproxy.streams.source import Upstream
+from aceproxy.streams.spare import Purpose
+from aceproxy.streams.ways import Way
+
+RIVAL_AFTER_S: Final = 4.0  # without a sign that the engine gets anywhere: that it collects data, from somebody
+LOOK_S: Final = 0.25
+ELSEWHERE: Final = frozenset({Reason.ENGINE_ERROR, Reason.NO_DATA, Reason.NOT_MPEGTS, Reason.SESSION_LOST})
+"""Failures of a start that another engine may not have; of those to reach an engine at all `Source.open` knows."""
+
+
+class Starting:
+    """Opens the first source of one stream. Belongs to the event loop."""
+
+    def __init__(self, present: Present, reserve: Reserve, upstream: Upstream) -> None:
+        self._present = present
+        self._reserve = reserve
+        self._pool = upstream.pool
+        self._shunned: frozenset[str] = frozenset()  # engines (by URL) on which the present link has failed
+
+    def next_link(self) -> None:
+        """Another link is begun: no engine has failed with it yet."""
+        self._shunned = frozenset()
+        self._reserve.close()
+
+    def shun(self, error: AceProxyError) -> bool:
+        """Leave the present engine for what came of it; return whether there is another one to go to."""
+        engine = self._present.engine_url
+        if engine is None or error.reason not in ELSEWHERE:
+            return False
+        self._shunned |= {engine}
+        return bool(self._elsewhere())
+
+    async def open(self, at: int, deadline_at: float, *, wants_standby: bool) -> None:
+        """Open a source of link number `at`; returns when its first bytes are in. Cancel-safe.
+
+        `wants_standby`: a rival that comes second is kept. Raises AceProxyError with the reason of the engine that was
+        asked first, or what `Present.open` raises.
+        """
+        first: AceProxyError | None = None
+        while True:
+            try:
+                await self._open_first(Way(at, self._shunned), deadline_at)
+            except AceProxyError as error:
+                first = first or error
+                if not self.shun(error) or asyncio.get_running_loop().time() + LOOK_S > deadline_at:
+                    raise first from None
+                self._present.close()
+            else:
+                self._reserve.restored(at, wants_standby=wants_standby)
+                return
+
+    def _elsewhere(self) -> frozenset[str]:
+        return self._pool.fit_for_spares() - self._shunned
+
+    async def _open_first(self, way: Way, deadline_at: float) -> None:
+        """Open the present source by one way; a rival that delivers before that takes its place."""
+        loop = asyncio.get_running_loop()
+        self._present.asked.clear()
+        opening = loop.create_task(self._present.open(way, deadline_at), name="start")
+        beside = loop.create_task(self._run_rivals(way.at, deadline_at), name="start beside")
+        try:
+            await asyncio.wait({opening, beside}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done() and isinstance(opening.exception(), AceProxyError) and await self._rival_delivers():
+                opening.exception()
+            elif opening.done():
+                opening.result()
+                return
+        finally:
+            opening.cancel()
+            beside.cancel()
+            await asyncio.gather(opening, beside, return_exceptions=True)
+        try:
+            await self._present.take(self._reserve.take())
+        except OSError as error:
+            raise AceProxyError(Reason.INTERNAL, error.strerror or "") from error
+
+    async def _run_rivals(self, at: int, deadline_at: float) -> None:
+        """Begin rivals, one after the other, while the start gets nowhere; return when one delivers."""
+        await self._present.asked.wait()
+        loop = asyncio.get_running_loop()
+        moved_at = loop.time()
+        while not self._reserve.delivering.is_set():
+            await asyncio.sleep(LOOK_S)
+            if self._collects():
+                moved_at = loop.time()
+            self._drop_failed()
+            here = frozenset(url for url in (self._present.engine_url,) if url is not None)
+            is_stuck = loop.time() - moved_at >= RIVAL_AFTER_S
+            if is_stuck and self._reserve.spare is None and self._elsewhere() - here:
+                rival = self._reserve.race(Way(at, self._shunned | here), deadline_at, Purpose.START)
+                rival.source.on_playback = _refuse_recording
+
+    async def _rival_delivers(self) -> bool:
+        """Wait for what comes of the rival, if there is one; its own deadline bounds that."""
+        while self._reserve.spare is not None and not self._reserve.delivering.is_set():
+            self._drop_failed()
+            await asyncio.sleep(LOOK_S)
+        return self._reserve.delivering.is_set()
+
+    def _drop_failed(self) -> None:
+        """Let go of a rival that failed, and of its engine."""
+        rival = self._reserve.spare
+        if rival is not None and rival.failure is not None and rival.engine_url is not None:
+            self._shunned |= {rival.engine_url}
+        self._reserve.drop_failed()
+
+    def _collects(self) -> bool:
+        """Whether the engine says that data comes in for the start."""
+        source = self._present.source
+        told = source.progress if source is not None else None
+        return told is not None and told.status in COLLECTING and bool(told.peers or told.progress)
+
+
+def _refuse_recording(playback: Playback) -> None:
+    """Raise where another engine than the first calls it a recording: that is no broadcast to be shared."""
+    if playback.is_live is False:
+        raise AceProxyError(Reason.NOT_MPEGTS, "this engine calls it a recording")

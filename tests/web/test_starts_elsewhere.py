@@ -1,0 +1,115 @@
+"""A start that fails on one engine, or gets nowhere there, is made on another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from aceproxy.app import App
+from aceproxy.errors import AceProxyError, Reason
+from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams import starting
+from aceproxy.streams.stream import Stream
+from aceproxy.streams.timeline import EventKind
+from tests.conftest import Answer, MakeApp, ask
+from tests.waiting import until
+from tests.web.test_recovery_over_http import events, url_of
+from tests.web.test_streams_over_http import PACKET
+
+Play = Callable[[App, str], Awaitable[Answer]]
+
+
+@pytest.fixture
+async def bad() -> AsyncIterator[Simulator]:
+    """The engine that is asked first."""
+    async with Simulator(SimulatorConfig.fast(in_step=True)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def app(bad: Simulator, sim: Simulator, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> App:
+    """The program with two engines, `bad` of which is asked first; short waits."""
+    monkeypatch.setattr(starting, "RIVAL_AFTER_S", 0.5)
+    engines = [{"url": bad.url, "label": "bad", "weight": 100}, {"url": sim.url, "label": "good"}]
+    app = await make_app(
+        engines=engines, start_timeout_s=60, answer_timeout_s=50, stop_timeout_s=0.3, keyframe_wait_s=1
+    )
+    await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+    return app
+
+
+UNREADABLE = ("text-answer", "truncated-json")  # nobody can know how to stop what was begun so
+
+
+def plays_on(stream: Stream, engine: Simulator) -> bool:
+    """Whether it has its data from there."""
+    return stream.supply.engine_words == engine.url
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "json-hang", "text-answer", "truncated-json", "never-starts", "headers-held", "empty-body", "session-vanishes",
+        "slow-start", "mp4-bytes",
+    ],
+)  # fmt: skip
+async def test_what_one_engine_cannot_start_plays_on_the_other(
+    app: App, bad: Simulator, sim: Simulator, play: Play, fault: str
+) -> None:
+    values = {"session-vanishes": "0", "slow-start": "40"}
+    bad.set_fault(fault, value=values.get(fault))
+    async with asyncio.timeout(app.settings.start_timeout_s / 2):
+        answer = await play(app, url_of(sim))
+        assert answer.status == 200
+        await answer.reader.readexactly(500 * PACKET)
+    stream = app.hub.streams[0]
+    assert plays_on(stream, sim)
+    assert len(sim.active_playbacks) == 1
+    if fault not in UNREADABLE:
+        await until(lambda: not bad.active_playbacks)
+
+
+async def test_a_start_that_collects_data_gets_no_rival(
+    make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "RIVAL_AFTER_S", 0.5)
+    slow = replace(SimulatorConfig.fast(in_step=True), prebuffer_s=2.5)
+    async with Simulator(slow) as one, Simulator(slow) as other:
+        app = await make_app(engines=[one.url, other.url])
+        await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+        answer = await play(app, url_of(one))
+        await answer.reader.readexactly(PACKET)
+        assert not events(app.hub.streams[0], EventKind.TRYING_BESIDE)
+        assert len(one.playbacks) + len(other.playbacks) == 1
+
+
+async def test_where_both_fail_the_reason_is_that_of_the_engine_asked_first(
+    app: App, bad: Simulator, sim: Simulator
+) -> None:
+    bad.set_fault("text-answer")
+    sim.set_fault("missing-option")
+    assert (await ask(app, url_of(sim))).reason == "engine_error"
+    sim.clear_faults()
+    bad.clear_faults()
+    bad.set_fault("missing-option")
+    assert (await ask(app, url_of(sim))).reason == "engine_option_missing"
+
+
+async def test_a_rival_that_calls_it_a_recording_is_not_taken(
+    app: App, bad: Simulator, sim: Simulator, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad.set_fault("slow-start", value="1.5")
+    refused: list[bool | None] = []
+
+    def refuse(playback: object) -> None:
+        refused.append(None)
+        raise AceProxyError(Reason.NOT_MPEGTS, "this engine calls it a recording")
+
+    monkeypatch.setattr(starting, "_refuse_recording", refuse)
+    answer = await play(app, url_of(sim))
+    await answer.reader.readexactly(PACKET)
+    assert refused
+    assert plays_on(app.hub.streams[0], bad)
