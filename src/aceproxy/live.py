@@ -42,7 +42,8 @@ class Effect(StrEnum):
 
 _NOW = (
     "url_hosts", "log_level", "log_lines", "max_clients", "max_listeners", "metrics_streams", "linger_s",
-    "max_lingering", "recover_s", "reopen_s", "keyframe_wait_s", "start_timeout_s", "stat_poll_s", "stat_max_age_s",
+    "max_lingering", "recover_s", "reopen_s", "standby_clients", "keyframe_wait_s", "start_timeout_s", "stat_poll_s",
+    "stat_max_age_s",
     "bad_link_memory_s", "history_rows", "history_days", "history_addresses", "hls_silence_s",
     "require_token", "foreign_streams", "max_clients_per_address", "max_streams_per_address", "max_clients_per_token",
     "max_streams_per_token", "head_timeout_s", "max_waiting", "max_waiting_per_address", "shutdown_s",

@@ -49,10 +49,17 @@ def watch(seconds: float, pace: float = 1.0, judge: SourceJudge | None = None, *
 
 
 def silent(
-    silent_s: float, engine: EngineWord, *, has_spare: bool = False, better_left: NoAnswer | None = None
+    silent_s: float,
+    engine: EngineWord,
+    *,
+    has_spare: bool = False,
+    could_move: bool = False,
+    better_left: NoAnswer | None = None,
 ) -> Judgement | None:
     """Judge a source that has been silent for so long."""
-    look = replace(WELL, silent_s=silent_s, engine=engine, has_spare=has_spare, better_left=better_left)
+    look = replace(
+        WELL, silent_s=silent_s, engine=engine, has_spare=has_spare, could_move=could_move, better_left=better_left
+    )
     return SourceJudge(LIMITS).look(look)
 
 
@@ -181,3 +188,13 @@ def test_the_looks_kept_are_bounded() -> None:
     judge = SourceJudge(LIMITS)
     assert watch(1000, judge=judge) is None
     assert len(judge._looks) <= 2 * LIMITS.longest_s + 2
+
+
+def test_an_engine_that_claims_to_deliver_is_soon_suspect_where_another_one_has_room() -> None:
+    judgement = silent(3.0, PLAYS, could_move=True)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.ENGINE_STALLED)
+    assert silent(2.9, PLAYS, could_move=True) is None
+    waits = replace(PLAYS, status="buf")
+    assert silent(7.9, waits, could_move=True) is None, "the swarm is waited for: another engine has the same"
+    assert silent(8.0, waits, could_move=True) is not None

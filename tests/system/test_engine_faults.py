@@ -87,7 +87,13 @@ def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
     programs: Keep, view: View, tmp_path: Path, standby: str, limit_s: float
 ) -> None:
     engines = two_engines(programs, tmp_path)
-    proxy = Proxy(tmp_path, engines[0].url, f"engines={engines[0].url},{engines[1].url}", f"standby={standby}")
+    proxy = Proxy(
+        tmp_path,
+        engines[0].url,
+        f"engines={engines[0].url},{engines[1].url}",
+        f"standby={standby}",
+        "standby_clients=0",
+    )
     programs(proxy)
     viewer = view(proxy.play(engines[0], "Clock One"))
     crowd = crowd_on(programs, tmp_path, proxy.play(engines[0], "Clock One"), 100)

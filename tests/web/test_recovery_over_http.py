@@ -196,6 +196,19 @@ async def test_the_only_engine_loops_and_clients_get_nothing_old_until_it_is_men
     assert [(earlier, later, at) for at, (earlier, later) in enumerate(pairwise(stamps)) if later <= earlier] == []
 
 
+async def test_an_engine_that_claims_to_deliver_is_left_for_another_one_before_its_time_is_over(
+    make_app: MakeApp, play: Play
+) -> None:
+    async with Simulator(SimulatorConfig.fast()) as one, Simulator(SimulatorConfig.fast()) as other:
+        app = await make_app(engines=[one.url, other.url], **{**QUICK, "stuck_s": 600.0, "silence_s": 600.0})
+        answer = await play(app, url_of(one))
+        await answer.reader.readexactly(PACKET)
+        stream = app.hub.streams[0]
+        stuck, good = (one, other) if stream.supply.engine_words == one.url else (other, one)
+        stuck.set_fault("frozen-after", value="0")
+        await read_for(answer, lambda: stream.supply.engine_words == good.url and stream.state is State.LIVE)
+
+
 async def test_a_broadcast_that_repeats_itself_is_let_through(sim: Simulator, make_app: MakeApp, play: Play) -> None:
     """The live edge of the engine moves on: the broadcaster plays a short file again and again."""
     app = await make_app(**QUICK)

@@ -189,3 +189,21 @@ async def test_standby_is_0_or_1(engines: Engines, make_app: MakeApp) -> None:
     app = await make_app(engines=[one.url for one in engines])
     refused: Any = await ask(app, url_of(engines[0], standby="yes"))
     assert refused.reason == "bad_parameter"
+
+
+async def test_a_stream_that_many_watch_has_a_standby_unasked_until_half_of_them_have_left(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[engine.url for engine in engines], standby_clients=4)
+    answers = [await play(app, url_of(engines[0])) for _ in range(3)]
+    stream = app.hub.streams[0]
+    supply = stream.supply
+    assert supply.wants_standby is False
+    answers.append(await play(app, url_of(engines[0])))
+    await until(lambda: supply.reserve.is_ready)
+    answers.pop().close()
+    await until(lambda: stream.client_count == 3)
+    still: bool = supply.wants_standby
+    assert still
+    answers.pop().close()
+    await until(lambda: supply.reserve.spare is None)

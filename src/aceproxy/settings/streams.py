@@ -55,6 +55,12 @@ class StreamSettings(Group):
         description="Keep a second engine ready for every stream with clients, so that a lost source is replaced in "
         "less than a second. Costs the broadcast's bandwidth once more.",
     )
+    standby_clients: int = Field(
+        20,
+        ge=0,
+        description="Streams with so many clients have a standby unasked, until half of them have left; 0: none has. "
+        "Only where another engine has room to spare.",
+    )
     standby_bytes: int = Field(
         8 << 20, ge=1 << 20, le=64 << 20, description="Newest bytes kept of a source that waits to take over."
     )
@@ -68,7 +74,7 @@ class StreamSettings(Group):
         15.0, ge=0, description="How long the first link must deliver beside a fallback before it is returned to."
     )
     recover_s: float = Field(
-        60.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
+        120.0, ge=0, description="How long a stream that lost its source tries to get it back while clients wait."
     )
     splice_wait_s: float = Field(
         10.0, gt=0, description="How long the place up to which clients were served is looked for in a reopened source."

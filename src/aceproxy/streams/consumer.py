@@ -17,6 +17,10 @@ class Consumer(Protocol):
     infohash: str | None
 
     @property
+    def client_count(self) -> int:
+        """How many watch."""
+
+    @property
     def has_clients(self) -> bool:
         """Whether anybody watches, or waits to."""
 

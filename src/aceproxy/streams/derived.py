@@ -96,7 +96,7 @@ class TranscodingSupply(Supply):
         stream: DerivedStream,
     ) -> None:
         super().__init__(links, params, upstream, stream.intake, stream, stream.timeline, stream.log)
-        self.wants_standby = False
+        self.asks_standby = False
         self.run: Transcoder | None = None
         self._ring = ring
         self._pump = pump

@@ -94,7 +94,8 @@ class Look:
 
     `silent_s`: since the newest byte. `points`: random-access points found so far. `is_held`: what it sends is held
     back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
-    `has_spare`: another source runs and could take over at once. `better_left`: the engine does not even tell its
+    `has_spare`: another source runs and could take over at once. `could_move`: another engine has room for one.
+    `better_left`: the engine does not even tell its
     version, since when, and another one could do.
     """
 
@@ -111,6 +112,7 @@ class Look:
     repeating_s: float | None = None
     is_held: bool = False
     has_spare: bool = False
+    could_move: bool = False
     better_left: NoAnswer | None = None
 
 
@@ -196,9 +198,11 @@ class SourceJudge:
             return _lost(mute.reason, f"no data for {silent_s:.1f} s; the engine does not tell its version")
         if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
             return _lost(reason, words)
-        if look.has_spare and silent_s >= min(limits.stuck_s, limits.quiet_s + 1):
+        early_s = min(limits.stuck_s, limits.quiet_s + 1)
+        if look.has_spare and silent_s >= early_s:
             return _lost(reason, words)
-        if silent_s >= limits.stuck_s:
+        is_suspect = look.could_move and not engine.waits_for_swarm  # another engine may have what this one has not
+        if silent_s >= (early_s if is_suspect else limits.stuck_s):
             return Judgement(Call.POOR, AceProxyError(reason, words))
         return None
 

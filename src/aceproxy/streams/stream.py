@@ -252,6 +252,11 @@ class Stream:
     # --- Consumer ---
 
     @property
+    def client_count(self) -> int:
+        """How many watch."""
+        return len(self.clients)
+
+    @property
     def has_clients(self) -> bool:
         """Whether anybody watches, or waits to."""
         return self._attendance.has_clients

@@ -76,9 +76,14 @@ class Supply:
         """Whether a second source is to run beside the present one."""
         return self._watching.wants_standby
 
-    @wants_standby.setter
-    def wants_standby(self, wanted: bool) -> None:
-        self._watching.wants_standby = wanted
+    @property
+    def asks_standby(self) -> bool:
+        """Whether one was asked for, however few watch."""
+        return self._watching.asks_standby
+
+    @asks_standby.setter
+    def asks_standby(self, wanted: bool) -> None:
+        self._watching.asks_standby = wanted
 
     @property
     def engine_words(self) -> str:

@@ -33,7 +33,8 @@ class Watching:
         timeline: Timeline,
     ) -> None:
         self.switches = 0  # without a loss
-        self.wants_standby = upstream.settings.standby
+        self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
+        self._is_crowded = False
         self._present = present
         self._reserve = reserve
         self._upstream = upstream
@@ -41,6 +42,13 @@ class Watching:
         self._intake = intake
         self._consumer = consumer
         self._timeline = timeline
+
+    @property
+    def wants_standby(self) -> bool:
+        """Whether a second source is to run beside the present one: somebody asks for it, or so many watch."""
+        limit, count = self._settings.standby_clients, self._consumer.client_count
+        self._is_crowded = bool(limit) and (count >= limit or (self._is_crowded and 2 * count > limit))
+        return self.asks_standby or self._is_crowded
 
     async def watch(self) -> AceProxyError:
         """Wait until the present source is lost, and say why. Cancel-safe.
@@ -154,4 +162,5 @@ class Watching:
             repeating_s=intake.repeating_s,
             is_held=ingest.guard.holding,
             has_spare=self._reserve.is_ready,
+            could_move=bool(self._upstream.pool.fit_for_spares() - {source.engine_url}),
         )

@@ -26,7 +26,7 @@ class Asked:
     def find_or_start(self, hub: Hub) -> Stream:
         """Return the stream, started if need be; one that runs learns what is new. Raises what the hub raises."""
         stream = hub.find_or_start(self.link, self.params, self.fallbacks)
-        stream.supply.wants_standby |= self.standby
+        stream.supply.asks_standby |= self.standby
         return stream
 
 

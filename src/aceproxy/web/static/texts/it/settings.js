@@ -62,6 +62,7 @@ export default {
     loop_s: "Per quanto i dati possono scorrere mentre live_last del motore sta fermo; poi contano come vecchi.",
     reopen_s: "Limite per un tentativo di riaprire una sorgente persa, dove si potrebbe provare un altro motore o link.",
     standby: "Tieni pronto un secondo motore per ogni stream con client, così una sorgente persa si sostituisce in meno di un secondo. Costa un’altra volta la banda della trasmissione.",
+    standby_clients: "Gli stream con tanti client hanno un sostituto anche senza chiederlo, finché metà non se ne va; 0: nessuno. Solo dove un altro motore ha posto d’avanzo.",
     standby_bytes: "I byte più nuovi che si tengono di una sorgente che aspetta di subentrare.",
     return_s: "Per quanto va in onda un link di riserva prima che si provi accanto il primo, e uno stream su un motore prima che se ne provi uno di peso maggiore; 0: non si lasciano mai.",
     return_proof_s: "Per quanto il primo link deve mandare accanto a quello di riserva prima che vi si torni.",
