@@ -17,6 +17,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.patience import PATIENCE_S, open_while_promising
 from aceproxy.streams.present import Present
+from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.timeline import EventKind, Timeline
@@ -165,24 +166,11 @@ class Restoring:
 
         Raises AceProxyError.
         """
-        loop = asyncio.get_running_loop()
         present = self._present
         present.asked.clear()
-        opening = loop.create_task(
-            open_while_promising(present.open(way, until_at), present.start_status, present.progressed, own_s),
-            name="reopen",
-        )
-        beside = loop.create_task(self._wait_beside(way, until_at), name="reopen beside")
-        try:
-            await asyncio.wait({opening, beside}, return_when=asyncio.FIRST_COMPLETED)
-            if opening.done():
-                opening.result()
-                return
-        finally:
-            opening.cancel()
-            beside.cancel()
-            await asyncio.gather(opening, beside, return_exceptions=True)
-        await self._take_spare()
+        opening = open_while_promising(present.open(way, until_at), present.start_status, present.progressed, own_s)
+        if not await comes_first(opening, self._wait_beside(way, until_at), "reopen"):
+            await take_spare(present, self._reserve)
 
     async def _wait_beside(self, way: Way, until_at: float) -> None:
         """Return when the spare delivers; where there is none and the way is slow, one is begun on another engine."""
@@ -194,17 +182,10 @@ class Restoring:
                 self._reserve.race(Way(way.at, exclude), until_at)
         await self._reserve.delivering.wait()
 
-    async def _take_spare(self) -> None:
-        """Put the spare in the place of the present source. Raises AceProxyError."""
-        try:
-            await self._present.take(self._reserve.take())
-        except OSError as error:
-            raise AceProxyError(Reason.INTERNAL, error.strerror or "") from error
-
     async def _try_spare(self) -> bool:
         """Let the spare take over; return whether it delivers."""
         try:
-            await self._take_spare()
+            await take_spare(self._present, self._reserve)
             await self._prove()
         except AceProxyError as error:
             self._present.close()

@@ -14,6 +14,7 @@ from aceproxy.engine.api import Playback
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.patience import COLLECTING
 from aceproxy.streams.present import Present
+from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.spare import Purpose
@@ -71,25 +72,15 @@ class Starting:
 
     async def _open_first(self, way: Way, deadline_at: float) -> None:
         """Open the present source by one way; a rival that delivers before that takes its place."""
-        loop = asyncio.get_running_loop()
         self._present.asked.clear()
-        opening = loop.create_task(self._present.open(way, deadline_at), name="start")
-        beside = loop.create_task(self._run_rivals(way.at, deadline_at), name="start beside")
+        opening, rivals = self._present.open(way, deadline_at), self._run_rivals(way.at, deadline_at)
         try:
-            await asyncio.wait({opening, beside}, return_when=asyncio.FIRST_COMPLETED)
-            if opening.done() and isinstance(opening.exception(), AceProxyError) and await self._rival_delivers():
-                opening.exception()
-            elif opening.done():
-                opening.result()
+            if await comes_first(opening, rivals, "start"):
                 return
-        finally:
-            opening.cancel()
-            beside.cancel()
-            await asyncio.gather(opening, beside, return_exceptions=True)
-        try:
-            await self._present.take(self._reserve.take())
-        except OSError as error:
-            raise AceProxyError(Reason.INTERNAL, error.strerror or "") from error
+        except AceProxyError:
+            if not await self._rival_delivers():
+                raise
+        await take_spare(self._present, self._reserve)
 
     async def _run_rivals(self, at: int, deadline_at: float) -> None:
         """Begin rivals, one after the other, while the start gets nowhere; return when one delivers."""
