@@ -17,17 +17,7 @@ def next_tick(now_s: float, period_s: float) -> float:
 
 async def tick(period_s: float) -> float:
     """Wait until the event loop's clock shows a multiple of `period_s`; return what it should show. Cancel-safe."""
-    loop = asyncio.get_running_loop()
-    due_at = next_tick(loop.time(), period_s)
-    waiter = loop.create_future()
-    timer = loop.call_at(due_at, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
+    now_s = asyncio.get_running_loop().time()
+    due_at = next_tick(now_s, period_s)
+    await asyncio.sleep(due_at - now_s)
     return due_at
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
