@@ -199,8 +199,7 @@ class Analyzer:
             at = found + 1
             start = found * PACKET_BYTES
             packet = bytes(view[start : start + PACKET_BYTES])
-            if self._undecided:
-                self._expire(self.offset + start)
+            self._expire(self.offset + start)
             kind = classes[found]
             if kind > _CONTINUED and self.psi.feed(packet):
                 self._tables_changed()
@@ -228,13 +227,11 @@ class Analyzer:
         flags = adaptation_flags(packet)
         last, last_offset = self._last_start
         self._last_start = packet, offset
-        is_same_count = last and not (last[3] ^ packet[3]) & 0x0F and not flags & 0x80
-        if is_same_count and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
+        if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
         self._unit_at = offset
         self._units += 1
-        if self._undecided:
-            self._settle(self._at_end())
+        self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None
         if packet[3] & 0xC0:
