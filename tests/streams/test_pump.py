@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import socket
+import time
 import weakref
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from aceproxy.errors import Reason
+from aceproxy.streams import pump as pump_module
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
@@ -131,6 +133,45 @@ async def test_a_client_that_takes_nothing_for_too_long_is_closed_as_stalled(
     pump.appended(ring)
     assert await stalled.ended is Reason.STALLED_CLIENT
     assert stalled.outlet.fd == -1
+
+
+async def test_a_client_that_reads_less_than_frees_a_third_of_its_buffer_counts_as_reading(limits: RingLimits) -> None:
+    ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
+    feed = Feed(ring)
+    feed.send(1)
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
+    pump.start()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as player:
+        player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        player.connect(server.getsockname())
+        ours, _ = server.accept()
+        with ours:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+            ours.setblocking(False)
+            join = ring.join()
+            assert join is not None
+            outlet = Outlet(ring, join, ours, lambda _: None)
+        pump.add(outlet)
+        feed.send(12_000)
+        pump.appended(ring)
+        await until(lambda: outlet.blocked_at is not None)
+        room = 0
+
+        def is_full() -> bool:
+            """Whether the socket took nothing more between two sweeps."""
+            nonlocal room
+            blocked_at = outlet.blocked_at
+            before, room = room, outlet.sent_bytes
+            return before == room and blocked_at is not None and time.monotonic() - blocked_at > 2 * pump_module.SWEEP_S
+
+        await until(is_full)
+        left = room // 8
+        while left > 0:
+            left -= len(await asyncio.get_running_loop().run_in_executor(None, player.recv, min(left, 4096)))
+        await until(lambda: outlet.sent_bytes > room)
+        assert outlet.lag_bytes > 0
+    pump.close()
+    ring.clear()
 
 
 async def test_a_silent_source_is_not_held_against_a_client(pump: Pump, ring: Ring, feed: Feed, listen: Listen) -> None:
