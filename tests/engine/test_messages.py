@@ -72,6 +72,16 @@ def test_a_start_answer_needs_no_more_than_a_playback_url() -> None:
     assert (told.is_live, told.is_encrypted, told.infohash) == (None, True, None)
 
 
+@pytest.mark.parametrize("host", ["", "//192.0.2.1:6878", "http://engine.invalid", "HTTPS://[::1]:7000"])
+def test_addresses_are_read_with_any_host_and_with_none(host: str) -> None:
+    told = parse_start(answer({**START, "playback_url": f"{host}/ace/r/{INFOHASH}/{KEY}"}))
+    assert rewrite_url(told.playback_url, "http://127.0.0.1:6878") == START["playback_url"]
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark() -> None:
+    assert parse_start("\ufeff" + answer(START)).infohash == INFOHASH
+
+
 @pytest.mark.parametrize(
     "url", [None, 5, "", "ftp://x/", "http://x/\r\nHost: y", "http://x/a b", "http://x/" + "a" * 3000, ["http://x/"]]
 )
@@ -109,7 +119,8 @@ def test_a_prebuffering_stat_has_progress_and_no_livepos() -> None:
     [
         ("4", 4), (" 4 ", 4), (4.0, 4), ("4.7", 4), (-1, None), ("-1", None), (None, None), ("many", None),
         (True, None),
-        ([4], None), ({}, None), ("٤", None), (1e300, None), (10**40, None), ("9" * 5000, None),
+        ([4], None), ({}, None), ("٤", None), (1e300, None), (10**40, None),
+        (10**400, None), (-(10**400), None), ("9" * 5000, None),
     ],
 )  # fmt: skip
 def test_numbers_in_odd_forms(given_: object, read: int | None) -> None:

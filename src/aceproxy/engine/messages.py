@@ -9,11 +9,11 @@ that leaves is AceProxyError.
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from aceproxy.engine.readings import URL_FORBIDDEN, URL_LIMIT, count, flag, infohash_in, scaled, url_in, whole_object
 from aceproxy.engine.words import error_text, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
@@ -24,13 +24,9 @@ __all__ = [
 ]  # fmt: skip
 
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
-URL_LIMIT = 2000
 KILOBYTE_BITS = 8 * 1024  # speeds are told in Kbytes/s; byte counters fit 1024 better than 1000 (§5)
 
-_HEX40 = re.compile(r"[0-9a-fA-F]{40}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{0,6})?")
 _STATUS = re.compile(r"[a-z_]{1,20}")
-_URL_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
 # Where an engine delivers a progressive body (§3.5); a redirect that leads elsewhere is not one of the engine's own.
 _MEDIA_PATH = re.compile(r"/(?:(?:ace|hls)/r/[0-9a-f]{40}/[0-9a-f]+|content/[0-9a-f]{40}/[0-9.]+)", re.IGNORECASE)
 
@@ -123,63 +119,63 @@ def parse_start(text: str) -> StartAnswer:
     Raises AceProxyError with the engine's own words and the reason they stand for; ENGINE_ERROR where the answer
     cannot be understood or names no playback URL.
     """
-    response = _object(_answer(text, "response"))
-    playback_url = _url(response.get("playback_url"))
+    response = whole_object(_answer(text, "response"))
+    playback_url = url_in(response.get("playback_url"))
     if playback_url is None:
         raise AceProxyError(Reason.ENGINE_ERROR, "the start answer has no playback_url")
     return StartAnswer(
         playback_url=playback_url,
-        stat_url=_url(response.get("stat_url")),
-        command_url=_url(response.get("command_url")),
-        infohash=_infohash(response.get("infohash")),
+        stat_url=url_in(response.get("stat_url")),
+        command_url=url_in(response.get("command_url")),
+        infohash=infohash_in(response.get("infohash")),
         session_id=error_text(response.get("playback_session_id"))[:64],
-        is_live=_flag(response.get("is_live")),
-        is_encrypted=_flag(response.get("is_encrypted")) is True,
+        is_live=flag(response.get("is_live")),
+        is_encrypted=flag(response.get("is_encrypted")) is True,
     )
 
 
 def parse_stat(text: str) -> Stat:
     """Read an answer of the stat URL. Raises AceProxyError like `parse_start`, SESSION_LOST for a forgotten one."""
-    response = _object(_answer(text, "response"))
+    response = whole_object(_answer(text, "response"))
     status = response.get("status")
     word = status.strip().lower() if isinstance(status, str) else ""
-    progress = _count(response.get("progress"))
+    progress = count(response.get("progress"))
     return Stat(
         status=word if _STATUS.fullmatch(word) else "unknown",
         progress=None if progress is None else min(progress, 100),
-        peers=_count(response.get("peers")),
-        speed_down_bps=_scaled(response.get("speed_down"), KILOBYTE_BITS),
-        speed_up_bps=_scaled(response.get("speed_up"), KILOBYTE_BITS),
-        downloaded_bytes=_count(response.get("downloaded")),
-        uploaded_bytes=_count(response.get("uploaded")),
-        total_progress=_count(response.get("total_progress")),
+        peers=count(response.get("peers")),
+        speed_down_bps=scaled(response.get("speed_down"), KILOBYTE_BITS),
+        speed_up_bps=scaled(response.get("speed_up"), KILOBYTE_BITS),
+        downloaded_bytes=count(response.get("downloaded")),
+        uploaded_bytes=count(response.get("uploaded")),
+        total_progress=count(response.get("total_progress")),
         livepos=_livepos(response.get("livepos")),
-        infohash=_infohash(response.get("infohash")),
+        infohash=infohash_in(response.get("infohash")),
         session_id=error_text(response.get("playback_session_id"))[:64],
-        is_live=_flag(response.get("is_live")),
-        is_encrypted=_flag(response.get("is_encrypted")) is True,
+        is_live=flag(response.get("is_live")),
+        is_encrypted=flag(response.get("is_encrypted")) is True,
         error_message=error_text(response.get("error_message")),
     )
 
 
 def parse_version(text: str) -> EngineVersion:
     """Read the answer to `get_version`. Raises AceProxyError."""
-    result = _object(_answer(text, "result"))
+    result = whole_object(_answer(text, "result"))
     return EngineVersion(
         version=error_text(result.get("version"))[:40],
-        code=_count(result.get("code")),
+        code=count(result.get("code")),
         platform=error_text(result.get("platform"))[:40],
     )
 
 
 def parse_media_files(text: str) -> MediaFiles:
     """Read the answer to `get_media_files` or `analyze_content`. Raises AceProxyError."""
-    result = _object(_answer(text, "result"))
-    live = _flag(result.get("is_live"))
+    result = whole_object(_answer(text, "result"))
+    live = flag(result.get("is_live"))
     if live is None and result.get("type") in ("live", "vod"):
         live = result["type"] == "live"
     name = result.get("name") or result.get("title")
-    return MediaFiles(_infohash(result.get("infohash")), error_text(name), live)
+    return MediaFiles(infohash_in(result.get("infohash")), error_text(name), live)
 
 
 def parse_result(text: str) -> object:
@@ -206,7 +202,7 @@ def rewrite_url(url: str, engine_url: str) -> str:
     except ValueError:
         raise AceProxyError(Reason.ENGINE_ERROR, "the engine gave something that is no URL") from None
     path = parts.path if parts.path.startswith("/") else "/" + parts.path
-    if _URL_FORBIDDEN.search(url) or not (path + parts.query).isascii() or len(url) > URL_LIMIT:
+    if URL_FORBIDDEN.search(url) or not (path + parts.query).isascii() or len(url) > URL_LIMIT:
         raise AceProxyError(Reason.ENGINE_ERROR, "the engine gave something that is no URL")
     return f"{engine.scheme}://{engine.netloc}{path}" + (f"?{parts.query}" if parts.query else "")
 
@@ -226,7 +222,7 @@ def _answer(text: str, member: str) -> object:
         raise AceProxyError(Reason.ENGINE_ERROR, "the answer is too long")
     try:
         # NaN and Infinity are no JSON and no values; long numbers raise ValueError, deep nesting RecursionError
-        answer = json.loads(text, parse_constant=lambda _: None)
+        answer = json.loads(text.removeprefix("\ufeff"), parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         words = error_text(text)
         reason = reason_for(words)
@@ -248,67 +244,19 @@ def _answer(text: str, member: str) -> object:
     return answer[member]
 
 
-def _object(value: object) -> dict[str, object]:
-    """Return an object; one that is written as a string of JSON counts as well (§6)."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value, parse_constant=lambda _: None)
-        except (ValueError, RecursionError):
-            raise AceProxyError(Reason.ENGINE_ERROR, f"not an object: {error_text(value)}") from None
-    if not isinstance(value, dict):
-        raise AceProxyError(Reason.ENGINE_ERROR, f"not an object: {error_text(value)}")
-    return value
-
-
-def _number(value: object) -> int | None:
-    """Return a whole number, also one written as text or as a float; None for anything else."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if abs(value) < 1 << 63 else None
-
-
-def _count(value: object) -> int | None:
-    number = _number(value)
-    return number if number is not None and number >= 0 else None
-
-
-def _scaled(value: object, factor: int) -> int | None:
-    count = _count(value)
-    return None if count is None else count * factor
-
-
-def _flag(value: object) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    number = _number(value)
-    return bool(number) if number in (0, 1) else None
-
-
-def _infohash(value: object) -> str | None:
-    return value.lower() if isinstance(value, str) and _HEX40.fullmatch(value) else None
-
-
-def _url(value: object) -> str | None:
-    if not isinstance(value, str) or len(value) > URL_LIMIT or _URL_FORBIDDEN.search(value):
-        return None
-    return value if value.lower().startswith(("http://", "https://")) else None
-
-
 def _livepos(value: object) -> LivePos | None:
     if not isinstance(value, dict):
         return None
 
     def moment(*names: str) -> int | None:
-        found = (_count(value.get(name)) for name in names)
+        found = (count(value.get(name)) for name in names)
         return next((number for number in found if number is not None), None)
 
     livepos = LivePos(
         first_utc=moment("live_first", "first_ts"),
         last_utc=moment("live_last", "last_ts", "last"),
         pos_utc=moment("pos"),
-        at_edge=_flag(value.get("is_live")),
+        at_edge=flag(value.get("is_live")),
         buffer_pieces=moment("buffer_pieces"),
     )
     told = (livepos.first_utc, livepos.last_utc, livepos.pos_utc, livepos.at_edge, livepos.buffer_pieces)
