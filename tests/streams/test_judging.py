@@ -95,6 +95,14 @@ def test_an_engine_that_does_not_answer_twice_hangs() -> None:
     )
 
 
+def test_a_source_that_its_standby_has_overtaken_is_lost_whatever_the_engine_says() -> None:
+    waits = EngineWord(asked_at=90.0, status="buf", speed_down_bps=0, peers=3)
+    for word, reason in ((PLAYS, Reason.ENGINE_STALLED), (waits, Reason.SOURCE_STALLED)):
+        look = replace(WELL, silent_s=0.7, engine=word, has_spare=True, is_overtaken=True)
+        assert lost(SourceJudge(LIMITS).look(look)) is reason
+    assert SourceJudge(LIMITS).look(replace(WELL, silent_s=0.7, has_spare=True)) is None
+
+
 def test_a_silent_engine_that_does_not_tell_its_version_is_left_where_another_could_do() -> None:
     waits = EngineWord(asked_at=90.0, status="buf", speed_down_bps=0, peers=3)
     mute = NoAnswer(98.0, Reason.ENGINE_TIMEOUT)

@@ -21,6 +21,7 @@ Keep = Callable[[Program], Program]
 View = Callable[..., Viewer]
 VIDEO_PID = 0x100
 FRAME = 3600  # 25 pictures a second
+KNOWN_S = 6.0  # for which a source is seen before it is left for a short silence
 AWAY_S = 2.5  # for which an engine is gone; by hand also 20
 
 
@@ -82,9 +83,12 @@ def crowd_on(programs: Keep, folder: Path, url: str, count: int) -> Program:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("standby", "limit_s"), [("false", 5.0), ("true", 1.0)])
-def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
-    programs: Keep, view: View, tmp_path: Path, standby: str, limit_s: float
+@pytest.mark.parametrize(
+    ("end", "standby", "limit_s"),
+    [(signal.SIGKILL, "false", 5.0), (signal.SIGKILL, "true", 1.0), (signal.SIGSTOP, "true", 1.0)],
+)
+def test_a_hundred_players_hardly_notice_that_their_engine_is_killed_or_freezes(
+    programs: Keep, view: View, tmp_path: Path, end: signal.Signals, standby: str, limit_s: float
 ) -> None:
     engines = two_engines(programs, tmp_path)
     proxy = Proxy(
@@ -103,9 +107,13 @@ def test_a_hundred_players_hardly_notice_that_their_engine_is_killed(
         stream_id = engines[0].id_of("Clock One")
         wait_for(lambda: (proxy.stream(stream_id)["standby"] or {}).get("ready"), "the standby")
     viewer.wait_more(500_000)
-    seen = len(viewer.body)
-    doomed.signal(signal.SIGKILL)
+    if end == signal.SIGSTOP:
+        known_at = viewer.began_at + KNOWN_S + 1
+        wait_for(lambda: time.monotonic() > known_at, "the way in which the engine sends to be known")
+    seen = len(viewer.body) - 500_000
+    doomed.signal(end)
     wait_for(lambda: other.running("Clock One"), "a playback on the other engine")
+    wait_for(lambda: proxy.get("/api/aceproxy/streams")["streams"][0]["recoveries"], "the switch")
     viewer.wait_more(1_500_000)
     [stream] = proxy.get("/api/aceproxy/streams")["streams"]
     assert stream["recoveries"] == 1

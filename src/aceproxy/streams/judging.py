@@ -94,9 +94,9 @@ class Look:
 
     `silent_s`: since the newest byte. `points`: random-access points found so far. `is_held`: what it sends is held
     back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
-    `has_spare`: another source runs and could take over at once. `could_move`: another engine has room for one.
-    `better_left`: the engine does not even tell its
-    version, since when, and another one could do.
+    `has_spare`: another source runs and could take over at once. `is_overtaken`: that goes on while this one is silent
+    for longer than it ever was of late. `could_move`: another engine has room for one. `better_left`: the engine does
+    not even tell its version, since when, and another one could do.
     """
 
     now: float
@@ -112,6 +112,7 @@ class Look:
     repeating_s: float | None = None
     is_held: bool = False
     has_spare: bool = False
+    is_overtaken: bool = False
     could_move: bool = False
     better_left: NoAnswer | None = None
 
@@ -184,10 +185,12 @@ class SourceJudge:
 
     def _silence(self, look: Look) -> Judgement | None:
         limits, silent_s, engine = self._limits, look.silent_s, look.engine
-        if silent_s < min(limits.quiet_s, limits.silence_s):
-            return None
         words = f"no data for {silent_s:.1f} s; {engine.words()}"
         reason = Reason.SOURCE_STALLED if engine.waits_for_swarm else Reason.ENGINE_STALLED
+        if look.is_overtaken:
+            return _lost(reason, f"{words}; the standby goes on")
+        if silent_s < min(limits.quiet_s, limits.silence_s):
+            return None
         if engine.asked_at is not None and engine.asked_at > look.now - silent_s:
             if engine.refusal in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED):
                 return _lost(engine.refusal, words)

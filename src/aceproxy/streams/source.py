@@ -5,6 +5,7 @@ A stream that loses its source makes a new one; a source is never used twice.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
+from aceproxy.streams.gaps import Gaps
 from aceproxy.streams.meter import Meter
 from aceproxy.streams.polling import Poll, PollPace, StatPoll
 from aceproxy.streams.quality import LinkExperience, NoExperience
@@ -49,11 +51,15 @@ class Upstream:
     origins: Origins | None = None
 
 
-class _FirstNoted:
-    """The sink of a source; hears of its first bytes before the sink does, which may tell what became of them."""
+class _Noted:
+    """The sink of a source; notes its gaps, and hears of its first bytes before the sink does, which may tell what
+    became of them.
+    """
 
-    def __init__(self, sink: ByteSink, came: Callable[[], object]) -> None:
+    def __init__(self, sink: ByteSink, gaps: Gaps, came: Callable[[], object]) -> None:
         self._sink = sink
+        self._gaps = gaps
+        self._now = asyncio.get_running_loop().time
         self._came: Callable[[], object] | None = came
 
     def room(self) -> memoryview:
@@ -65,6 +71,7 @@ class _FirstNoted:
         came, self._came = self._came, None
         if came is not None:
             came()
+        self._gaps.arrived(self._now())
         self._sink.filled(n)
 
 
@@ -102,6 +109,7 @@ class Source:
         self._on_infohash = on_infohash
         self._log = stream_log
         self._timeline = timeline
+        self.gaps = Gaps()
         self.meter = Meter(upstream.links.add)
         self._role = role
         self._title: str | None = None
@@ -217,7 +225,7 @@ class Source:
             handle.api,
             self.link,
             self._params,
-            _FirstNoted(self._sink, lambda: self._note(EventKind.FIRST_BYTE, engine=handle.url)),
+            _Noted(self._sink, self.gaps, lambda: self._note(EventKind.FIRST_BYTE, engine=handle.url)),
             deadline_at=deadline_at,
             on_progress=self._note_progress,
             on_playback=self._note_playback,
@@ -246,6 +254,7 @@ class Source:
     def pause(self) -> None:
         """Read nothing until `resume`."""
         self.paused = True
+        self.gaps.interrupted()
         if self._reader is not None:
             self._reader.pause()
 

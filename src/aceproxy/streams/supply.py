@@ -132,6 +132,7 @@ class Supply:
         loop = asyncio.get_running_loop()
         self._starting.next_link()
         while True:
+            self._watching.count_viewers()
             await self._starting.open(at, deadline_at, wants_standby=self.wants_standby)
             try:
                 return await self._wait_joinable()
@@ -169,5 +170,6 @@ class Supply:
 
         The time counts from the first loss since a source has brought SETTLED_S of new media.
         """
+        self._watching.count_viewers()
         await self._restoring.restore(error, wants_standby=self.wants_standby)
         self.recoveries += 1

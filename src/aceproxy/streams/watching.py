@@ -8,16 +8,18 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.overtaking import Overtaking
 from aceproxy.streams.present import Present
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.situation import Situation
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.spare import Purpose
+from aceproxy.streams.spare import Purpose, Spare
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.ticks import next_tick
 
 LOOK_S = 0.5  # between two looks at the present source
 DOUBT_LOOK_S = 0.2  # while it is silent
+LATE_S = 0.1  # a look so much later than it should have been finds sources silent that are not
 
 
 class Watching:
@@ -34,7 +36,8 @@ class Watching:
     ) -> None:
         self.switches = 0  # without a loss
         self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
-        self._is_crowded = False
+        self._is_crowded = False  # since `count_viewers` was last called
+        self._overtaking = Overtaking(intake.ingest.newest)
         self._present = present
         self._reserve = reserve
         self._upstream = upstream
@@ -46,9 +49,12 @@ class Watching:
     @property
     def wants_standby(self) -> bool:
         """Whether a second source is to run beside the present one: somebody asks for it, or so many watch."""
+        return self.asks_standby or self._is_crowded
+
+    def count_viewers(self) -> None:
+        """See how many watch: from `standby_clients` on until half of them have left they are to have a standby."""
         limit, count = self._settings.standby_clients, self._consumer.client_count
         self._is_crowded = bool(limit) and (count >= limit or (self._is_crowded and 2 * count > limit))
-        return self.asks_standby or self._is_crowded
 
     async def watch(self) -> AceProxyError:
         """Wait until the present source is lost, and say why. Cancel-safe.
@@ -71,17 +77,19 @@ class Watching:
         look_s, loop = LOOK_S, asyncio.get_running_loop()
         try:
             while True:
-                now = loop.time()
-                await asyncio.wait({ended}, timeout=next_tick(now, look_s) - now)
+                look_at = self._next_look_at(source, look_s)
+                await asyncio.wait({ended}, timeout=look_at - loop.time())
                 if ended.done():
                     return ended.result()
-                look = self._look(source)
+                look = self._look(source, is_late=loop.time() - look_at > LATE_S)
                 look_s = LOOK_S
                 if self._is_doubtful(look):
                     source.doubt_engine()
                     look_s = DOUBT_LOOK_S
                 judgement = judge.look(look)
                 if judgement is not None and judgement.call is Call.LOST:
+                    if look.is_overtaken:
+                        self._overtaking.made(look.now)
                     return source.lost(judgement.error)
                 if judgement is not None and judgement.call is Call.INNOCENT:
                     self._timeline.note(EventKind.REPEATED)
@@ -94,6 +102,7 @@ class Watching:
             await asyncio.gather(ended, polling, return_exceptions=True)
 
     def _situation(self, source: Source, judgement: Judgement | None) -> Situation:
+        self.count_viewers()
         return Situation(
             now=asyncio.get_running_loop().time(),
             source=source,
@@ -135,8 +144,26 @@ class Watching:
         """Whether so little comes that the engine is asked if it lives, before anybody makes anything of it."""
         return not look.paused and look.silent_s >= self._settings.quiet_s / 2
 
-    def _look(self, source: Source) -> Look:
-        """Look at the present source; something odd makes the engine be asked at once."""
+    def _next_look_at(self, source: Source, look_s: float) -> float:
+        """Return when to look next: at a tick, or as soon as a standby may have overtaken the source."""
+        now = asyncio.get_running_loop().time()
+        tick_at = next_tick(now, look_s)
+        due_at = self._overtaking.due_at(source, self._standby, now)
+        if due_at is None:
+            return tick_at
+        return min(tick_at, due_at if due_at > now else next_tick(now, DOUBT_LOOK_S))
+
+    @property
+    def _standby(self) -> Spare | None:
+        """What runs beside the present source, of the same link."""
+        spare = self._reserve.spare
+        return spare if spare is not None and spare.at == self._present.at else None
+
+    def _look(self, source: Source, *, is_late: bool) -> Look:
+        """Look at the present source; something odd makes the engine be asked at once.
+
+        `is_late`: there was no time to look, and perhaps none to read what has come.
+        """
         now = asyncio.get_running_loop().time()
         intake, ingest = self._intake, self._intake.ingest
         silent_s = 0.0 if source.last_byte_at is None else max(0.0, now - source.last_byte_at)
@@ -162,5 +189,6 @@ class Watching:
             repeating_s=intake.repeating_s,
             is_held=ingest.guard.holding,
             has_spare=self._reserve.is_ready,
+            is_overtaken=not is_late and self._overtaking.has_overtaken(source, self._standby, now),
             could_move=bool(self._upstream.pool.fit_for_spares() - {source.engine_url}),
         )
