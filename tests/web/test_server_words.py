@@ -176,7 +176,7 @@ async def test_how_a_source_was_joined_and_what_a_spare_is_for_is_told_in_words(
     await open_in(page, api, "it", f"stream/{STREAM_ID}")
     tried, joined = page.locator(".event").nth(0), page.locator(".event").nth(1)
     await expect(joined.locator(".event-details")).to_have_text(
-        "per gli stessi byte · ripetuti 9,3\xa0s · tralasciati 6,58\xa0MB"
+        "per gli stessi byte · già inviati prima 9,3\xa0s · tralasciati 6,58\xa0MB"
     )
     await expect(tried).to_contain_text("Accanto si prova un altro motore o link")
     await expect(tried.locator(".event-details")).to_have_text("per prendere il posto")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aceproxy import web
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.simulator import Simulator
-from aceproxy.streams.timeline import CLIENT_EVENTS
+from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, RETRIES
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -36,7 +39,7 @@ async def test_a_start_is_told_step_by_step_and_readable_under_every_name(
     await answer.reader.readexactly(188 * 100)
     told = await timeline(app, content.content_id)
     wanted = ["start_asked", "engine_chosen", "engine_answered", "first_byte", "live", "client_joined"]
-    assert [kind for kind in kinds(told) if kind != "prebuffering"] == wanted
+    assert [kind for kind in kinds(told) if kind not in ("prebuffering", "engine_ready")] == wanted
     assert told["is_over"] is False
     assert told["forgotten"] == 0
     assert told["last_seq"] == len(told["events"])
@@ -134,3 +137,31 @@ async def test_a_stream_that_never_was_has_no_time_line(make_app: MakeApp) -> No
     app = await make_app()
     answer = await ask(app, f"/api/aceproxy/streams/{'b' * 40}/timeline")
     assert (answer.status, answer.reason) == (404, "stream_not_running")
+
+
+async def test_an_engine_that_refuses_its_media_at_first_is_told_with_its_words(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    sim.set_fault("early-500", value="2")
+    app = await make_app(retry_first_s=0.05)
+    content = sim.contents[0]
+    answer = await play(app, f"/ace/getstream?id={content.content_id}")
+    await answer.reader.readexactly(188)
+    events = (await timeline(app, content.content_id))["events"]
+    told = [event for event in events if event["kind"] in ("engine_ready", "not_yet", "first_byte")]
+    assert [event["kind"] for event in told] == ["engine_ready", "not_yet", "first_byte"]
+    assert told[0]["details"]["engine_status"] == "dl"
+    assert told[1]["details"]["detail"] == "HTTP 500: start timeout"
+    assert told[1]["details"]["times"] == 2
+
+
+def test_the_page_knows_which_events_are_counted_and_which_are_of_clients() -> None:
+    script = (Path(web.__path__[0]) / "static" / "event_list.js").read_text()
+
+    def listed(name: str) -> set[str]:
+        found = re.search(rf"const {name} = \[(.*?)\];", script, re.DOTALL)
+        assert found is not None
+        return set(re.findall(r'"(\w+)"', found[1]))
+
+    assert listed("TRIES") == set(RETRIES)
+    assert listed("OF_CLIENTS") == {kind for kind, row in KINDS.items() if row.of_client}

@@ -11,6 +11,8 @@ from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import SourceReader
 
+ASKING = "asking the engine"
+
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
@@ -23,6 +25,11 @@ class StartProgress:
     peers: int | None
     tries: int
     detail: str
+
+    @property
+    def refusal(self) -> str:
+        """What the engine has just refused or failed to do, so that it is asked again; empty where nothing was."""
+        return "" if self.detail == ASKING else self.detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import ByteSink
 from aceproxy.engine.messages import Stat
-from aceproxy.engine.opened import EngineWatch, KeptPlayback, Opened, StartProgress
+from aceproxy.engine.opened import ASKING, EngineWatch, KeptPlayback, Opened, StartProgress
 from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 
@@ -156,6 +156,7 @@ class _Opening:
                 self.failure, self.attempt = ended.error, None
                 lost += 1
                 if lost == 1:
+                    self._tell(None, self.failure.detail)
                     continue
             except RedirectedError as away:
                 return await self._open_origin(away)
@@ -257,7 +258,7 @@ class _Opening:
 
     async def _start(self) -> Playback:
         self.tries += 1
-        self._tell(None, "asking the engine")
+        self._tell(None, ASKING)
         call = self.stopper.launch(self.api, self.link, self.params, str(uuid.uuid4()), as_list=self.as_list)
         slow = self.loop.call_later(SLOW_ANSWER_S, self.watch.note_slow) if self.watch is not None else None
         try:

@@ -23,6 +23,7 @@ from aceproxy.streams.timeline import EventKind, Timeline
 FAST = 1.5  # media per time, within a second, from which on a source counts as faster than real time
 PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
 KEEP_ALIVE_PACKETS = 7  # at a time; 1316 bytes, as one datagram of other senders
+WAIT_NOTED_S = 0.5  # from which on it is told how long a new source took to come to the place
 RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
 
 
@@ -62,6 +63,7 @@ class Intake:
         self._splice_wait_s = splice_wait_s
         self._splicing = False  # the present source is not the first and has not been joined yet
         self._catching_up: CatchingUp | None = None  # from its first bytes on
+        self._source_at = 0.0  # monotonic: when those came
         self._has_past = False  # it is being given what it sent before
         self._log = log
         self._timeline = timeline
@@ -113,6 +115,8 @@ class Intake:
         self._has_past = False
         if self._splicing:
             appended = self.ingest.appended_bytes
+            if self._catching_up is None:
+                self._source_at = time.monotonic()
             self._catching_up = CatchingUp(time.monotonic(), self._splice_wait_s, at_pace=True)
             self._follow_splice()
             self._note_progress(appended)
@@ -173,6 +177,7 @@ class Intake:
         now = time.monotonic()
         if self._catching_up is None:
             self._catching_up = CatchingUp(now, self._splice_wait_s)
+            self._source_at = now
         splice, behind_s = self.ingest.splice, None
         if splice is not None and splice.outcome is Outcome.PENDING and not self._has_past:
             behind_s = self.ingest.behind_s
@@ -183,6 +188,7 @@ class Intake:
         if splice is None or splice.outcome is not Outcome.PENDING:
             self._splicing = False
             if splice is not None:
+                waited_s = now - self._source_at
                 self._timeline.note(
                     EventKind.SPLICED,
                     outcome=splice.outcome.value,
@@ -190,6 +196,7 @@ class Intake:
                     skipped_bytes=splice.skipped_bytes,
                     gap_s=splice.gap_s,
                     behind_s=behind_s,
+                    waited_s=waited_s if waited_s >= WAIT_NOTED_S else None,
                 )
 
     def sample(self, elapsed_s: float) -> None:

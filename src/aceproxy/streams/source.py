@@ -325,13 +325,15 @@ class Source:
         self.progress = progress
         if self.on_progress is not None:
             self.on_progress()
+        if progress.refusal:
+            self._note(EventKind.NOT_YET, engine=self.engine_url, detail=progress.refusal)
         if progress.status == "starting":
             return
         step = (progress.status, (progress.progress or 0) // PROGRESS_STEP, bool(progress.peers))
         if step not in self._told_steps and len(self._told_steps) < PROGRESS_EVENTS:
             self._told_steps.add(step)
             self._note(
-                EventKind.PREBUFFERING,
+                EventKind.ENGINE_READY if progress.status == "dl" else EventKind.PREBUFFERING,
                 engine_status=progress.status,
                 progress=progress.progress,
                 peers=progress.peers,

@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     ENGINE_CHOSEN = "engine_chosen"
     ENGINE_ANSWERED = "engine_answered"
     PREBUFFERING = "prebuffering"
+    ENGINE_READY = "engine_ready"
+    NOT_YET = "not_yet"
     ENGINE_FAILED = "engine_failed"
     SHARED = "shared"
     FIRST_BYTE = "first_byte"
@@ -79,6 +81,8 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.ENGINE_CHOSEN: KindRow(Fault.NONE, "An engine was chosen.", logging.DEBUG),
     EventKind.ENGINE_ANSWERED: KindRow(Fault.NONE, "The engine took the broadcast on.", logging.DEBUG),
     EventKind.PREBUFFERING: KindRow(Fault.NONE, "The engine collects data before it plays.", logging.DEBUG),
+    EventKind.ENGINE_READY: KindRow(Fault.NONE, "The engine says that it plays.", logging.DEBUG),
+    EventKind.NOT_YET: KindRow(Fault.NONE, "The engine does not deliver yet; it is asked again."),
     EventKind.ENGINE_FAILED: KindRow(Fault.ENGINE, "The engine could not start the broadcast."),
     EventKind.SHARED: KindRow(Fault.NONE, "Another stream plays this link already; it is read."),
     EventKind.FIRST_BYTE: KindRow(Fault.NONE, "The first data came from the engine.", logging.DEBUG),
@@ -138,7 +142,12 @@ class Event:
         return f"{self.message.rstrip('.')} ({', '.join(parts)})" if parts else self.message
 
 
-RETRIES = frozenset({EventKind.ENGINE_CHOSEN, EventKind.ENGINE_FAILED, EventKind.REOPEN_FAILED})
+RETRIES = frozenset(
+    {
+        EventKind.ENGINE_CHOSEN, EventKind.NOT_YET, EventKind.ENGINE_FAILED, EventKind.REOPEN_FAILED,
+        EventKind.TRYING_BESIDE, EventKind.STANDBY_LOST,
+    }
+)  # fmt: skip
 """What happens again and again while nothing else does: told once, and counted."""
 WORDS = "detail"  # what somebody says to a try may differ each time: two that differ in nothing else went alike
 RETRIES_LIMIT = 32  # different ones that are counted at once

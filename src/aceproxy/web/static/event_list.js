@@ -17,10 +17,24 @@ const LONG = /^[0-9a-f]{12,}$/;
 const SAID = ["detail", "message"]; // by the server, in its own words
 const NOTHING_AT_ZERO = ["overlap_s", "skipped_bytes", "gap_s", "behind_s", "skips"]; // as it should be
 const ENGINES = ["engine", "from_engine"]; // told by their addresses
+/** Tries: one that goes as one before is counted with that one, as long as nothing else happens (but to clients). */
+const TRIES = ["engine_chosen", "not_yet", "engine_failed", "reopen_failed", "trying_beside", "standby_lost"];
+const OF_CLIENTS = ["deserted", "revisited", "client_joined", "client_skipped", "client_left"];
 
-function wordsOf([name, value]) {
+/** The number of the newest event that cannot change any more; `events` begin with the newest. */
+function settled(events) {
+  let after = events[0]?.seq ?? 0;
+  for (const event of events) {
+    if (TRIES.includes(event.kind)) after = event.seq - 1;
+    else if (!OF_CLIENTS.includes(event.kind)) break;
+  }
+  return after;
+}
+
+function wordsOf([name, value], event) {
   const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
   if (t.eventValues[name]) return `${label} ${t.eventValues[name][value] ?? value}`;
+  if (name === "until_s") return `${label} ${timeOfDay(new Date(Date.parse(event.at) + (value - event.after_s) * 1000).toISOString())}`;
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
   if (name.endsWith("_s") && typeof value === "number") return `${label} ${value < BRIEF_S ? seconds(value) : span(Math.round(value))}`;
   if (ENGINES.includes(name)) return `${label} ${engineName(String(value))}`;
@@ -29,9 +43,12 @@ function wordsOf([name, value]) {
   return `${label} ${typeof value === "string" && LONG.test(value) ? shortId(value) : value}`;
 }
 
-function row(event) {
+function detailsOf(event) {
   const tells = ([name, value]) => value !== null && value !== "" && (value !== 0 || !NOTHING_AT_ZERO.includes(name));
-  const details = Object.entries(event.details ?? {}).filter(tells);
+  return Object.entries(event.details ?? {}).filter(tells);
+}
+
+function row(event) {
   const words = t.eventKinds[event.kind] ?? event.message;
   const told = outside();
   const root = h(
@@ -48,15 +65,17 @@ function row(event) {
         event.reason && h("span", { class: "event-reason", title: event.reason, text: reasonWords(event.reason) }),
         faultBadge(event.fault, event.reason),
       ),
-      details.length > 0 && h("p", { class: "event-details" }, told),
+      detailsOf(event).length > 0 && h("p", { class: "event-details" }, told),
     ),
   );
-  const addresses = () => details.map(([name, value]) => (ENGINES.includes(name) ? hiddenAddress(String(value)) : null));
   return {
     root,
-    update() {
-      setText(told, details.map(wordsOf).join(" · ")); // what engines are called may be heard of later
-      setAttribute(told, "title", addresses().filter(Boolean).join(" · ") || null);
+    /** Show its details: a try may have been counted since, and what engines are called may be heard of later. */
+    update(now) {
+      const details = detailsOf(now);
+      const addresses = details.map(([name, value]) => (ENGINES.includes(name) ? hiddenAddress(String(value)) : null));
+      setText(told, details.map((detail) => wordsOf(detail, now)).join(" · "));
+      setAttribute(told, "title", addresses.filter(Boolean).join(" · ") || null);
     },
   };
 }
@@ -88,21 +107,25 @@ export class EventList {
     if (this.streamId === null || now - this.askedAt < ASK_EVERY_MS) return;
     this.askedAt = now;
     const streamId = this.streamId;
-    const newest = Math.max(0, ...this.events.keys());
+    const after = settled(this.newestFirst());
     let answer;
     try {
-      answer = await get(`${streamPath(streamId)}/timeline?after=${newest}`);
+      answer = await get(`${streamPath(streamId)}/timeline?after=${after}`);
     } catch {
       return; // the stream has no time line any more: what is known stays
     }
     if (streamId !== this.streamId) return;
     for (const event of answer.events ?? []) this.events.set(event.seq, event);
-    for (const seq of [...this.events.keys()].sort((a, b) => a - b).slice(0, -MOST)) this.events.delete(seq);
+    for (const event of this.newestFirst().slice(MOST)) this.events.delete(event.seq);
     this.draw(answer.forgotten ?? 0);
   }
 
+  newestFirst() {
+    return [...this.events.values()].sort((a, b) => b.seq - a.seq);
+  }
+
   draw(forgotten) {
-    const events = [...this.events.values()].sort((a, b) => b.seq - a.seq);
+    const events = this.newestFirst();
     this.rows.update(events);
     show(this.none, events.length === 0);
     show(this.more, forgotten > 0);
