@@ -140,6 +140,8 @@ class Reader:
     def _counter(self, pid: int, packet: bytes) -> None:
         counter, payload = packet[3] & 15, packet[3] >> 4 & 1
         last = self._counters.get(pid)
+        if not payload and packet[4] and packet[5] & 0x80:
+            last = None  # it says that the counter begins anew (§2.4.3.5)
         if self._check_counters and last is not None and counter != (last + payload) % 16:
             self._fault(f"counter of {pid:#x}: {counter} after {last}")
         self._counters[pid] = counter

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aceproxy.mpegts.skip_entry import EntryMaker
+from aceproxy.mpegts.skip_rest import LOOK_BYTES, BegunUnits
 from aceproxy.mpegts.splice import Outcome
 from aceproxy.streams.ingest import Ingest
 from aceproxy.streams.ring import Ring, RingLimits
@@ -284,6 +286,31 @@ class Walk:
         point = self.ring.points[0]
         whole = b"".join(block.read(0, block.size) for block in self.ring.blocks())
         return point.preamble + whole[point.offset - self.ring.blocks()[0].start :]
+
+
+def skipped(walk: Walk, rng: random.Random, skips: int) -> bytes:
+    """Return what a client gets that loses its place so many times, at any byte, and goes on at a later join point."""
+    points = walk.ring.points
+    first, whole = points[0].offset, b"".join(block.read(0, block.size) for block in walk.ring.blocks())
+    out, at = [points[0].preamble], first
+    for left in range(skips, 0, -1):
+        lost = rng.randrange(at, at + (len(whole) - at) // (left + 1))
+        begun = lost - rng.randrange(lost - first + 1) // PACKET * PACKET - (lost - first) % PACKET
+        units = BegunUnits(points[0].preamble, whole[begun : lost + LOOK_BYTES])
+        further = [point for point in points if point.offset > lost][: 1 + rng.randrange(3)]
+        if not further:
+            break
+        maker = EntryMaker(further[-1].preamble)
+        taken, is_all = further[-1].offset, False
+        while not maker.is_ready(is_all=is_all):
+            part = whole[taken : taken + PACKET * rng.choice([1, 20, 500])]
+            maker.feed(part)
+            taken += len(part)
+            is_all = not part
+        entry = maker.entry(whole[taken:])
+        out += [whole[at:lost], units.rest(lost - begun), entry.packets]
+        at = further[-1].offset + entry.skipped
+    return b"".join(out) + whole[at:]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 import av
 import av.logging
 
+from tests.system.oracle import PACKET
 from tests.system.programs import tool
 
 FFMPEG_LIMIT_S = 40.0
@@ -50,6 +51,24 @@ def assert_decodes(data: bytes | bytearray, folder: Path, seconds: float = 2.0, 
     command += ["-i", str(path), "-t", str(seconds), "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FFMPEG_LIMIT_S, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def assert_all_decodes(path: Path) -> None:
+    """Assert that ffmpeg takes all of a file without a word, ended as it may be within a picture."""
+    data = path.read_bytes()
+    whole = path.with_suffix(".whole.ts")
+    whole.write_bytes(data[: last_start(data) * PACKET])
+    command = [tool("ffmpeg"), "-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-f", "mpegts"]
+    command += ["-i", str(whole), "-map", "0:v", "-map", "0:a", "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FFMPEG_LIMIT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def last_start(data: bytes) -> int:
+    """Return the number of the last packet in which a picture starts (stream_id 0xE0)."""
+    count = len(data) // PACKET
+    starts = (number for number in range(count - 1, 0, -1) if b"\0\0\1\xe0" in data[number * PACKET :][:PACKET])
+    return next(starts)
 
 
 def probe(path: Path, *what: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def faults_in(data: bytes | bytearray) -> list[str]:
         if packet[0] != 0x47:
             return [*found, f"packet {number} has no sync byte"]
         pid = pid_of(packet)
+        if packet[3] & 0x30 == 0x20 and packet[4] and packet[5] & 0x80:
+            last[pid] = packet  # it says that the counter begins anew
         if pid == 0x1FFF or not packet[3] & 0x10:
             continue
         before = last.get(pid)

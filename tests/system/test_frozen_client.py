@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.system.calls import Viewer
-from tests.system.decoding import assert_decodes
-from tests.system.oracle import PACKET, faults_in, pid_of, pmt_pids, preamble_packets
+from tests.system.decoding import assert_all_decodes, assert_decodes
+from tests.system.oracle import PACKET, faults_in, packets, pid_of, pmt_pids
 from tests.system.programs import Engine, Program, Proxy, wait_for
 
 Keep = Callable[[Program], Program]
@@ -36,18 +36,13 @@ def client_of(proxy: Proxy, stream_id: str, agent: str) -> dict[str, Any]:
     return next((one for one in clients if one["agent"] == agent), {})
 
 
-def pieces(body: bytes, whole: bytes) -> list[tuple[int, int]]:
-    """Cut `body` where it leaves `whole`: (packet in the body, packet in the whole stream) of each piece's start."""
-    found: list[tuple[int, int]] = []
-    at = 0
-    while at + 8 * PACKET <= len(body):
-        at += preamble_packets(body[at:]) * PACKET
-        place = whole.find(body[at : at + 4 * PACKET])
-        assert place >= 0, f"packet {at // PACKET} of the recording is not in the stream"
-        found.append((at // PACKET, place // PACKET))
-        while body[at : at + PACKET] == whole[place : place + PACKET] and at + PACKET <= len(body):
-            at, place = at + PACKET, place + PACKET
-    return found
+def marks_in(body: bytes) -> list[int]:
+    """Return which packets have no payload and say that the counter of their PID begins anew."""
+    return [
+        number
+        for number, packet in enumerate(packets(body))
+        if packet[3] & 0x30 == 0x20 and packet[4] and packet[5] & 0x80
+    ]
 
 
 @pytest.mark.timeout(240)
@@ -73,14 +68,15 @@ def test_a_frozen_player_skips_ahead_and_goes_on_at_a_keyframe(
 
     assert faults_in(other.body) == []
     assert set(body[::PACKET][: len(body) // PACKET]) == {0x47}  # aligned from the first packet to the last
-    starts = pieces(body, bytes(other.body))
-    assert len(starts) == 2, starts
-    (_, _), (begun, _) = starts
-    tables = {0} | pmt_pids(body)
-    before = [pid_of(body[(begun - back) * PACKET :][:PACKET]) for back in (2, 1)]
-    assert before[0] == 0
-    assert set(before) == tables
-    assert_decodes(body[(begun - 2) * PACKET :], tmp_path)
+    assert faults_in(body) == []
+    marks = marks_in(body)
+    assert marks == list(range(marks[0], marks[-1] + 1))  # in one place
+    tables = body[(marks[-1] + 1) * PACKET :]
+    assert [pid_of(packet) for packet in packets(tables[: 2 * PACKET])] == [0, *pmt_pids(body)]
+    assert body[: PACKET * (marks[0] // 2)][2 * PACKET :] in other.body
+    assert body[-(1 << 20) // PACKET * PACKET :][: 1 << 19] in other.body
+    assert_decodes(tables, tmp_path)
+    assert_all_decodes(path)
     stats = proxy.get("/api/aceproxy/stats")
     assert stats["skips"] == 1
     ended = wait_for(lambda: proxy.stream(stream_id)["ended_clients"], "the recorder's end")

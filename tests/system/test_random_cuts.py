@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.mpegts.splicing import read
-from tests.system.cutting import RECORDINGS, VIDEO, Decoded, Walk, decode, encode, record
+from tests.system.cutting import RECORDINGS, VIDEO, Decoded, Walk, decode, encode, record, skipped
 
 CUTS = 28  # of each recording in each of the two tests: 1232 of 22 recordings
+SKIPS = 6  # of one client
 
 OPEN = tuple(name for name in RECORDINGS if "open" in name or name == "mpeg2 interlaced")
 
@@ -111,6 +112,28 @@ def test_cuts_with_gaps_and_other_clocks_leave_no_damaged_picture(
     assert {digest for _, digest in seen.pictures} <= {digest for _, digest in whole.pictures}
     assert_rising(seen)
     assert len(seen.pictures) >= len(whole.pictures) // 2
+    if name != "sparsely stamped":
+        assert len(seen.pictures) == len(sent.units.get(VIDEO, ())) * bool(whole.pictures)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_client_that_is_moved_forward_sees_no_damaged_picture(
+    name: str, recording: Callable[[str], tuple[bytes, Decoded]], tmp_path: Path
+) -> None:
+    stream, whole = recording(name)
+    rng = random.Random(name)
+    walk = Walk(stream, rng)
+    walk.go(stream, 0, len(stream))
+    walk.ingest.finish()
+    out = skipped(walk, rng, SKIPS)
+    sent = read(out, max_step_s=30)
+    assert sent.faults == []
+    path = tmp_path / "skipped.ts"
+    path.write_bytes(out)
+    seen = decode(path)
+    assert seen.complaints == ""
+    assert {digest for _, digest in seen.pictures} <= {digest for _, digest in whole.pictures}
+    assert_rising(seen)
     if name != "sparsely stamped":
         assert len(seen.pictures) == len(sent.units.get(VIDEO, ())) * bool(whole.pictures)
 

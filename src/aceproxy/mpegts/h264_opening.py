@@ -32,7 +32,7 @@ _IDR_NUMBER: Final = 97  # idr_pic_id: another one than a neighbour's, in all li
 _PARTITIONS: Final = (2, 3, 4)
 _DELIMITER: Final = b"\x09\xf0"
 _START_CODE: Final = b"\x00\x00\x01"
-_HIGHEST_SET: Final = 255
+_HIGHEST_SET: Final = 254  # VLC does not hand on number 255
 
 
 def opening(content: bytes, following: bytes | None) -> tuple[bytes, ...] | None:
@@ -53,12 +53,14 @@ def opening(content: bytes, following: bytes | None) -> tuple[bytes, ...] | None
         after = next(iter(sets.read_begun(units_of(following))), None)
         if after is None:
             return None
+    steps = steps_to(first, after)
     own = next(number for number in range(_HIGHEST_SET, -1, -1) if number not in sets.pictures)
-    found = [_joined([_DELIMITER, *sets.units, *_as_idr(slices)])]
-    for number, step in enumerate(steps_to(first, after)):
+    # VLC hands on parameter sets with pictures that stand for themselves only
+    own_set = [plain_picture_set(own, first.sequence.number)] if steps else []
+    found = [_joined([_DELIMITER, *sets.units, *own_set, *_as_idr(slices)])]
+    for step in steps:
         picture = still(first.sequence, own, frame_num=step.frame_num, order=step.order, unmarked=step.unmarked)
-        own_set = [] if number else [plain_picture_set(own, first.sequence.number)]
-        found.append(_joined([_DELIMITER, *own_set, picture]))
+        found.append(_joined([_DELIMITER, picture]))
     return tuple(found)
 
 

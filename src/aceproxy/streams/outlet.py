@@ -16,13 +16,13 @@ import socket
 from collections.abc import Callable
 
 from aceproxy.errors import Reason
-from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.streams.block import Block
 from aceproxy.streams.ring import Join, Ring
 
 REACHED = 0  # progress: everything before the limit was sent
 BEHIND = 1  # progress: the socket took what it could, there is more
 GONE = 2  # progress: the connection is broken
+LOST = 3  # progress: the place fell off the ring, see `skips`
 
 
 class Cohort:
@@ -44,8 +44,8 @@ class Outlet:
 
     __slots__ = (
         "_cohort",
+        "_owed_bytes",
         "_pending",
-        "_rejoin",
         "_sent_bytes",
         "block",
         "blocked_at",
@@ -71,8 +71,8 @@ class Outlet:
         self.ended: Reason | None = None
         self._sent_bytes = 0
         self._cohort: tuple[Cohort, int] | None = None  # while at the live edge; bytes sent are offset + number
-        self._pending = join.preamble
-        self._rejoin = False
+        self._pending = [memoryview(join.preamble)] if join.preamble else []
+        self._owed_bytes = 0  # of `_pending`, what is left of a block that was dropped
 
     @property
     def sent_bytes(self) -> int:
@@ -111,19 +111,16 @@ class Outlet:
     def turn(self, turn_bytes: int, limit: int) -> int:
         """Send what there is before absolute offset `limit`, at most about `turn_bytes`. Never waits.
 
-        Returns REACHED, BEHIND or GONE.
+        Returns REACHED, BEHIND, GONE or, with everything sent that is left of a lost place, LOST.
         """
         budget = turn_bytes
         try:
             while budget > 0:
-                if self._pending or self._rejoin:
+                if self._pending:
                     self._send_pending()
                 block = self.block
-                if block is None:
-                    return REACHED
-                if block.dropped:
-                    self._lose_place(block)
-                    continue
+                if block is None or block.dropped:
+                    return LOST
                 following = block.next  # read before `size`: see the rules in block.py
                 count = min(block.size, limit - block.start) - self.position
                 if count <= 0:
@@ -143,14 +140,20 @@ class Outlet:
             return GONE
         return BEHIND
 
-    def release_dropped(self) -> None:
-        """Let go of a block that the ring has dropped, also while the socket takes nothing.
+    def lose_place(self, rest: bytes) -> None:
+        """Let go of a place that fell off the ring. What is pending is still sent, and the `rest` after it."""
+        if rest:
+            self._pending.append(memoryview(rest))
+            self._owed_bytes += len(rest)
+            self.ring.owed_bytes += len(rest)
+        self.block = None
+        self.skips += 1
 
-        A client that does not read must not keep old blocks in memory.
-        """
-        block = self.block
-        if block is not None and block.dropped:
-            self._lose_place(block)
+    def take_place(self, join: Join) -> None:
+        """Go on at a new place."""
+        self.block, self.position = join.block, join.position
+        if join.preamble:
+            self._pending.append(memoryview(join.preamble))
 
     def close(self) -> None:
         """Give back the descriptor. The connection itself is closed by the event loop."""
@@ -160,32 +163,23 @@ class Outlet:
             os.close(self.fd)
             self.fd = -1
         self.block = None
-        self._pending = b""
-
-    def _lose_place(self, block: Block) -> None:
-        """The place fell off the ring: finish the packet that was begun, and go on at the newest join point."""
-        if self._pending:
-            # Nothing of this block was sent yet. What is pending is PAT and PMT, from their first byte or from within
-            # a packet; the next join sends them anew, so only the packet that was begun must be finished.
-            self._pending = self._pending[: len(self._pending) % PACKET_BYTES]
-        else:
-            inside = self.position % PACKET_BYTES
-            self._pending = block.read(self.position, PACKET_BYTES - inside) if inside else b""
-        self.block = None
-        self._rejoin = True
-        self.skips += 1
+        self._pending = []
+        self._settle_debt()
 
     def _send_pending(self) -> None:
-        """Send what comes before the block's bytes; take a new place once a begun packet is finished."""
-        while True:
-            while self._pending:
-                taken = os.write(self.fd, self._pending)
-                self._pending = self._pending[taken:]
-                self._sent_bytes += taken
-            if not self._rejoin:
-                return
-            join = self.ring.join()
-            if join is None:
-                return
-            self._rejoin = False
-            self.block, self.position, self._pending = join.block, join.position, join.preamble
+        """Send what comes before the block's bytes."""
+        while self._pending:
+            part = self._pending[0]
+            taken = os.write(self.fd, part)
+            self._sent_bytes += taken
+            if taken < len(part):
+                self._pending[0] = part[taken:]
+            else:
+                del self._pending[0]
+        self._settle_debt()
+
+    def _settle_debt(self) -> None:
+        """Nothing of a dropped block is pending any more."""
+        if self._owed_bytes:
+            self.ring.owed_bytes -= self._owed_bytes
+            self._owed_bytes = 0

@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from aceproxy.errors import Reason
 from aceproxy.streams.bell import Bell
 from aceproxy.streams.block import Block
-from aceproxy.streams.outlet import BEHIND, GONE, Cohort, Outlet
+from aceproxy.streams.outlet import BEHIND, GONE, LOST, REACHED, Cohort, Outlet
 from aceproxy.streams.ring import Ring
+from aceproxy.streams.skips import Skips
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Pump:
         self._stopping = False
         self._audiences: dict[Ring, _Audience] = {}
         self._ends: list[tuple[Outlet, Reason]] = []
+        self._skips = Skips(self._call_again)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
 
@@ -169,9 +171,15 @@ class Pump:
             except Exception:
                 log.exception("a command of the pump failed")
 
+    def _call_again(self, ring: Ring) -> None:
+        """From any thread: somebody who waits can go on, although nothing was appended."""
+        self._commands.append(lambda: self._deliver(ring))
+        self._bell.ring()
+
     def _stop(self) -> None:
         for ring in list(self._audiences):
             self._forget(ring, Reason.SHUTDOWN)
+        self._skips.close()
         self._report_ends()
         self._stopping = True
 
@@ -190,7 +198,8 @@ class Pump:
         finished = ring.finished  # read before the head: what was appended before the end is sent before it
         ring.delivered = ring.head
         for outlet in list(audience.behind):
-            outlet.release_dropped()
+            if outlet.block is not None and outlet.block.dropped:  # who does not read must not keep it
+                self._skips.let_go(outlet)
             if not outlet.watched:  # it found the ring empty
                 self._serve(outlet)
         self._advance(audience, ring.delivered)
@@ -287,10 +296,17 @@ class Pump:
         self._settle(audience, outlet, progress)
 
     def _turn(self, audience: _Audience, outlet: Outlet) -> int:
-        if audience.live and outlet.offset > audience.cohort.offset:
-            self._advance(audience, outlet.offset)
-        limit = audience.cohort.offset if audience.live else outlet.ring.head
-        return outlet.turn(TURN_BYTES, limit)
+        while True:
+            if audience.live and outlet.offset > audience.cohort.offset:
+                self._advance(audience, outlet.offset)
+            limit = audience.cohort.offset if audience.live else outlet.ring.head
+            progress = outlet.turn(TURN_BYTES, limit)
+            if progress != LOST:
+                return progress
+            if outlet.block is not None:
+                self._skips.let_go(outlet)
+            elif not self._skips.find_place(outlet):
+                return REACHED
 
     def _settle(self, audience: _Audience, outlet: Outlet, progress: int) -> None:
         """Put an outlet where its progress says: into the cohort, behind, or out."""
@@ -302,7 +318,7 @@ class Pump:
             self._watch(outlet)
         elif outlet.ring.finished is not None and outlet.offset >= outlet.ring.head:
             self._end(outlet, outlet.ring.finished)
-        elif outlet.block is None:  # the ring is empty: the next delivery finds a place
+        elif outlet.block is None:  # the ring is empty, or an entry is being made: the next delivery finds a place
             self._unwatch(outlet)
             outlet.blocked_at = None
         else:
@@ -330,6 +346,7 @@ class Pump:
         Who is about to be judged is given a turn first. The selector tells of room only when a third of the socket's
         buffer is free, which may be more than a megabyte: a client that reads slowly would seem to take nothing.
         """
+        self._skips.tidy(now)
         stall_s = self._limits.stall_s
         for audience in list(self._audiences.values()):
             for outlet in list(audience.behind):

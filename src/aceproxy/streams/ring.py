@@ -64,6 +64,7 @@ class Ring:
         self.announced = 0  # head at which the pump was last woken; written by the event loop
         self.watch_front = True  # the source sends faster than real time (as at its start): `front` is wanted
         self.front = 0  # offset of the client that is furthest, while wanted; written by the pump
+        self.owed_bytes = 0  # of dropped blocks, what clients are still to be sent; written by the pump
         self.fetched = 0  # offset up to which anybody has taken segments; written by the event loop
         self.longest_s = limits.block_s * OVERDUE  # media time after which a block is cut anywhere
         self.on_cut: list[Callable[[Block], None]] = []  # called with each block that is complete, in order
