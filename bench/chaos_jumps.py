@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Buffer
-from aceproxy.streams.block import Block, JoinPoint
+from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ingest import Ingest
 from aceproxy.streams.intake import Intake, Pausable
 from aceproxy.streams.outlet import Outlet
@@ -120,7 +120,7 @@ def watch() -> JumpLog:
     """Observe all streams that this process will have."""
     log = JumpLog()
     take, begin, append = Ingest._take, Intake.begin_source, Ring.append  # noqa: SLF001 - whole packets, not yet spliced
-    lose_place = Outlet._lose_place  # noqa: SLF001 - where a client is moved forward
+    lose_place = Outlet.lose_place  # where a client is moved forward
 
     def taken(self: Ingest, count: int) -> None:
         log.of(self._ring).received(self._view[self._fed : self._fed + count])
@@ -134,14 +134,14 @@ def watch() -> JumpLog:
         log.jumps.extend(log.of(self).appended(part))
         append(self, part, media_s, point)
 
-    def moved(self: Outlet, block: Block) -> None:
+    def moved(self: Outlet, rest: bytes) -> None:
         log.skipped_at.append(time.monotonic())
-        lose_place(self, block)
+        lose_place(self, rest)
 
     Ingest._take = taken  # type: ignore[method-assign]  # noqa: SLF001 - observed from outside, for this process only
     Intake.begin_source = begin_source  # type: ignore[method-assign]  # the same
     Ring.append = appended  # type: ignore[method-assign]  # the same
-    Outlet._lose_place = moved  # type: ignore[method-assign]  # noqa: SLF001 - the same
+    Outlet.lose_place = moved  # type: ignore[method-assign]  # the same
     return log
 
 
