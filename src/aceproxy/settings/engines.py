@@ -40,7 +40,7 @@ class EngineSettings(Group):
     stat_poll_s: float = Field(
         2.0,
         gt=0,
-        description="Time between stat polls while a stream runs; longer, up to 10 s, where more than 8 run.",
+        description="Time between stat polls while a stream runs; longer, up to 10 s, where more than 4 run.",
     )
     retry_first_s: float = Field(
         1.0,

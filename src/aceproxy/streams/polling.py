@@ -16,12 +16,12 @@ from aceproxy.settings import Settings
 from aceproxy.streams.judging import EngineWord
 
 HURRY_S = 1.0  # between polls while something seems wrong
-POLLS_AT_EASE = 8  # playbacks that are polled at the pace of the settings; of more each is asked less often
+POLLS_AT_EASE = 4  # playbacks that are polled at the pace of the settings; of more each is asked less often
 SLOWEST_S = 10.0  # between two polls of one playback, however many there are
 
 
 class PollPace:
-    """How often each of all playbacks is asked: a hundred of them do not cost twelve times as much as eight."""
+    """How often each of all playbacks is asked: twenty of them do not cost five times as much as four."""
 
     def __init__(self) -> None:
         self.polls = 0
