@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 
+import pytest
+
 from aceproxy.logs import stream_log
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.pump import Pump
@@ -50,6 +52,25 @@ async def test_a_fast_source_waits_for_who_takes_segments_too(pump: Pump) -> Non
     assert source.paused
     intake.ring.fetched = intake.ring.head * 9 // 10
     await until(lambda: not source.paused)
+    intake.close()
+
+
+@pytest.mark.parametrize(("missing_s", "told"), [(12.0, "closed gap"), (50.0, "other clock")])
+async def test_a_gap_of_the_same_clock_is_told_where_so_much_can_have_been_broadcast(
+    pump: Pump, missing_s: float, told: str
+) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    timeline = Timeline(time.monotonic)
+    intake = Intake(LIMITS, pump, 1.0, log, timeline)
+    intake.begin_source(Source())
+    send(intake, 0, 3)
+    intake.begin_source(Source())
+    send(intake, 3 + missing_s, 6 + missing_s)
+    spliced = timeline.events()[-1]
+    assert spliced.details["outcome"] == told
+    gap_s = spliced.details["gap_s"]
+    assert isinstance(gap_s, float)
+    assert (missing_s < gap_s < missing_s + 2) if told == "closed gap" else gap_s == 0
     intake.close()
 
 

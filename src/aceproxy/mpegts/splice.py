@@ -280,7 +280,7 @@ class Splicer:
             self._overlap = Overlap(plan.trailing)
         else:
             head = self._begin_rewriting(search, plan)
-        is_known = plan.outcome is not Outcome.OTHER_CLOCK
+        is_known = not plan.outcome.is_shifted
         writer = self._rewriter.writer if self._rewriter else None
         self._splice = Splice(
             plan.outcome,

@@ -8,8 +8,8 @@ gap is a short jump forward.
 
 **Other clock.** The source begins at a random-access point, its clocks shifted so that this picture comes one frame
 after the last one. That is also for the same broadcast when it jumps by more than `max_jump_s`: players either wait
-such a jump out or start anew (mpv resets its playback), and viewers have sat through the outage already.
-Shorter jumps keep the clock of the broadcast.
+such a jump out or start anew (mpv resets its playback), and viewers have sat through the outage already. That it is the
+same clock, and how much is missing, is told (`CLOSED_GAP`). Shorter jumps keep the clock of the broadcast.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _VIDEO_GAP: Final = 3600
 _AUDIO_GAP: Final = 1920
 _STAMP_JITTER: Final = 400  # less than a frame of sound
 _MAX_REORDER: Final = 2 * CLOCK_HZ
+_LONGEST_OUTAGE: Final = 600 * CLOCK_HZ  # clocks that are farther ahead tell nothing: any clock is that by chance
 _AUDIO_PATIENCE: Final = CLOCK_HZ  # how far video may be past the place before sound is no longer waited for
 _WITH_PES: Final = ("video", "audio", "subtitle")
 
@@ -44,6 +45,13 @@ class Outcome(StrEnum):
     SAME_BYTES = "same bytes"
     SAME_CLOCK = "same clock"
     OTHER_CLOCK = "other clock"
+    CLOSED_GAP = "closed gap"
+    """The same clock, ahead by more than players are shown: shifted like another one."""
+
+    @property
+    def is_shifted(self) -> bool:
+        """Tell whether clocks are shifted so that they go on from the last ones."""
+        return self in (Outcome.OTHER_CLOCK, Outcome.CLOSED_GAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,19 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart, *, is_last_r
             gates[stream.pid] = replace(gates[stream.pid], open_at=beginning.open_at)
     is_mapped = tables is not None and needs_mapping(last, tables)
     point = start.offset in source.points
-    return Plan(Outcome.OTHER_CLOCK, start.offset, shift, gates, (), openings, is_mapped, at_access_point=point)
+    gap = _closed_gap(source, last, start, out_pid)
+    outcome = Outcome.CLOSED_GAP if gap else Outcome.OTHER_CLOCK
+    return Plan(outcome, start.offset, shift, gates, (), openings, is_mapped, gap=gap, at_access_point=point)
+
+
+def _closed_gap(source: NewSource, last: LastSent, start: PesStart, out_pid: int) -> int:
+    """Return the media time between what was sent and a source that evidently goes on by the same clock, else 0."""
+    end, own, new = last.ends.get(out_pid), last.own_tables, source.tables
+    if end is None or start.dts is None or own is None or new is None or own.layout != new.layout:
+        return 0
+    step = later(_moved(start.dts, last.shift), end.dts)
+    usual = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+    return max(0, step - usual) if step <= _LONGEST_OUTAGE else 0
 
 
 def anywhere(source: NewSource, last: LastSent) -> Plan:

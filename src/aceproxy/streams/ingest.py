@@ -17,7 +17,7 @@ from collections.abc import Callable
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
-from aceproxy.mpegts.splice import Outcome, Splice, SpliceLimits, Splicer
+from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.picture_wait import PictureWait
 from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
@@ -199,7 +199,7 @@ class Ingest:
         """Mark the place in the ring if the present source has just been joined, and not without a seam."""
         splice = self._splicer.splice
         is_joined = was_pending and not self._splicer.is_pending
-        if is_joined and splice is not None and (splice.outcome is Outcome.OTHER_CLOCK or splice.at_access_point):
+        if is_joined and splice is not None and (splice.outcome.is_shifted or splice.at_access_point):
             self._ring.mark_break()
 
     def _replace(self, count: int, packets: Buffer) -> None:

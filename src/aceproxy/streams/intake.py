@@ -24,6 +24,9 @@ FAST = 1.5  # media per time, within a second, from which on a source counts as 
 PAUSE_SHARE, RESUME_SHARE = 0.6, 0.5  # of the ring, between the furthest client and the head
 KEEP_ALIVE_PACKETS = 7  # at a time; 1316 bytes, as one datagram of other senders
 WAIT_NOTED_S = 0.5  # from which on it is told how long a new source took to come to the place
+AHEAD_S = (
+    30.0  # how much nearer to live a source may be than the one before; more ahead than that its clock is another one
+)
 RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
 
 
@@ -189,12 +192,15 @@ class Intake:
             self._splicing = False
             if splice is not None:
                 waited_s = now - self._source_at
+                outcome, gap_s = splice.outcome, splice.gap_s
+                if outcome is Outcome.CLOSED_GAP and gap_s > now - self._appended_at + AHEAD_S:
+                    outcome, gap_s = Outcome.OTHER_CLOCK, 0.0  # so much cannot have been broadcast meanwhile
                 self._timeline.note(
                     EventKind.SPLICED,
-                    outcome=splice.outcome.value,
+                    outcome=outcome.value,
                     overlap_s=splice.overlap_s,
                     skipped_bytes=splice.skipped_bytes,
-                    gap_s=splice.gap_s,
+                    gap_s=gap_s,
                     behind_s=behind_s,
                     waited_s=waited_s if waited_s >= WAIT_NOTED_S else None,
                 )

@@ -172,7 +172,7 @@ export default {
   },
   // the values of some details; others are told as they are
   eventValues: {
-    outcome: { "same bytes": "the same bytes", "same clock": "the same clock", "other clock": "a new clock", pending: "nothing" },
+    outcome: { "same bytes": "the same bytes", "same clock": "the same clock", "other clock": "a new clock", "closed gap": "the same clock, with the gap closed", pending: "nothing" },
     purpose: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
     role: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
   },
