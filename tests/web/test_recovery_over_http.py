@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from aceproxy.app import App
 from aceproxy.errors import Fault, Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
+from aceproxy.streams import restoring
 from aceproxy.streams.restoring import RACE_AFTER_S
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
@@ -39,6 +41,11 @@ def url_of(sim: Simulator, name: str = "Light One", **more: str) -> str:
     """Return the path at which a channel plays."""
     extra = "".join(f"&{key}={value}" for key, value in more.items())
     return f"/ace/getstream?id={channel(sim, name).content_id}{extra}"
+
+
+def is_live(stream: Stream) -> bool:
+    """Whether it delivers."""
+    return stream.state is State.LIVE
 
 
 def events(stream: Stream, kind: EventKind) -> list[Event]:
@@ -363,6 +370,28 @@ async def test_an_engine_that_comes_back_is_tried_at_once(sim: Simulator, make_a
     await read_for(answer, lambda: events(stream, EventKind.REOPEN_FAILED))
     sim.clear_faults()
     await read_for(answer, lambda: stream.state is State.LIVE)
+
+
+async def test_what_waits_for_its_next_try_is_tried_when_another_stream_that_waited_plays_again(
+    sim: Simulator, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "EACH_S", 1000.0)  # whoever waits second waits for eight times as long
+    first_s = 1.5
+    app = await make_app(**{**QUICK, "retry_first_s": first_s, "recover_s": 600.0})
+    answers = [await play(app, url_of(sim, name)) for name in ("Light One", "Light Two")]
+    streams = list(app.hub.streams)
+    loop = asyncio.get_running_loop()
+    for stream in streams:
+        infohash = channel(sim, "Light One" if stream is streams[0] else "Light Two").infohash
+        sim.set_fault("missing-option", infohash=infohash)
+        sim.set_fault("rst-after", value="0", infohash=infohash, times=1)
+        await until(partial(events, stream, EventKind.REOPEN_FAILED))
+    began_at = loop.time()
+    sim.clear_faults()
+    for stream, answer in zip(streams, answers, strict=True):
+        await read_for(answer, partial(is_live, stream))
+    assert app.pool.arrivals.restored == 2
+    assert loop.time() - began_at < 6 * first_s
 
 
 async def test_tries_that_fail_alike_are_told_once_and_the_newest_failure_is_shown(

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from aceproxy.engine.api import EngineApi, Playback
+from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.fetching import Fetcher
 from aceproxy.engine.list_reader import open_list
 from aceproxy.engine.media import ByteSink, NotYet, SourceReader, open_media
 from aceproxy.engine.messages import Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
-BACKOFF_STEPS = 4  # waits of 1, 2, 4, 8 times the first, then 8 for ever
-MEDIA_TRIES_LIMIT = 4  # refused media requests of a playback said to play, after which it counts as lost
+MEDIA_TRIES_LIMIT = 6  # refused media requests of a playback said to play, after which it counts as lost
 STAT_FAILURES_LIMIT = 2  # failed stat polls after which media is asked for without them
 _SAFETY_S = 1.0  # the deadline is the caller's to enforce; media must not come before it
 
@@ -26,20 +26,6 @@ class PlaybackLostError(Exception):
         super().__init__(error)
         self.error = error
         self.known = known
-
-
-class Backoff:
-    """Waits that double: `first_s` times 1, 2, 4, 8, 8, …"""
-
-    def __init__(self, first_s: float) -> None:
-        self._first_s = first_s
-        self._step = 0
-
-    async def wait(self) -> None:
-        """Wait, each time longer."""
-        factor = 2 ** min(self._step, BACKOFF_STEPS - 1)
-        self._step += 1
-        await asyncio.sleep(self._first_s * factor)
 
 
 class Attempt:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from aceproxy.engine.api import EngineApi, Playback, RedirectedError
-from aceproxy.engine.attempt import Attempt, Backoff, PlaybackLostError
+from aceproxy.engine.attempt import Attempt, PlaybackLostError
+from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link, LinkKind
 from aceproxy.engine.media import ByteSink

@@ -45,7 +45,8 @@ class EngineSettings(Group):
     retry_first_s: float = Field(
         1.0,
         gt=0,
-        description="First wait before a failed media request or start is tried again; doubles up to 8 times.",
+        description="First wait before a failed media request or start is tried again; later it is a quarter of the "
+        "time gone by, 8 times this at most.",
     )
     engine_probe_s: float = Field(10.0, gt=0, description="Time between health probes (get_version) of an engine.")
     engine_max_streams: int = Field(

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.attempt import Attempt, PlaybackLostError
+from aceproxy.engine.backoff import pause_s
 from aceproxy.engine.handle import EngineHandle
 from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.links import Link
@@ -228,17 +229,17 @@ class Recording:
         if was_silent:
             self._shun(AceProxyError(Reason.ENGINE_STALLED, f"no data for {self.silence_s:g} s"))
         settings = self._upstream.settings
-        deadline_at, wait_s = loop.time() + settings.recover_s, settings.retry_first_s
+        began_at = loop.time()
         while True:
             try:
                 return await self.reopen(position)
             except NotARecording:
                 raise AceProxyError(Reason.SOURCE_ENDED, "the engine says that it is live now") from None
             except AceProxyError:
-                if self.closed or loop.time() + wait_s >= deadline_at:
+                wait_s = pause_s(settings.retry_first_s, loop.time() - began_at)
+                if self.closed or loop.time() + wait_s >= began_at + settings.recover_s:
                     raise
             await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, 8 * settings.retry_first_s)
 
 
 class Reading:

@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from aceproxy.engine.backoff import LONGEST, pause_s
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.patience import PATIENCE_S, open_while_promising
@@ -25,6 +26,7 @@ from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
 
 RACE_AFTER_S: Final = 1.0  # a try that has not delivered so long after it was begun is not the only one
+EACH_S: Final = 0.1  # so much longer is waited between two rounds for each stream that waits: ten starts a second
 LOOK_FOR_ENGINES_S: Final = 1.0  # between two probes of engines that do not answer, while clients wait for one
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
 
@@ -68,39 +70,54 @@ class Restoring:
     async def _search(self, error: AceProxyError, engine: str | None, at: int, began_at: float) -> None:
         """Try one round after the other; returns once a source delivers, raises `error` when the time is over."""
         loop = asyncio.get_running_loop()
-        wait_s = self._settings.retry_first_s
         was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
         self._short_runs = 0 if was_settled else self._short_runs + 1
         others_first = error.reason in DISTRUST or not was_settled
         if self._lost_at is None or was_settled:
             self._lost_at = began_at
-        elif await self._pause(wait_s):  # it has just come back: what ends at once each time is not to be hammered
+        elif await self._pause(
+            self._pause_s(self._lost_at)
+        ):  # it has just come back: what ends at once each time is not to be hammered
             return
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
         patience_s = PATIENCE_S
         while failure is None or loop.time() < deadline_at:
             if failure is not None:
-                if await self._pause(min(wait_s, deadline_at - loop.time())):
+                if await self._pause(min(self._pause_s(self._lost_at), deadline_at - loop.time())):
                     return
                 if loop.time() >= deadline_at:
                     break
-                wait_s = min(2 * wait_s, 8 * self._settings.retry_first_s)
             ways = self._ways(engine, at, others_first=others_first)
+            had_failed = failure is not None
             failure = await self._try_round(ways, deadline_at, patience_s)
             patience_s *= 2
             if failure is None:
+                if had_failed:
+                    self._upstream.pool.arrivals.tell_restored()
                 return
         detail = f"{error.detail}; then {failure.reason}" if error.detail else f"then {failure.reason}"
         raise AceProxyError(error.reason, detail) from failure
 
+    def _pause_s(self, lost_at: float) -> float:
+        """Return how long to wait between two rounds: longer the longer it takes, and where many streams wait."""
+        first_s = self._settings.retry_first_s
+        own_s = pause_s(first_s, asyncio.get_running_loop().time() - lost_at)
+        return max(own_s, min(self._upstream.pool.arrivals.waiting * EACH_S, LONGEST * first_s))
+
     async def _pause(self, wait_s: float) -> bool:
-        """Wait, at most until the spare delivers or an engine comes; return whether the spare has taken over."""
+        """Wait, at most until the spare delivers or an engine comes; return whether the spare has taken over.
+
+        That another stream, which had waited as well, is back ends the wait too, though not before `retry_first_s`.
+        """
         loop = asyncio.get_running_loop()
-        until_at = loop.time() + wait_s
+        began_at = loop.time()
+        until_at = began_at + wait_s
         pool, delivering = self._upstream.pool, self._reserve.delivering
-        before = pool.arrivals.count
+        before, restored = pool.arrivals.count, pool.arrivals.restored
         while not delivering.is_set() and pool.arrivals.count == before and loop.time() < until_at:
+            if pool.arrivals.restored != restored:
+                until_at = min(until_at, began_at + self._settings.retry_first_s)
             pool.look_for_engines()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(min(until_at, loop.time() + LOOK_FOR_ENGINES_S)):

@@ -43,7 +43,7 @@ export default {
     start_timeout_s: "Un termine solo per tutti i tentativi di un avvio, dalla richiesta ai primi dati.",
     start_poll_s: "Tempo tra due richieste di stato mentre uno stream parte.",
     stat_poll_s: "Tempo tra due richieste di stato mentre uno stream va in onda; di più, fino a 10 s, dove ne vanno più di 8.",
-    retry_first_s: "Prima attesa prima di ritentare una richiesta di dati o un avvio non riusciti; raddoppia fino a 8 volte.",
+    retry_first_s: "Prima attesa prima di ritentare una richiesta di dati o un avvio non riusciti; poi un quarto del tempo già passato, al massimo 8 volte questa.",
     engine_probe_s: "Tempo tra due controlli di salute di un motore.",
     engine_max_streams: "Riproduzioni che un motore può fare insieme. Alle macchine piccole conviene da 3 a 5.",
     breaker_failures: "Errori di un motore di fila dopo i quali lo si lascia stare finché altri possono fare.",
