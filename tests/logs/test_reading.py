@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aceproxy.logs import Filter, Found, LogLine, as_json, from_json
+from aceproxy.logs import LEVELS, Filter, Found, LogLine, as_json, from_json
 from aceproxy.logs import reading as module
 from aceproxy.logs.reading import LogFiles
 from aceproxy.logs.ring import following, newest_of
@@ -84,6 +84,45 @@ def test_filters_are_level_stream_and_text() -> None:
     assert Filter(search="aceproxy.test").takes(one)
     assert not Filter(search="up").takes(one)
     assert not Filter(stream="abc").takes(line(2))
+
+
+@given(
+    st.text(max_size=30).filter(lambda text: not any("\ud800" <= one <= "\udfff" for one in text)),
+    st.sampled_from(["aceproxy.streams", "x"]),
+    st.sampled_from(["debug", "info", "error"]),
+    st.sampled_from([None, "abc0", "ABC0"]),
+    st.data(),
+)
+def test_a_line_that_is_wanted_is_never_passed_over_unread(
+    message: str, logger: str, level: str, stream: str | None, data: st.DataObject
+) -> None:
+    one = LogLine("t", level, logger, message, stream, 7)
+    told = f"{logger} {message}"
+    begin = data.draw(st.integers(0, len(told)))
+    part = told[begin : data.draw(st.integers(begin, len(told)))]
+    search = data.draw(st.sampled_from([part, part.upper(), part.lower(), "absent"]))
+    wanted = Filter(data.draw(st.sampled_from(LEVELS)), data.draw(st.sampled_from(["", "abc", "é", "a b"])), search)
+    assert wanted.may_take(as_json(one).encode()) or not wanted.takes(one)
+
+
+def test_most_lines_that_are_not_wanted_are_not_taken_apart() -> None:
+    text = as_json(line(1, "info", "abcdef", "The engine is DOWN")).encode()
+    assert Filter("info", "abc", "engine is down").may_take(text)
+    assert not Filter("warning").may_take(text)
+    assert not Filter(stream="abd").may_take(text)
+    assert not Filter(search="engine is up").may_take(text)
+
+
+def test_lines_that_are_not_ours_take_no_more_time_than_a_search_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEARCH_S", 0.05)
+    path = tmp_path / "log"
+    path.write_bytes(as_json(line(1)).encode() + b"\n" + b'{"of":"another program"}\n' * 2_000_000)
+    files = LogFiles(path, 1)
+    for found in (files.newest(ALL, 10, END), files.following(ALL, 10, 1, END), files.newest(ALL, 10, 5)):
+        assert found.lines == []
+        assert not found.is_complete
 
 
 def test_lines_that_are_not_ours_are_passed_over(tmp_path: Path) -> None:

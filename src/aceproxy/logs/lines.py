@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -82,6 +83,19 @@ def from_json(text: bytes) -> LogLine | None:
     return line if is_ours and line.level in LEVELS else None
 
 
+@cache
+def _told_levels(level: str) -> tuple[bytes, ...]:
+    """Return how lines tell of this level and of those above it."""
+    return tuple(f'"level":"{name}"'.encode() for name in LEVELS if _RANK[name] >= _RANK[level])
+
+
+@lru_cache(16)
+def _plain_words(search: str) -> tuple[bytes, ...]:
+    """Return the words of a search that stand in JSON as they are, in lower case."""
+    words = search.lower().split()
+    return tuple(word.encode() for word in words if word.isascii() and not set(word) & set('"\\'))
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Which records are wanted: at least this level, of this stream (by the beginning of its id), with this text."""
@@ -89,6 +103,20 @@ class Filter:
     level: str = "debug"
     stream: str = ""
     search: str = ""
+
+    def may_take(self, text: bytes) -> bool:
+        """Whether a line that `as_json` wrote may be a wanted record: False is certain, and found without reading it.
+
+        The words of a search are looked for one by one, since it may go over from the logger's name to the message.
+        """
+        if not text.isascii():
+            return True  # letters that are not ASCII may be equal to others in lower case
+        if self.level != "debug" and not any(level in text for level in _told_levels(self.level)):
+            return False
+        if self.stream.isalnum() and f'"stream":"{self.stream}'.encode() not in text:
+            return False
+        low = text.lower()
+        return all(word in low for word in _plain_words(self.search))
 
     def takes(self, line: LogLine) -> bool:
         """Whether a record is wanted."""

@@ -2,6 +2,7 @@
 
 Lines stand in the order of their ids, so a place is found by halving: a gigabyte costs thirty short reads. Lines that
 are not ours are passed over. What is read at once is bounded in bytes and in time, and the answer says where to go on.
+The thread rests again and again (`Pace`), and lines that cannot be wanted are not taken apart.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aceproxy.logs.lines import Filter, Found, LogLine, from_json
+from aceproxy.logs.pace import Pace
 from aceproxy.logs.writing import file_names
 
 PIECE_BYTES = 64 << 10
@@ -25,20 +27,26 @@ SEARCH_S = 0.5
 
 @dataclass(slots=True)
 class Budget:
-    """How much may still be looked at."""
+    """How much may still be looked at, and how fast."""
 
     bytes_left: int
     until_at: float
+    pace: Pace
 
     @classmethod
     def fresh(cls) -> Budget:
         """A whole one."""
-        return cls(SEARCH_BYTES, time.monotonic() + SEARCH_S)
+        return cls(SEARCH_BYTES, time.monotonic() + SEARCH_S, Pace())
 
-    def spend(self, count: int) -> bool:
-        """Use some of it; False if nothing is left."""
-        self.bytes_left -= count
-        return self.bytes_left > 0 and time.monotonic() < self.until_at
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more may be looked at."""
+        return self.bytes_left <= 0 or self.is_late
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() >= self.until_at
 
 
 class LogFiles:
@@ -55,13 +63,18 @@ class LogFiles:
         place = before
         with _opened(self._path, self._count) as files:
             for file in files:
-                for line in _backwards(file, _find(file, before - 1), budget):
-                    place = min(place, line.id)
-                    if wanted.takes(line):
+                end, passed = _find(file, before - 1, budget), b""
+                for text in _backwards(file, end, budget):
+                    passed = text
+                    line = from_json(text) if wanted.may_take(text) else None
+                    if line is not None and wanted.takes(line):
+                        place = min(place, line.id)
                         found.append(line)
                         if len(found) >= lines:
                             return Found(found[::-1], before, place)
-                if budget.bytes_left <= 0 or time.monotonic() >= budget.until_at:
+                last = from_json(passed)
+                place = min(place, last.id) if last is not None else place
+                if budget.is_spent:
                     return Found(found[::-1], before, place, is_complete=False)
         return Found(found[::-1], before, None)
 
@@ -72,7 +85,7 @@ class LogFiles:
         place = after
         with _opened(self._path, self._count) as files:
             for file in reversed(files):
-                for line in _forwards(file, _find(file, after), budget):
+                for line in _forwards(file, _find(file, after, budget), budget):
                     if line.id >= before:
                         return Found(found, place, after)
                     place = max(place, line.id)
@@ -80,7 +93,7 @@ class LogFiles:
                         found.append(line)
                         if len(found) >= lines:
                             return Found(found, place, after)
-                if budget.bytes_left <= 0 or time.monotonic() >= budget.until_at:
+                if budget.is_spent:
                     return Found(found, place, after, is_complete=False)
         return Found(found, place, after)
 
@@ -114,8 +127,12 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _find(file: BinaryIO, after: int) -> int:
-    """Return where the first line begins whose id is larger than `after`; the end if there is none."""
+def _find(file: BinaryIO, after: int, budget: Budget) -> int:
+    """Return where the first line begins whose id is larger than `after`; the end if there is none.
+
+    Lines that are not ours take time; when that is over, the budget is spent and a place before the wanted one is
+    returned.
+    """
     low, high = 0, _size(file)
     while low < high:
         middle = (low + high) // 2
@@ -123,7 +140,10 @@ def _find(file: BinaryIO, after: int) -> int:
         if middle > low:
             file.seek(middle - 1)
             file.readline(LINE_BYTES)
-        line, end = _next_line(file, high)
+        line, end = _next_line(file, high, budget)
+        if budget.is_late:
+            budget.bytes_left = 0  # what would be read from here is not what was asked for
+            return low
         if line is None:
             high = middle  # no line of ours begins between the middle and the old end
         elif line.id <= after:
@@ -133,7 +153,7 @@ def _find(file: BinaryIO, after: int) -> int:
     return low
 
 
-def _next_line(file: BinaryIO, limit: int) -> tuple[LogLine | None, int]:
+def _next_line(file: BinaryIO, limit: int, budget: Budget) -> tuple[LogLine | None, int]:
     """Return the first line of ours that begins before `limit`, and where it ends."""
     at = file.tell()
     while at < limit:
@@ -144,35 +164,38 @@ def _next_line(file: BinaryIO, limit: int) -> tuple[LogLine | None, int]:
         line = from_json(text)
         if line is not None:
             return line, at
+        budget.pace.breathe()
+        if budget.is_late:
+            break
     return None, at
 
 
 def _forwards(file: BinaryIO, begin: int, budget: Budget) -> Iterator[LogLine]:
     """Yield lines from a place on, as long as the budget lasts."""
     file.seek(begin)
-    while text := file.readline(LINE_BYTES):
+    while not budget.is_spent and (text := file.readline(LINE_BYTES)):
         line = from_json(text)
         if line is not None:
             yield line
-        if not budget.spend(len(text)):
-            return
+        budget.pace.breathe()
+        budget.bytes_left -= len(text)
 
 
-def _backwards(file: BinaryIO, end: int, budget: Budget) -> Iterator[LogLine]:
-    """Yield lines from a place back, the newest first, as long as the budget lasts."""
+def _backwards(file: BinaryIO, end: int, budget: Budget) -> Iterator[bytes]:
+    """Yield lines as they stand there from a place back, the newest first, as long as the budget lasts."""
     at, rest = end, b""
     while at > 0:
+        if budget.is_spent:
+            return
         count = min(PIECE_BYTES, at)
         at -= count
         file.seek(at)
         rest, *whole = (file.read(count) + rest).split(b"\n")
         rest = rest[-LINE_BYTES:]
         for text in reversed(whole):
-            line = from_json(text) if text else None
-            if line is not None:
-                yield line
-        if not budget.spend(count):
-            return
-    line = from_json(rest) if rest else None
-    if line is not None:
-        yield line
+            if text:
+                yield text
+            budget.pace.breathe()
+        budget.bytes_left -= count
+    if rest:
+        yield rest

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import LEVELS, Filter, Found, Logs, as_json, as_text, from_json
+from aceproxy.logs.pace import Pace
 from aceproxy.web.answers import json_body
 from aceproxy.web.models import LogTail
 from aceproxy.web.sse import WRITE_LIMIT_S, Box, Seats, deliver, event
@@ -142,8 +143,13 @@ def _next_piece(pieces: Iterator[bytes], log_format: str) -> bytes | None:
     piece = next(pieces, None)
     if piece is None or log_format == "json":
         return piece
-    lines = (from_json(text) for text in piece.splitlines())
-    return "".join(f"{as_text(line)}\n" for line in lines if line is not None).encode()
+    pace, texts = Pace(), []
+    for written in piece.splitlines():
+        line = from_json(written)
+        if line is not None:
+            texts.append(f"{as_text(line)}\n")
+        pace.breathe()
+    return "".join(texts).encode()
 
 
 def _filter(request: web.Request) -> Filter:
