@@ -33,7 +33,9 @@ from aceproxy.mpegts.psi import PsiTracker
 MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
 MAX_UNDECIDED_BYTES: Final = 4096 * PACKET_BYTES  # of the whole stream
 
-_WINDOW_PACKETS: Final = 512  # looked at together; bounds the work that a change of the tables makes anew
+_WINDOW_PACKETS: Final = (
+    1400  # looked at together, a read of a source as a rule; bounds the work that a change of the tables makes anew
+)
 _START: Final = 1
 _CONTINUED: Final = 2
 _PSI_BITS: Final = (4, 8, 16, 32, 64, 128)
@@ -227,11 +229,13 @@ class Analyzer:
         flags = adaptation_flags(packet)
         last, last_offset = self._last_start
         self._last_start = packet, offset
-        if last and not flags & 0x80 and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
+        may_be_last = last and not (last[3] ^ packet[3]) & 0xCF and not flags & 0x80
+        if may_be_last and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
         self._unit_at = offset
         self._units += 1
-        self._settle(self._at_end())
+        if self._undecided:
+            self._settle(self._at_end())
         flagged = bool(flags & 0x40)
         assert self._reference is not None
         if packet[3] & 0xC0:

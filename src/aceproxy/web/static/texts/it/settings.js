@@ -42,7 +42,7 @@ export default {
     stop_timeout_s: "Limite per la risposta di un motore a un arresto; poi vi si rinuncia.",
     start_timeout_s: "Un termine solo per tutti i tentativi di un avvio, dalla richiesta ai primi dati.",
     start_poll_s: "Tempo tra due richieste di stato mentre uno stream parte.",
-    stat_poll_s: "Tempo tra due richieste di stato mentre uno stream va in onda; di più, fino a 10 s, dove ne vanno più di 8.",
+    stat_poll_s: "Tempo tra due richieste di stato mentre uno stream va in onda; di più, fino a 10 s, dove ne vanno più di 4.",
     retry_first_s: "Prima attesa prima di ritentare una richiesta di dati o un avvio non riusciti; poi un quarto del tempo già passato, al massimo 8 volte questa.",
     engine_probe_s: "Tempo tra due controlli di salute di un motore.",
     engine_max_streams: "Riproduzioni che un motore può fare insieme. Alle macchine piccole conviene da 3 a 5.",
