@@ -13,6 +13,7 @@ from aceproxy.simulator.clips import Stamp, scan
 from tests.simulator.wire import (
     LIMIT_S,
     QUIET_S,
+    Wire,
     ask,
     content,
     local,
@@ -121,6 +122,20 @@ async def slow_media(simulator: Simulator, light: Content) -> None:
     slow_bytes = len(await slow.read_for(1.0))
     assert 0 < slow_bytes < 0.3 * light.bitrate_bps / 8
     await slow.close()
+
+
+async def drip_media(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("drip-media", times=1)
+    wire = await Wire.open(simulator)
+    target = await media_target(simulator, await start(simulator, light))
+    wire.send(target)
+    pieces: list[int] = []
+    async with asyncio.timeout(LIMIT_S):
+        while sum(pieces) < 20_000:
+            pieces.append(len(await wire.reader.read(65536)))
+    assert pieces[0] < 20  # of the head
+    assert len(pieces) > 10
+    await wire.close()
 
 
 async def rst_after(simulator: Simulator, light: Content) -> None:

@@ -61,6 +61,19 @@ async def json_hang(simulator: Simulator, light: Content) -> None:
     assert [one.pid for one in simulator.playbacks] == ["q"]
 
 
+async def drip_answers(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("drip-answers", "0.001", times=1)
+    wire = await Wire.open(simulator)
+    wire.send(start_target(light, "p"))
+    first = await wire.read(1)
+    assert first == b"H"
+    assert len(await wire.reader.read(65536)) < 20
+    assert b"playback_url" in (await wire.reply()).body
+    wire.send(start_target(light, "p"))
+    assert len(await wire.reader.read(65536)) > 20  # its times are used up
+    await wire.close()
+
+
 async def load_failed(simulator: Simulator, light: Content) -> None:
     simulator.set_fault("load-failed", "1")
     assert await json_start(simulator, light) == {"response": None, "error": "failed to load content"}

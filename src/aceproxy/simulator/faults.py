@@ -49,6 +49,12 @@ FAULTS: dict[str, FaultKind] = {
     "text-answer": FaultKind("start, stat and command answer text that is not JSON"),
     "truncated-json": FaultKind("start, stat and command answers break off in the middle"),
     "extra-fields": FaultKind("JSON answers carry unknown fields"),
+    "drip-answers": FaultKind(
+        "every answer but media comes byte by byte, with that much time between two",
+        "seconds",
+        "0.005",
+        engine_wide=True,
+    ),
     "stat-hang": FaultKind("stat is never answered"),
     "stop-hang": FaultKind("the stop command works but is never answered"),
     "livepos": FaultKind("`livepos` of stat is left out, all -1, or integers", "missing|unknown|ints", "missing"),
@@ -77,6 +83,7 @@ FAULTS: dict[str, FaultKind] = {
     "one-packet-per-second": FaultKind("one transport stream packet per second"),
     "no-keyframes": FaultKind("no random-access point ever"),
     "mp4-bytes": FaultKind("the body looks like MP4"),
+    "drip-media": FaultKind("headers and the first bytes of media come one by one, the rest in odd pieces"),
     "chunked-body": FaultKind("media comes with chunked transfer coding"),
     "second-reader": FaultKind(
         "what a second reader of one playback gets", "corrupt|steal|ok", "corrupt", lasting=True

@@ -119,6 +119,7 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._chunked = False
+        self.drip_s = 0.0  # between two bytes of an answer; 0: it is sent at once
         peer = writer.get_extra_info("peername") or ("", 0)
         local = writer.get_extra_info("sockname") or ("", 0)
         self.peer_host = str(peer[0])
@@ -174,8 +175,20 @@ class Connection:
         headers = answer.headers
         if answer.sized:
             headers += (("Content-Length", str(len(answer.body))),)
-        self._writer.write(head_bytes(answer.status, headers) + (answer.body if with_body else b""))
+        whole = head_bytes(answer.status, headers) + (answer.body if with_body else b"")
+        if self.drip_s:
+            await self.drip(whole, self.drip_s)
+        else:
+            self._writer.write(whole)
         await self.flush(LINGER_S)
+
+    async def drip(self, part: bytes, pause_s: float) -> None:
+        """Send bytes one by one, with so much time between two, as long as the caller is there."""
+        for at in range(len(part)):
+            if self.gone:
+                return
+            self._writer.write(part[at : at + 1])
+            await asyncio.sleep(pause_s)
 
     def begin_body(self, headers: tuple[tuple[str, str], ...], *, status: int = 200, chunked: bool = False) -> None:
         """Send the head of a body without known length; it ends with the connection, or with `end_chunks`."""

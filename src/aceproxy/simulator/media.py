@@ -12,6 +12,7 @@ import math
 import random
 from dataclasses import replace
 from enum import Enum
+from itertools import cycle
 
 from aceproxy.simulator.broadcast import File, whole_packets
 from aceproxy.simulator.clips import PACKET_BYTES
@@ -25,6 +26,8 @@ BLOCK_BYTES = 348 * PACKET_BYTES  # below 64 KiB
 JUNK_BYTES = 1000
 JUMP_TICKS = 3 * 3600 * 90_000
 JITTER_PERIOD_S = 10.0
+SINGLE_BYTES = 400  # sent one by one at first, where media drips; two packets and a part of the third
+DRIP_BYTES = (187, 1, 189, 3, 1315, 94, 564, 377)  # the sizes of its further pieces
 SLOW_SHARES = {"half": 0.5, "tenth": 0.1}
 
 
@@ -60,6 +63,8 @@ class Reader:
         self._orphaned_by: ActiveFault | None = None  # the session is forgotten, the socket is not
         self._is_counted = False
         self._held: dict[str, ActiveFault] = {}
+        self._dripped = 0
+        self._drips = cycle(DRIP_BYTES)
         self._infohash = session.infohash
 
     async def run(self) -> None:
@@ -96,10 +101,23 @@ class Reader:
             return True
         if block:
             self.session.bytes_sent += len(block)
-            self.connection.write_nowait(block)
+            await self._send(block)
         # a short block means that the reader is at the live edge: wait, or it would send packet by packet
         await asyncio.sleep(0 if len(block) >= BLOCK_BYTES else tick_s)
         return False
+
+    async def _send(self, block: bytes) -> None:
+        """Send a block: at once, or in drips, none of which is a whole packet."""
+        if self.fault("drip-media") is None:
+            self.connection.write_nowait(block)
+            return
+        at = 0
+        while at < len(block) and not self.connection.gone:
+            count = 1 if self._dripped < SINGLE_BYTES else next(self._drips)
+            self.connection.write_nowait(block[at : at + count])
+            at += count
+            self._dripped += count
+            await asyncio.sleep(0)  # else they would be one piece on the wire
 
     def next_block(self, now: float) -> bytes | None:
         """Return the next bytes to send, b"" if there are none yet, None at the end."""

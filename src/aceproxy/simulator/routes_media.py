@@ -17,6 +17,7 @@ from aceproxy.simulator.segments import Segment, playlist
 GONE, TIMEOUT = "download not found", "start timeout"
 LOADING_S = 0.1  # with not_ready=fast500: as long as this there is no download yet
 FEWEST_SEGMENTS = 2
+DRIP_S = 0.002  # between two bytes of media headers that drip
 TS_HEADERS = (("Content-Type", "video/mp2t"), ALLOW_ALL)
 RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
@@ -81,7 +82,10 @@ async def deliver(engine: Engine, request: Request, connection: Connection, sess
     if session.readers and not second_reader_may(engine, connection, session):
         return None
     reader = LiveReader(engine, session, connection)
-    connection.begin_body(TS_HEADERS, chunked=reader.fault("chunked-body") is not None)
+    if reader.fault("drip-media") is not None:
+        await connection.drip(head_bytes(200, TS_HEADERS), DRIP_S)
+    else:
+        connection.begin_body(TS_HEADERS, chunked=reader.fault("chunked-body") is not None)
     await reader.run()
     connection.end_chunks()
     return None

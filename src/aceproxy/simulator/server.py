@@ -280,9 +280,12 @@ class Simulator:
     async def _dispatch(self, request: Request, connection: Connection) -> Answer | None:
         """Return the answer to a request; None when the connection is to be closed, answered or not."""
         engine = self._engine
+        connection.drip_s = 0.0
         if request.path.startswith("/simulator/"):
             return control(engine, request, connection, self._set, self.clear_faults)
         engine.requests.append((request.method, request.target))
+        drip = engine.faults.use("drip-answers")
+        connection.drip_s = drip.seconds if drip is not None else 0.0
         hung = engine.faults.find("hung")
         if hung is not None:
             await connection.pause(routes_start.FOREVER_S, lambda: hung.cleared)
