@@ -8,6 +8,7 @@ import os
 import socket
 import time
 import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from aceproxy.errors import Reason
+from aceproxy.streams import outlet as outlet_module
 from aceproxy.streams import pump as pump_module
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
@@ -135,41 +137,68 @@ async def test_a_client_that_takes_nothing_for_too_long_is_closed_as_stalled(
     assert stalled.outlet.fd == -1
 
 
-async def test_a_client_that_reads_less_than_frees_a_third_of_its_buffer_counts_as_reading(limits: RingLimits) -> None:
-    ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
-    feed = Feed(ring)
-    feed.send(1)
-    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
-    pump.start()
+@pytest.fixture
+def tcp() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends of a TCP connection: ours with a large buffer, the player's with a small one."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as player:
         player.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         player.connect(server.getsockname())
         ours, _ = server.accept()
         with ours:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             ours.setblocking(False)
-            join = ring.join()
-            assert join is not None
-            outlet = Outlet(ring, join, ours, lambda _: None)
-        pump.add(outlet)
-        feed.send(12_000)
-        pump.appended(ring)
-        await until(lambda: outlet.blocked_at is not None)
-        room = 0
+            yield ours, player
 
-        def is_full() -> bool:
-            """Whether the socket took nothing more between two sweeps."""
-            nonlocal room
-            blocked_at = outlet.blocked_at
-            before, room = room, outlet.sent_bytes
-            return before == room and blocked_at is not None and time.monotonic() - blocked_at > 2 * pump_module.SWEEP_S
 
-        await until(is_full)
-        left = room // 8
-        while left > 0:
-            left -= len(await asyncio.get_running_loop().run_in_executor(None, player.recv, min(left, 4096)))
-        await until(lambda: outlet.sent_bytes > room)
-        assert outlet.lag_bytes > 0
+async def fill(pump: Pump, ring: Ring, connection: socket.socket) -> Outlet:
+    """Send to a connection that nobody reads until it takes no more, between two sweeps and after."""
+    feed = Feed(ring)
+    feed.send(1)
+    join = ring.join()
+    assert join is not None
+    outlet = Outlet(ring, join, connection, lambda _: None)
+    pump.add(outlet)
+    feed.send(20_000)
+    pump.appended(ring)
+    sent = -1
+
+    def is_full() -> bool:
+        nonlocal sent
+        before, sent = sent, outlet.sent_bytes
+        since_at = outlet.blocked_at
+        return before == sent and since_at is not None and time.monotonic() - since_at > 2 * pump_module.SWEEP_S
+
+    await until(is_full)
+    return outlet
+
+
+async def test_a_client_that_reads_less_than_the_system_tells_of_counts_as_reading(
+    limits: RingLimits, tcp: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet_module, "UNSENT_BYTES", (1 << 31) - 1)  # as where the system has no such limit
+    ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
+    pump.start()
+    outlet = await fill(pump, ring, tcp[0])
+    room = outlet.sent_bytes
+    left = room // 8
+    while left > 0:
+        left -= len(await asyncio.to_thread(tcp[1].recv, min(left, 4096)))
+    await until(lambda: outlet.sent_bytes > room)
+    assert outlet.lag_bytes > 0
+    pump.close()
+    ring.clear()
+
+
+async def test_the_system_holds_little_for_a_client_that_does_not_read(
+    limits: RingLimits, tcp: tuple[socket.socket, socket.socket]
+) -> None:
+    ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
+    pump.start()
+    outlet = await fill(pump, ring, tcp[0])
+    assert outlet.sent_bytes < outlet_module.UNSENT_BYTES + (256 << 10)
+    assert outlet.lag_bytes > 2 << 20
     pump.close()
     ring.clear()
 

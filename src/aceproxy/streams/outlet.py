@@ -11,6 +11,7 @@ could give the same number to another connection while the pump is about to writ
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
 from aceproxy.streams.ring import Join, Ring
 
+UNSENT_BYTES = 512 << 10  # that the system may hold of a client beyond what is on its way: half a second at 8 Mbit/s
 REACHED = 0  # progress: everything before the limit was sent
 BEHIND = 1  # progress: the socket took what it could, there is more
 GONE = 2  # progress: the connection is broken
@@ -61,6 +63,7 @@ class Outlet:
     def __init__(self, ring: Ring, join: Join, connection: socket.socket, on_end: Callable[[Reason], None]) -> None:
         """Take a place in `ring`. The join's preamble is sent first. Raises OSError when descriptors are out."""
         self.fd = os.dup(connection.fileno())
+        _hold_little(connection)
         self.ring = ring
         self.block: Block | None = join.block
         self.position = join.position
@@ -183,3 +186,15 @@ class Outlet:
         if self._owed_bytes:
             self.ring.owed_bytes -= self._owed_bytes
             self._owed_bytes = 0
+
+
+def _hold_little(connection: socket.socket) -> None:
+    """Have the socket take no more than UNSENT_BYTES beyond what it has sent, where the system can do that.
+
+    Else it takes up to four megabytes for a client that reads slowly: half a minute of a small broadcast, by which the
+    client lags and is not seen to, and which nobody counts.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):  # no TCP connection
+            connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
