@@ -1,4 +1,6 @@
-"""The trouble of the chaos run: each fault of the simulated engine alone, then random pairs, and engines that die."""
+"""The trouble of the chaos run: each fault of the simulated engine alone, then random pairs, and engines that die or
+stand still.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,19 @@ from urllib.request import Request, urlopen
 from aceproxy.simulator import FAULTS
 from bench.processes import Child, free_port, wait_port
 
-KILL = "kill -9"
+KILL, STOP = "kill -9", "SIGSTOP"
+OF_PROCESSES = (KILL, STOP)
+DAMAGING = frozenset(  # what is sent while one of these lasts need not be decodable
+    ("encrypted", "garbage", "garbage-between", "garbage-first", "clock-jumps", "clock-stuck", "one-packet-per-second",
+     "no-keyframes", "mp4-bytes", "second-reader", "loop", "repeats", "slow-media")
+)  # fmt: skip
 QUICK_VALUES = {  # seconds after which a fault sets in, or that it lasts: it would be over before otherwise
     "stall-after": "0", "frozen-after": "0", "forgotten-after": "0", "rst-after": "0", "eof-after": "0",
     "session-vanishes": "1", "slow-start": "3", "down": "2", "loop": "3", "repeats": "3", "clock-jumps": "0",
+    "drip-answers": "0.002",
 }  # fmt: skip
 LIMIT_S = 5.0
+AFTER_S = 20.0  # for which damage may be seen after its end: it is held by engines, ring and lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +51,18 @@ class Trouble:
 class Engines:
     """Simulated engines of one swarm, on ports of their own."""
 
-    def __init__(self, count: int, channels: int, folder: Path) -> None:
-        """Start them. Raises ProcessError."""
+    def __init__(self, count: int, channels: int, folder: Path, clips: Path | None = None) -> None:
+        """Start them; with `clips` they have the channel of `chaos_engine`. Raises ProcessError."""
         self.ports = [free_port() for _ in range(count)]
+        self.damaged_until_at = 0.0  # monotonic: until when what they send need not be decodable
+        self._program = ["-m", "aceproxy.simulator"] if clips is None else ["-m", "bench.chaos_engine", str(clips)]
         self._channels = channels
         self._folder = folder
         self._children = [self._start(number) for number in range(count)]
 
     def _start(self, number: int) -> Child:
         port = self.ports[number]
-        command = [sys.executable, "-m", "aceproxy.simulator", "--fast", "--in-step", "--channels", str(self._channels)]
+        command = [sys.executable, *self._program, "--fast", "--in-step", "--channels", str(self._channels)]
         child = Child(
             f"engine {number}",
             [*command, "--listen", f"127.0.0.1:{port}"],
@@ -87,6 +99,14 @@ class Engines:
         os.kill(self._children[number].pid, signal.SIGKILL)
         self._children[number].end()
 
+    def stop(self, number: int) -> None:
+        """Have an engine stand still: its connections stay, and take what the system holds for them."""
+        os.kill(self._children[number].pid, signal.SIGSTOP)
+
+    def go_on(self, number: int) -> None:
+        """Have it go on."""
+        os.kill(self._children[number].pid, signal.SIGCONT)
+
     def revive(self, number: int) -> None:
         """Start a killed engine again, on its port."""
         self._children[number] = self._start(number)
@@ -101,7 +121,7 @@ def plan(
     rng: random.Random, engines: int, infohashes: list[str], *, alone: bool = True
 ) -> Iterator[tuple[Trouble, ...]]:
     """Yield what goes wrong: every fault alone, in random order, then random pairs for ever."""
-    names = [*FAULTS, KILL]
+    names = [*FAULTS, *OF_PROCESSES]
     rng.shuffle(names)
     for name in names if alone else ():
         yield (_trouble(rng, name, engines, infohashes),)
@@ -112,23 +132,29 @@ def plan(
 
 def _trouble(rng: random.Random, name: str, engines: int, infohashes: list[str]) -> Trouble:
     hit = tuple(range(engines)) if rng.random() < 0.2 else (rng.randrange(engines),)
-    is_wide = name == KILL or FAULTS[name].engine_wide
+    is_wide = name in OF_PROCESSES or FAULTS[name].engine_wide
     return Trouble(name, hit, None if is_wide or rng.random() < 0.5 else rng.choice(infohashes))
 
 
 async def make(engines: Engines, troubles: tuple[Trouble, ...], hold_s: float, calm_s: float) -> None:
     """Let it happen for `hold_s`, mend it, and leave `calm_s` of peace."""
-    killed: set[int] = set()
+    hit: dict[str, set[int]] = {KILL: set(), STOP: set()}
     for trouble in troubles:
+        if trouble.name in DAMAGING:
+            engines.damaged_until_at = time.monotonic() + hold_s + AFTER_S
         for number in trouble.engines:
-            if trouble.name == KILL:
-                killed.add(number)
+            if trouble.name in hit:
+                hit[trouble.name].add(number)
             else:
                 await asyncio.to_thread(_set, engines, number, trouble)
-    for number in killed:
+    for number in hit[KILL]:
         await asyncio.to_thread(engines.kill, number)
+    for number in hit[STOP] - hit[KILL]:
+        engines.stop(number)
     await asyncio.sleep(hold_s)
-    for number in killed:
+    for number in hit[STOP] - hit[KILL]:
+        engines.go_on(number)
+    for number in hit[KILL]:
         await asyncio.to_thread(engines.revive, number)
     for number in range(len(engines.ports)):
         await asyncio.to_thread(_clear, engines, number)

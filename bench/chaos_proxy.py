@@ -1,12 +1,14 @@
 """The program as the chaos run starts it: `python -m bench.chaos_proxy NAME=VALUE...`, each a setting.
 
 The same objects as `aceproxy serve` builds. SIGUSR2 has it print one line of JSON with what it holds: tasks of the
-event loop, threads, descriptors, memory. SIGUSR1 has it print where counters jumped, see `chaos_jumps`.
+event loop, threads, descriptors, children, memory. SIGUSR1 has it print where counters jumped, see `chaos_jumps`, and
+which clients ended why, see `chaos_ends`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -22,6 +24,7 @@ from aceproxy.app import App
 from aceproxy.preparing import make_logs
 from aceproxy.serving import calm_collector
 from aceproxy.settings import load_settings
+from bench.chaos_ends import watch_ends
 from bench.chaos_jumps import watch
 
 BEAT_S = 0.02
@@ -38,14 +41,28 @@ def memory() -> dict[str, int]:
     return {f"{name.lower()}_bytes": count for name, count in kinds.items()}
 
 
+def descriptor_kinds() -> Counter[str]:
+    """Count the open descriptors by what they are: sockets with their state, files by name."""
+    states = {one.fd: f"socket {one.status}" for one in psutil.Process().net_connections()}
+    found: Counter[str] = Counter()
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that lists them
+            target = str(path.readlink())
+            found[states.get(int(path.name), target.partition(":")[0])] += 1
+    return found
+
+
 def held() -> dict[str, object]:
     """Return what the process holds now. Call it on the event loop."""
     names = Counter((task.get_name().split(" ")[0] if task.get_name() else "?") for task in asyncio.all_tasks())
+    kinds = descriptor_kinds()
     return {
         "tasks": sum(names.values()),
         "task_names": dict(names.most_common(12)),
         "threads": threading.active_count(),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "descriptors": sum(kinds.values()),
+        "descriptor_kinds": dict(kinds.most_common(12)),
+        "children": len(psutil.Process().children()),
         "resident_bytes": psutil.Process().memory_info().rss,
         **memory(),
     }
@@ -78,7 +95,7 @@ class Watchdog:
 async def serve(pairs: list[str]) -> None:
     """Serve until SIGTERM."""
     settings, _ = load_settings(dict(pair.split("=", 1) for pair in pairs), {})
-    jumps = watch()
+    jumps, ends = watch(), watch_ends()
     logs = make_logs(settings)
     logs.start()
     ended = asyncio.Event()
@@ -86,10 +103,13 @@ async def serve(pairs: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGUSR2, lambda: print("held " + json.dumps(held()), flush=True))
-    loop.add_signal_handler(signal.SIGUSR1, lambda: print("jumps " + json.dumps(jumps.told()), flush=True))
+    loop.add_signal_handler(
+        signal.SIGUSR1, lambda: print("seen " + json.dumps({**jumps.told(), **ends.told()}), flush=True)
+    )
     beating = asyncio.create_task(Watchdog().beat(), name="beat")
     try:
         async with App(settings, logs) as app:
+            print(f"secret {app.secret.value}", flush=True)
             print(f"serves on {app.port}", flush=True)
             await ended.wait()
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.chaos_faults import KILL, plan
+from bench.chaos_faults import DAMAGING, OF_PROCESSES, plan
 from bench.chaos_jumps import ENGINE, MOVED, SPLICE, UNKNOWN, StreamWatch, causes_of
 
 from aceproxy.simulator import FAULTS
@@ -31,16 +31,21 @@ def test_after_trouble_of_many_kinds_nothing_is_left_and_every_end_has_a_reason(
     assert found["steps"] >= 3
     assert found["stats"]["clients_served"] >= 12
     assert found["tally"]["received_bytes"] > 1_000_000
+    assert found["hls"]["segments"] > 0
+    assert found["files"]["whole"] > 0
+    assert found["operators"]["calls"] > 0
+    assert found["operators"]["events"] > 0
 
 
 def test_every_fault_of_the_simulator_is_made_alone_and_then_in_pairs() -> None:
     steps = plan(random.Random(1), 3, ["ab" * 20])
-    alone = [next(steps) for _ in range(len(FAULTS) + 1)]
-    assert {step[0].name for step in alone} == {*FAULTS, KILL}
+    alone = [next(steps) for _ in range(len(FAULTS) + len(OF_PROCESSES))]
+    assert {step[0].name for step in alone} == {*FAULTS, *OF_PROCESSES}
     assert {len(step) for step in alone} == {1}
     pairs = [next(steps) for _ in range(400)]
     assert {len({trouble.name for trouble in step}) for step in pairs} == {2}
-    assert {trouble.name for step in pairs for trouble in step} == {*FAULTS, KILL}
+    assert {trouble.name for step in pairs for trouble in step} == {*FAULTS, *OF_PROCESSES}
+    assert set(FAULTS) > DAMAGING
 
 
 def packets(*counters: int, pid: int = 0x100) -> bytes:

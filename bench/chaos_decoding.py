@@ -1,0 +1,54 @@
+"""Whether what HLS viewers were given can be decoded, looked at by ffmpeg now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+
+from bench.chaos_fates import Fates
+from bench.chaos_faults import Engines
+from bench.chaos_hls import HlsCrowd
+
+EVERY_S = 8.0
+LIMIT_S = 60.0
+PAST_S = 15.0  # media that is decoded may be that old
+
+
+class Decoding:
+    """Decodes some segments in a row every few seconds, if no engine sent damage lately."""
+
+    def __init__(self, crowd: HlsCrowd, engines: Engines, fates: Fates) -> None:
+        self.decoded = 0
+        self._crowd = crowd
+        self._engines = engines
+        self._fates = fates
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        program = shutil.which("ffmpeg")
+        while program is not None:
+            await asyncio.sleep(EVERY_S)
+            runs, self._crowd.runs = self._crowd.runs, []
+            if runs and runs[-1][0] > self._engines.damaged_until_at:
+                await self._decode(program, runs[-1][1])
+
+    async def _decode(self, program: str, media: bytes) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *("nice", program, "-v", "error", "-xerror", "-threads", "1"),
+            *("-f", "mpegts", "-i", "pipe:0", "-f", "null", "-"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                _, said = await process.communicate(media)
+        except TimeoutError:
+            return
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        self.decoded += 1
+        if process.returncode or said:
+            self._fates.wrong(f"HLS: segments in a row do not decode: {said.decode(errors='replace')[:120]}")

@@ -1,0 +1,103 @@
+"""What became of each client of the chaos run: what it saw itself, beside what the program says of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+LEFT_REASON, STALLED_REASON = "client_left", "stalled_client"
+SLACK_S = 2.0  # of a busy machine, on either side
+KEPT_WRONGS = 200
+
+
+class Outcome(StrEnum):
+    """How it ended, as the client sees it."""
+
+    WAITING = "waiting"
+    REFUSED = "refused"  # by an answer that is no 200
+    LEFT = "left"  # of its own will, after a 200
+    CUT = "cut"  # by the other side, after a 200
+
+
+@dataclass(slots=True)
+class Fate:
+    """One request for a stream. `agent` is its User-Agent, which no other one has. Times are monotonic."""
+
+    agent: str
+    kind: str
+    began_at: float
+    outcome: Outcome = Outcome.WAITING
+    reason: str = ""  # of a refusal
+    ended_at: float = 0.0
+    unread_s: float = 0.0  # the longest time for which it read nothing
+    slow_s: float = 0.0  # for how long it read less than is played
+    received_bytes: int = 0
+
+
+class Fates:
+    """Everything that clients saw, and what they found wrong by themselves."""
+
+    def __init__(self) -> None:
+        self.all: list[Fate] = []
+        self.wrongs: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()  # what is no mistake, for the report
+
+    def begin(self, kind: str) -> Fate:
+        """Make a record for a new request."""
+        fate = Fate(f"chaos/{kind}/{len(self.all)}", kind, time.monotonic())
+        self.all.append(fate)
+        return fate
+
+    def wrong(self, words: str) -> None:
+        """Note a mistake of the program."""
+        if words in self.wrongs or len(self.wrongs) < KEPT_WRONGS:
+            self.wrongs[words] += 1
+
+    def end(self, fate: Fate, outcome: Outcome, reason: str = "") -> None:
+        """Note the end, the first one that is told."""
+        if fate.outcome is Outcome.WAITING:
+            fate.outcome, fate.reason, fate.ended_at = outcome, reason, time.monotonic()
+            self.seen[f"{fate.kind} {reason or outcome}"] += 1
+
+
+def judge(
+    fates: list[Fate], ends: dict[str, list[dict[str, Any]]], open_agents: list[str], stall_s: float
+) -> list[str]:
+    """Return where what clients saw and what the program recorded do not fit.
+
+    `ends`: by agent, each end that was recorded. `open_agents`: clients that never ended.
+    """
+    wrong = [f"{agent} is a client still" for agent in open_agents]
+    for fate in fates:
+        found = ends.get(fate.agent, [])
+        wrong += [f"{fate.agent} ended for internal" for end in found if end["reason"] == "internal"]
+        if fate.outcome in (Outcome.LEFT, Outcome.CUT) and len(found) != 1:
+            wrong.append(f"{fate.agent} ({fate.outcome}) has {len(found)} recorded ends")
+        if fate.outcome is Outcome.CUT and any(end["reason"] == LEFT_REASON for end in found):
+            wrong.append(f"{fate.agent} was cut off, and is recorded as one that left")
+        for end in found:
+            if end["reason"] == STALLED_REASON and fate.unread_s < stall_s - SLACK_S:
+                wrong.append(f"{fate.agent} was ended as stalled, and never rested longer than {fate.unread_s:.1f} s")
+    return wrong
+
+
+def judge_slow(
+    fates: list[Fate], shown: dict[str, dict[str, float]], ends: dict[str, list[dict[str, Any]]], least_s: float
+) -> list[str]:
+    """Return which slow readers the API did not show as such. `shown`: by agent, the highest lag and skips it told.
+
+    One that reads at most half of what comes for `least_s` lags; and who was moved forward has skipped.
+    """
+    wrong = []
+    for fate in fates:
+        if fate.outcome is Outcome.REFUSED:
+            continue
+        told = shown.get(fate.agent, {"lag_bytes": 0.0, "skips": 0.0})
+        if fate.slow_s >= least_s and not told["lag_bytes"]:
+            wrong.append(f"{fate.agent} read slowly for {fate.slow_s:.0f} s, and no lag was shown")
+        if any(end["skips"] for end in ends.get(fate.agent, [])) and not told["skips"]:
+            wrong.append(f"{fate.agent} was moved forward, and no skip was shown")
+    return wrong

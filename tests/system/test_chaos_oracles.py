@@ -1,0 +1,194 @@
+"""What the clients of a chaos run call wrong is wrong, and what they let pass is right."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.chaos_engine import dolby, make_clips
+from bench.chaos_fates import Fate, Fates, Outcome, judge, judge_slow
+from bench.chaos_hls import HlsCrowd, NotAListError, apart_s, read_list, stamps
+from bench.chaos_players import Verifier
+from bench.chaos_verdict import failures
+
+from aceproxy.simulator import broadcast
+from aceproxy.simulator.clips import load_clip
+from tests.system.programs import tool
+
+LIST = """#EXTM3U
+#EXT-X-VERSION:3
+#EXT-X-TARGETDURATION:2
+#EXT-X-MEDIA-SEQUENCE:7
+#EXT-X-DISCONTINUITY-SEQUENCE:3
+#EXTINF:2.000,
+/hls/a/1/7.ts
+#EXT-X-DISCONTINUITY
+#EXTINF:1.500,
+/hls/a/1/8.ts
+"""
+STALL_S = 12.0
+
+
+def fate(outcome: Outcome, *, unread_s: float = 0.0, slow_s: float = 0.0) -> Fate:
+    return Fate("a", "player", 0.0, outcome, unread_s=unread_s, slow_s=slow_s)
+
+
+def ends(*reasons: str) -> dict[str, list[dict[str, Any]]]:
+    return {"a": [{"reason": reason} for reason in reasons]}
+
+
+def test_an_end_that_fits_is_right() -> None:
+    assert not judge([fate(Outcome.LEFT)], ends("client_left"), [], STALL_S)
+    assert not judge([fate(Outcome.CUT)], ends("source_stalled"), [], STALL_S)
+    assert not judge([fate(Outcome.REFUSED)], {}, [], STALL_S)
+    assert not judge([fate(Outcome.CUT, unread_s=14.0)], ends("stalled_client"), [], STALL_S)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "recorded", "still_there", "words"),
+    [
+        (Outcome.CUT, ends("client_left"), [], "cut off"),
+        (Outcome.CUT, {}, [], "0 recorded ends"),
+        (Outcome.LEFT, ends("client_left", "client_left"), [], "2 recorded ends"),
+        (Outcome.LEFT, ends("internal"), [], "internal"),
+        (Outcome.LEFT, ends("client_left"), ["b"], "b is a client still"),
+        (Outcome.CUT, ends("stalled_client"), [], "never rested"),
+    ],
+)
+def test_an_end_that_does_not_fit_is_told(
+    outcome: Outcome, recorded: dict[str, list[dict[str, Any]]], still_there: list[str], words: str
+) -> None:
+    (told,) = judge([fate(outcome)], recorded, still_there, STALL_S)
+    assert words in told
+
+
+def test_a_slow_reader_has_to_be_shown_as_one() -> None:
+    slow, skipped = fate(Outcome.LEFT, slow_s=50.0), {"a": [{"reason": "client_left", "skips": 1}]}
+    assert len(judge_slow([slow], {}, skipped, 25.0)) == 2
+    assert len(judge_slow([slow], {"a": {"lag_bytes": 1e6, "skips": 0}}, skipped, 25.0)) == 1
+    assert not judge_slow([slow], {"a": {"lag_bytes": 1e6, "skips": 1}}, skipped, 25.0)
+    assert not judge_slow([fate(Outcome.LEFT, slow_s=5.0)], {}, {}, 25.0)
+
+
+def test_a_byte_too_many_is_seen_once_and_a_missing_packet_by_its_counter() -> None:
+    lost: list[bool] = []
+    jumps: list[tuple[int, int, int]] = []
+    packets = [b"\x47\x01\x00" + bytes([0x10 | number & 15]) + bytes(184) for number in range(40)]
+    verifier = Verifier(lambda: lost.append(True), lambda *jump: jumps.append(jump))
+    whole = b"".join(packets[:10] + packets[11:])
+    for at in range(0, len(whole), 77):
+        verifier.feed(whole[at : at + 77])
+    assert (lost, jumps) == ([], [(0x100, 9, 11)])
+    verifier.feed(b"\x00" + packets[8] * 3)
+    verifier.feed(packets[9])
+    assert lost == [True]
+
+
+def test_a_list_is_read_and_one_that_is_none_is_refused() -> None:
+    found = read_list(LIST)
+    assert (found.sequence, found.breaks, found.target_s) == (7, 3, 2)
+    assert found.entries == {7: ("/hls/a/1/7.ts", False), 8: ("/hls/a/1/8.ts", True)}
+    for broken in ("", LIST.replace("#EXT-X-MEDIA-SEQUENCE:7\n", ""), LIST.replace("1.500", "9.5")):
+        with pytest.raises(NotAListError):
+            read_list(broken)
+    with pytest.raises(NotAListError):
+        read_list(LIST.replace("#EXTINF:1.500,\n", ""))
+
+
+def test_a_segment_is_whole_packets_with_tables_first_and_the_same_for_everybody() -> None:
+    fates = Fates()
+    crowd = HlsCrowd(0, [], 0, random.Random(1), fates)
+    clip = load_clip(broadcast.CLIPS_FOLDER / "light.ts").data
+    start = next(at for at in range(0, len(clip), 188) if clip[at + 1 : at + 3] == b"\x40\x00")
+    segment = clip[start : start + 188 * 50]
+    crowd.judge_segment("1.ts", segment)
+    assert not fates.wrongs
+    crowd.judge_segment("2.ts", segment[:-1])
+    crowd.judge_segment("3.ts", segment[188 * 3 :])
+    crowd.judge_segment("1.ts", segment[: 188 * 40])
+    assert len(fates.wrongs) == 3
+
+
+def test_stamps_of_a_segment_are_those_of_its_pictures_and_count_over_the_wrap() -> None:
+    clip = load_clip(broadcast.CLIPS_FOLDER / "light.ts")
+    times = stamps(clip.data)
+    assert times is not None
+    assert apart_s(*times) == pytest.approx(8 - 1 / 25)
+    assert stamps(b"\x47\x1f\xff\x10" * 47) is None
+    assert apart_s((1 << 33) - 90_000, 90_000) == 2
+    assert apart_s(90_000, 0) == -1
+
+
+def test_the_channel_with_other_sound_decodes_and_repeats_without_a_seam(tmp_path: Path) -> None:
+    ffmpeg = tool("ffmpeg")
+    assert make_clips(tmp_path)
+    clip = load_clip(tmp_path / f"{dolby().clip}.ts")
+    assert clip.bitrate_bps == dolby().bitrate_bps
+    two_laps = clip.read(0, 2 * clip.lap_bytes // 188 * 188)
+    command = [ffmpeg, "-v", "error", "-xerror", "-f", "mpegts", "-i", "pipe:0", "-f", "null", "-"]
+    decoded = subprocess.run(command, input=two_laps, capture_output=True, check=False, timeout=120)
+    assert (decoded.returncode, decoded.stderr) == (0, b"")
+    shown = [tool("ffprobe"), "-v", "error", "-show_entries", "stream=codec_name", "-of", "json", "-f", "mpegts"]
+    probed = subprocess.run([*shown, "pipe:0"], input=two_laps, capture_output=True, check=True, timeout=60)
+    assert {one["codec_name"] for one in json.loads(probed.stdout)["streams"]} == {"h264", "ac3"}
+
+
+def fine() -> dict[str, Any]:
+    """Return the outcome of a run in which nothing is wrong."""
+    held = {"tasks": 9, "threads": 6, "descriptors": 14, "children": 0, "private_dirty_bytes": 50 << 20}
+    times = {"p99": 4.0, "errors": 0}
+    return {
+        "stats": {"total_clients": 0, "clients_closed_by_reason": {"client_left": 3}, "closed_by_reason": {}},
+        "log_errors": [],
+        "tally": {"out_of_sync": 0, "gave_up": 0},
+        "seen": {"player left": 3},
+        "jumps_by_cause": {},
+        "ring_jumps_by_cause": {"a source changed": 2},
+        "wrongs": [],
+        "before": held,
+        "after": dict(held),
+        "playbacks_left": 0,
+        "is_long": True,
+        "api_ms": {"/api/health": times},
+        "control_ms": {"p99": 2.0},
+    }
+
+
+SPOILT: dict[str, Callable[[dict[str, Any]], None]] = {
+    "clients are left": lambda run: run["stats"].update(total_clients=1),
+    "times internal": lambda run: run["stats"]["closed_by_reason"].update(internal=1),
+    "the log has": lambda run: run["log_errors"].append("12:00 ERROR a mistake"),
+    "out_of_sync": lambda run: run["tally"].update(out_of_sync=1),
+    "gave_up": lambda run: run["tally"].update(gave_up=1),
+    "without a reason": lambda run: run["seen"].update({"player cut before the headers": 1}),
+    "jumps without a cause": lambda run: run["jumps_by_cause"].update(unexplained=1),
+    "HLS: something": lambda run: run["wrongs"].append("HLS: something"),
+    "tasks": lambda run: run["after"].update(tasks=20),
+    "children": lambda run: run["after"].update(children=1),
+    "playbacks": lambda run: run.update(playbacks_left=1),
+    "memory": lambda run: run["after"].update(private_dirty_bytes=100 << 20),
+    "requests failed": lambda run: run["api_ms"].update({"/x": {"p99": 1.0, "errors": 2}}),
+    "p99": lambda run: run["api_ms"].update({"/x": {"p99": 51.0, "errors": 0}}),
+}
+
+
+@pytest.mark.parametrize("words", SPOILT)
+def test_each_mistake_fails_the_run(words: str) -> None:
+    run = fine()
+    assert failures(run, 50.0) == []
+    SPOILT[words](run)
+    (told,) = failures(run, 50.0)
+    assert re.search(re.escape(words), told)
+
+
+def test_the_api_is_not_judged_on_a_machine_that_is_late_itself() -> None:
+    run = fine()
+    SPOILT["p99"](run)
+    run["control_ms"]["p99"] = 30.0
+    assert failures(run, 50.0) == []
