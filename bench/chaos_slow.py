@@ -1,0 +1,93 @@
+"""Clients of the chaos run that read too little: frozen, stopped, slow, byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from bench.chaos_fates import Fate, Outcome
+from bench.chaos_odd_clients import OddClients
+from bench.chaos_wire import Wire
+
+SMALL_BYTES = 16 * 1024  # of the kernel's buffer, for who shall be felt when he does not read
+STOPPED = Path(__file__).with_name("chaos_stopped.py")
+
+
+class SlowClients(OddClients):
+    """Each of `kinds` is one client, from its coming to its end."""
+
+    @property
+    def kinds(self) -> tuple[Callable[[Fate, str], Awaitable[None]], ...]:
+        """Return what they may be, the frequent ones more than once."""
+        return (self._frozen, self._frozen, self._stopped, self._slow, self._slow, self._trickling)
+
+    async def _frozen(self, fate: Fate, target: str) -> None:
+        """Read, then do not read, then read on."""
+        wire = await Wire.open(self._port, receive_bytes=SMALL_BYTES, limit=SMALL_BYTES)
+        verifier = self._verifier(fate)
+        try:
+            wire.ask(target, fate.agent)
+            if not await self._begin(wire, fate) or not await self._read(wire, fate, 1.5, verifier):
+                return
+            rested_at = time.monotonic()
+            await self.rest(self._random.uniform(2.0, 35.0))
+            fate.unread_s = time.monotonic() - rested_at
+            if await self._read(wire, fate, 4.0, verifier):
+                self._fates.end(fate, Outcome.LEFT)
+        finally:
+            wire.close()
+
+    async def _stopped(self, fate: Fate, target: str) -> None:
+        """Be a process that is stopped and goes on (SIGSTOP, SIGCONT)."""
+        rests_s = self._random.uniform(2.0, 35.0)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-S", str(STOPPED), str(self._port), target, fate.agent, f"{rests_s:.3f}",
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(rests_s + 120):
+                out, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        outcome, _, words = out.decode().strip().partition(" ")
+        fate.unread_s = rests_s
+        if outcome == "torn":
+            self._fates.wrong(f"{fate.kind}: a packet without sync byte")
+        elif outcome not in list(Outcome):
+            self._fates.wrong(f"{fate.kind}: {out[:80]!r}")
+        self._fates.end(fate, Outcome(outcome) if outcome in list(Outcome) else Outcome.LEFT, words)
+
+    async def _slow(self, fate: Fate, target: str) -> None:
+        """Read a part of what is played."""
+        wire = await Wire.open(self._port, receive_bytes=SMALL_BYTES, limit=SMALL_BYTES)
+        try:
+            wire.ask(target, fate.agent)
+            if not await self._begin(wire, fate):
+                return
+            began_at = time.monotonic()
+            rate = self._random.uniform(0.05, 0.45) * 122_000
+            if await self._read(wire, fate, self._random.uniform(10, 60), self._verifier(fate), rate):
+                self._fates.end(fate, Outcome.LEFT)
+            fate.slow_s = time.monotonic() - began_at
+        finally:
+            wire.close()
+
+    async def _trickling(self, fate: Fate, target: str) -> None:
+        """Read a byte or a thousand each second: the system tells the other side once in a minute."""
+        wire = await Wire.open(self._port, receive_bytes=SMALL_BYTES, limit=4096)
+        try:
+            wire.ask(target, fate.agent)
+            rate = self._random.choice((4.0, 1000.0))
+            began_at = time.monotonic()
+            if await self._begin(wire, fate) and await self._read(
+                wire, fate, self._random.uniform(5, 40), self._verifier(fate), rate
+            ):
+                self._fates.end(fate, Outcome.LEFT)
+            fate.unread_s = time.monotonic() - began_at
+        finally:
+            wire.close()
