@@ -264,6 +264,7 @@ class HlsDesk:
             playlist = shown.window.playlist()
             if now - shown.closed_at > sum(segment.duration_s for segment in playlist.segments) + playlist.target_s:
                 del self._generations[shown.generation]
+                shown.let_go()
         elif not any(client.delivery is Delivery.HLS for client in stream.clients.values()):
             shown.window.rest()
 

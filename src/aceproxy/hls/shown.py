@@ -42,6 +42,14 @@ class Shown:
         if self.window.is_ready:
             self.ready.set()
 
+    def let_go(self) -> None:
+        """Hold nothing of the stream any more. Window, ring and this know each other: else its blocks would stay until
+        cycles are collected, which is when the next stream has closed.
+        """
+        self.window.clear()
+        if self.note_cut in self.stream.ring.on_cut:
+            self.stream.ring.on_cut.remove(self.note_cut)
+
 
 async def let_burst_in(shown: Shown) -> None:
     """Wait while segments come in quick succession, as engines send what they have at the start: with the whole of it

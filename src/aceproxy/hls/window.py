@@ -176,6 +176,12 @@ class Window:
         if self._take in self._ring.on_cut:
             self._ring.on_cut.remove(self._take)
 
+    def clear(self) -> None:
+        """Let go of everything: nothing of it can be had any more."""
+        self.close()
+        self._listed.clear()
+        self._removed.clear()
+
     def _take(self, block: Block) -> None:
         """Add a block that is complete, and shorten the list at its other end.
 
