@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +15,7 @@ from bench.chaos_odd_clients import OddClients
 from bench.chaos_wire import Wire
 
 SMALL_BYTES = 16 * 1024  # of the kernel's buffer, for who shall be felt when he does not read
+LIMIT_S = 120.0  # for a process to say what became of it
 STOPPED = Path(__file__).with_name("chaos_stopped.py")
 
 
@@ -42,25 +45,32 @@ class SlowClients(OddClients):
 
     async def _stopped(self, fate: Fate, target: str) -> None:
         """Be a process that is stopped and goes on (SIGSTOP, SIGCONT)."""
-        rests_s = self._random.uniform(2.0, 35.0)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-S", str(STOPPED), str(self._port), target, fate.agent, f"{rests_s:.3f}",
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable, "-S", str(STOPPED), str(self._port), target, fate.agent, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
         try:
-            async with asyncio.timeout(rests_s + 120):
-                out, _ = await process.communicate()
+            async with asyncio.timeout(LIMIT_S):
+                word = (await process.stdout.readline()).decode().strip()
+            if word == "playing":
+                process.send_signal(signal.SIGSTOP)
+                stopped_at = time.monotonic()
+                await self.rest(self._random.uniform(2.0, 35.0))
+                process.send_signal(signal.SIGCONT)
+                fate.unread_s = time.monotonic() - stopped_at
+                async with asyncio.timeout(LIMIT_S):
+                    word = (await process.stdout.readline()).decode().strip()
         finally:
-            if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
                 process.kill()
-                await process.wait()
-        outcome, _, words = out.decode().strip().partition(" ")
-        fate.unread_s = rests_s
-        if outcome == "torn":
-            self._fates.wrong(f"{fate.kind}: a packet without sync byte")
-        elif outcome not in list(Outcome):
-            self._fates.wrong(f"{fate.kind}: {out[:80]!r}")
-        self._fates.end(fate, Outcome(outcome) if outcome in list(Outcome) else Outcome.LEFT, words)
+            await process.wait()
+        self._conclude(fate, word)
+
+    def _conclude(self, fate: Fate, said: str) -> None:
+        outcome, _, reason = said.partition(" ")
+        if outcome not in list(Outcome):
+            self._fates.wrong(f"{fate.kind}: {said[:80]!r}")
+        self._fates.end(fate, Outcome(outcome) if outcome in list(Outcome) else Outcome.LEFT, reason)
 
     async def _slow(self, fate: Fate, target: str) -> None:
         """Read a part of what is played."""
