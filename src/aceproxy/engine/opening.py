@@ -186,6 +186,7 @@ class _Opening:
         self.unknown_id = error
         self.link = replace(self.link, kind=LinkKind.INFOHASH)
         log.info("%s: %s; trying the same digits as an infohash", self.link.label, error.detail)
+        self._tell(None, error.detail)
         try:
             async with asyncio.timeout_at((self.loop.time() + self.deadline_at) / 2) as self.until_alive:
                 return await self._try_until_open()

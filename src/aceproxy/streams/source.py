@@ -32,6 +32,12 @@ from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import Detail, EventKind, Timeline
 
 ENGINE_FAULTS = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.ENGINE_TIMEOUT)  # another engine may do
+ENDS = {
+    MediaEnd.EOF: "the engine closed the connection",
+    MediaEnd.RESET: "the connection to the engine was reset",
+    MediaEnd.BROKEN: "the engine's body broke off",
+    MediaEnd.CLOSED: "the connection was closed by us",
+}
 PROGRESS_STEP = 25  # percent of prebuffering between two events
 PROGRESS_EVENTS = 12  # of one source; an engine that talks nonsense must not push out what matters
 
@@ -249,7 +255,7 @@ class Source:
         assert self._reader is not None
         end = await self._reader.wait_ended()
         self.came_to_its_end = self.playback is not None and self.playback.is_list and end is MediaEnd.EOF
-        return self.lost(AceProxyError(Reason.SOURCE_ENDED, f"the engine's connection: {end}"))
+        return self.lost(AceProxyError(Reason.SOURCE_ENDED, ENDS[end]))
 
     def pause(self) -> None:
         """Read nothing until `resume`."""

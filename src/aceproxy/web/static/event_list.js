@@ -35,6 +35,8 @@ function wordsOf([name, value], event) {
   const label = t.eventDetails[name] ?? name.replaceAll("_", " ");
   if (t.eventValues[name]) return `${label} ${t.eventValues[name][value] ?? value}`;
   if (name === "until_s") return `${label} ${timeOfDay(new Date(Date.parse(event.at) + (value - event.after_s) * 1000).toISOString())}`;
+  if (name === "times") return `${value} ${label}`;
+  if (name === "progress") return `${label} ${value} %`;
   if (name.endsWith("_bytes")) return `${label} ${size(value)}`;
   if (name.endsWith("_s") && typeof value === "number") return `${label} ${value < BRIEF_S ? seconds(value) : span(Math.round(value))}`;
   if (ENGINES.includes(name)) return `${label} ${engineName(String(value))}`;
