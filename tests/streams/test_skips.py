@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from aceproxy.mpegts.h264 import units_of
 from aceproxy.streams import skips
 from aceproxy.streams.ingest import Ingest
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import Ring, RingLimits
 from tests.mpegts.splicing import PACKET, media, pieces, read
 from tests.streams.conftest import Listen, Listener
+from tests.system.cutting import encode
 from tests.waiting import until
 
 LIGHT = media("light", 0, 60)
@@ -134,4 +137,23 @@ async def test_entries_and_rings_are_let_go_of(pump: Pump, ring: Ring, listen: L
     assert kept._entries
     kept.tidy(1e12)
     assert not kept._entries
+    ring.clear()
+
+
+async def test_a_new_client_of_h264_without_idr_pictures_begins_with_one(
+    pump: Pump, ring: Ring, listen: Listen, tmp_path: Path
+) -> None:
+    open_gop = "-f lavfi -i testsrc2=s=128x96:r=25 -t 6 -c:v libx264 -g 24 -bf 3 -x264-params open-gop=1"
+    stream = encode(open_gop, tmp_path)
+    send(Ingest(ring, lambda: 0.0), stream)
+    client = listen(ring)
+    data = await all_of(client)
+    seen = read(data)
+    assert seen.faults == []
+    first, *following = [{unit[0] & 31 for unit in units_of(unit.content)} for unit in seen.units[0x100]]
+    assert 5 in first
+    assert len(following) > 40
+    assert not any(5 in kinds for kinds in following)
+    assert data[3] & 0x30 != 0x20  # no mark: nothing came before
+    assert client.outlet.skips == 0
     ring.clear()

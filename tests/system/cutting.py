@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aceproxy.mpegts.skip_entry import EntryMaker
+from aceproxy.mpegts.skip_entry import Entry, EntryMaker
 from aceproxy.mpegts.skip_rest import LOOK_BYTES, BegunUnits
 from aceproxy.mpegts.splice import Outcome
+from aceproxy.mpegts.whole import begins_open
+from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ingest import Ingest
 from aceproxy.streams.ring import Ring, RingLimits
 from tests.mpegts.splicing import WHOLE, crc
@@ -288,11 +290,26 @@ class Walk:
         return point.preamble + whole[point.offset - self.ring.blocks()[0].start :]
 
 
+def entry_at(point: JoinPoint, whole: bytes, rng: random.Random) -> Entry:
+    """Return the entry at a join point of a stream."""
+    maker = EntryMaker(point.preamble)
+    taken, is_all = point.offset, False
+    while not maker.is_ready(is_all=is_all):
+        part = whole[taken : taken + PACKET * rng.choice([1, 20, 500])]
+        maker.feed(part)
+        taken += len(part)
+        is_all = not part
+    return maker.entry(whole[taken:])
+
+
 def skipped(walk: Walk, rng: random.Random, skips: int) -> bytes:
     """Return what a client gets that loses its place so many times, at any byte, and goes on at a later join point."""
     points = walk.ring.points
     first, whole = points[0].offset, b"".join(block.read(0, block.size) for block in walk.ring.blocks())
     out, at = [points[0].preamble], first
+    if begins_open(points[1].preamble, whole[points[1].offset :][: 1 << 16]):
+        entry = entry_at(points[1], whole, rng)
+        out, at = [entry.packets], points[1].offset + entry.skipped
     for left in range(skips, 0, -1):
         lost = rng.randrange(at, at + (len(whole) - at) // (left + 1))
         begun = lost - rng.randrange(lost - first + 1) // PACKET * PACKET - (lost - first) % PACKET
@@ -300,15 +317,8 @@ def skipped(walk: Walk, rng: random.Random, skips: int) -> bytes:
         further = [point for point in points if point.offset > lost][: 1 + rng.randrange(3)]
         if not further:
             break
-        maker = EntryMaker(further[-1].preamble)
-        taken, is_all = further[-1].offset, False
-        while not maker.is_ready(is_all=is_all):
-            part = whole[taken : taken + PACKET * rng.choice([1, 20, 500])]
-            maker.feed(part)
-            taken += len(part)
-            is_all = not part
-        entry = maker.entry(whole[taken:])
-        out += [whole[at:lost], units.rest(lost - begun), entry.packets]
+        entry = entry_at(further[-1], whole, rng)
+        out += [whole[at:lost], units.rest(lost - begun), entry.marks + entry.packets]
         at = further[-1].offset + entry.skipped
     return b"".join(out) + whole[at:]
 

@@ -1,4 +1,4 @@
-"""How a stream goes on at a join point for a decoder that has seen an earlier part of it.
+"""How a stream begins at a join point, above all for a decoder that has seen an earlier part of it.
 
 Between that part and the join point some media is missing. What is made here stands before the stream, which then goes
 on untouched from a packet behind the join point:
@@ -10,7 +10,8 @@ on untouched from a packet behind the join point:
 - the stream up to where every elementary stream goes on with an access unit of its own. Leading pictures, made
   from what was left out, are left out as well.
 
-The counters of what is made lead to those of the stream, so all clients can be sent the same bytes.
+The counters of what is made lead to those of the stream, so all clients can be sent the same bytes. A decoder that has
+seen nothing needs all but the first.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ _VIDEO_GAP: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What to send first, and how many bytes behind the join point the stream goes on as it is."""
+    """What to send first, and how the stream goes on after it."""
 
+    marks: bytes
+    """For a decoder that has seen an earlier part: the packets that say that nothing is continuous."""
     packets: bytes
+    """For every decoder, after that."""
     skipped: int
+    """How many bytes behind the join point the stream goes on as it is."""
 
 
 class EntryMaker:
@@ -81,7 +86,7 @@ class EntryMaker:
         counters are wanted. To be called once it `is_ready`.
         """
         if self._start is None or self._beginning is None or self._end is None:
-            return Entry(self._tables, 0)
+            return Entry(b"", self._tables, 0)
         return self._made(self._end, self._start, self._beginning, further)
 
     def _stop(self, start: PesStart, beginning: Beginning, *, is_all: bool) -> int | None:
@@ -122,7 +127,7 @@ class EntryMaker:
         made = _leading_to(made, following)
         begun = {**following, **_first_controls(made)}
         marks = [_mark(pid, control) for pid, control in sorted(begun.items())]
-        return Entry(b"".join(marks) + made, stop - base)
+        return Entry(b"".join(marks), made, stop - base)
 
     def _before(self, start: PesStart, pid: int) -> PidEnd:
         """Return the end of a part that lies right before the join point: that is as near as it can be."""

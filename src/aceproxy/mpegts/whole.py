@@ -42,26 +42,30 @@ def begins_whole(tables: bytes, packets: bytes) -> bool:
     return _opens_closed(program, packets, seen)
 
 
+def begins_open(tables: bytes, packets: bytes) -> bool:
+    """Tell whether a random-access point of H.264 is no IDR picture: pictures that are shown before it may follow.
+
+    They are made from others too, and decoders that have nothing else may show them damaged. Decoders of other codecs
+    leave them out. Never raises; in doubt it is not so.
+    """
+    psi = PsiTracker()
+    for at in range(0, len(tables) - PACKET_BYTES + 1, PACKET_BYTES):
+        psi.feed(tables[at : at + PACKET_BYTES])
+    video = psi.program.first("video") if psi.program else None
+    if video is None or video.codec != "h264":
+        return False
+    stream = _first_content(video.pid, packets)
+    return stream is not None and _first_h264(stream) == 1
+
+
 def _opens_closed(program: Pmt, packets: bytes, seen: set[int]) -> bool:
     """Tell whether the first picture of the first video stream, if there is one, needs nothing from before."""
     video = program.first("video")
     if video is None:
         return bool(seen)
-    content = bytearray()
-    for at in range(0, len(packets), PACKET_BYTES):
-        packet = packets[at : at + PACKET_BYTES]
-        if pid_of(packet) == video.pid:
-            if content and packet[1] & 0x40:
-                break
-            content += packet[payload_start(packet) :]
-            if len(content) > _LOOKED_AT:
-                break
-    if not is_pes_start(content[:3]):
+    stream = _first_content(video.pid, packets)
+    if stream is None:
         return False
-    header = read_pes_header(bytes(content[:300]))
-    if header is None or header.scrambled:
-        return False
-    stream = bytes(content[header.content_at :])
     if video.codec == "h264":
         return _first_h264(stream) == 5
     if video.codec == "hevc":
@@ -69,6 +73,21 @@ def _opens_closed(program: Pmt, packets: bytes, seen: set[int]) -> bool:
     if video.codec in ("mpeg1video", "mpeg2video"):
         return _is_closed_group(stream)
     return False
+
+
+def _first_content(pid: int, packets: bytes) -> bytes | None:
+    """Return the beginning of the elementary stream in the first PES packet of a PID, None where it cannot be read."""
+    content = bytearray()
+    for at in range(0, len(packets) - PACKET_BYTES + 1, PACKET_BYTES):
+        packet = packets[at : at + PACKET_BYTES]
+        if pid_of(packet) == pid:
+            if content and packet[1] & 0x40:
+                break
+            content += packet[payload_start(packet) :]
+            if len(content) > _LOOKED_AT:
+                break
+    header = read_pes_header(bytes(content[:300])) if len(content) > 3 and is_pes_start(content[:3]) else None
+    return None if header is None or header.scrambled else bytes(content[header.content_at :])
 
 
 def _units(stream: bytes, header_bytes: int) -> list[int]:

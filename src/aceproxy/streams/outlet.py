@@ -53,6 +53,7 @@ class Outlet:
         "blocked_at",
         "ended",
         "fd",
+        "is_fresh",
         "on_end",
         "position",
         "ring",
@@ -69,6 +70,7 @@ class Outlet:
         self.position = join.position
         self.on_end = on_end
         self.skips = 0
+        self.is_fresh = True  # nothing was sent yet
         self.blocked_at: float | None = None  # since when the socket has taken nothing although there was something
         self.watched = False  # registered with the pump's selector
         self.ended: Reason | None = None
@@ -82,6 +84,11 @@ class Outlet:
         """Bytes of the stream that the socket took."""
         cohort = self._cohort
         return self._sent_bytes if cohort is None else cohort[0].offset + cohort[1]
+
+    @property
+    def tables(self) -> bytes:
+        """Return the PAT and PMT that are still to be sent before the place of a new outlet."""
+        return b"".join(self._pending)
 
     @property
     def offset(self) -> int:
@@ -150,10 +157,17 @@ class Outlet:
             self._owed_bytes += len(rest)
             self.ring.owed_bytes += len(rest)
         self.block = None
+        self.is_fresh = False
         self.skips += 1
+
+    def wait_for_entry(self) -> None:
+        """Let go of the first place, before anything was sent: another one is coming."""
+        self.block = None
+        self._pending = []
 
     def take_place(self, join: Join) -> None:
         """Go on at a new place."""
+        self.is_fresh = False
         self.block, self.position = join.block, join.position
         if join.preamble:
             self._pending.append(memoryview(join.preamble))

@@ -188,6 +188,7 @@ class Pump:
             return
         audience = self._audiences.setdefault(outlet.ring, _Audience())
         audience.behind.add(outlet)
+        self._skips.receive(outlet)
         self._serve(outlet)
 
     def _deliver(self, ring: Ring) -> None:
@@ -377,6 +378,7 @@ class Pump:
             audience.live.pop(outlet.fd, None)
             if not audience.live and not audience.behind:
                 del self._audiences[outlet.ring]
+                self._skips.forget(outlet.ring)
         outlet.close()
         self._ends.append((outlet, reason))
 

@@ -1,9 +1,10 @@
-"""Moving a client forward: what it is still sent of its old place, and how the stream goes on at the new one.
+"""Entries, and moving a client forward: what it is still sent of its old place, how the stream goes on at the new one.
 
 A client whose block was dropped is given what completes the pictures and the sound it has begun, and then an entry at
 the newest join point (`mpegts/skip_entry`), so that its decoder shows nothing damaged. Entries are made by a thread of
 their own, once for all who skip to the same join point; meanwhile they wait. Where none can be made, or not in
-time, the tables and the bare stream must do.
+time, the tables and the bare stream must do. A new client gets an entry as well where the join point is one of H.264
+that is no IDR picture: VLC shows damaged what follows it there.
 
 But for `_made_of`, everything here belongs to the pump's thread.
 """
@@ -15,11 +16,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.skip_entry import EntryMaker
 from aceproxy.mpegts.skip_rest import LOOK_BYTES, BegunUnits
+from aceproxy.mpegts.whole import begins_open
 from aceproxy.streams.block import Block
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Join, Ring
@@ -27,6 +29,7 @@ from aceproxy.streams.ring import Join, Ring
 log = logging.getLogger(__name__)
 
 OWED_BYTES: Final = 8 << 20  # of dropped blocks, that the clients of one ring are still to be sent
+OPENING_BYTES: Final = 256 * PACKET_BYTES  # in which the first slice at a join point is looked for
 ENTRY_WAIT_S: Final = 1.0  # how long an entry may take to be made
 ENTRY_BYTES: Final = 4 << 20  # of the stream behind a join point that an entry is made from
 KEPT_S: Final = 5.0  # how long an entry is kept for others
@@ -37,13 +40,20 @@ _READ_BYTES: Final = 512 * PACKET_BYTES
 _TOGETHER_BYTES: Final = 2048 * PACKET_BYTES  # clients so close together in a block are looked at together
 
 
+class _Made(NamedTuple):
+    """An entry: for a client that has had something, and for one that has not."""
+
+    again: Join
+    fresh: Join
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A way in that is being made, or was."""
 
     join: Join
     asked_at: float
-    made: Future[Join]
+    made: Future[_Made]
 
 
 class Skips:
@@ -56,7 +66,20 @@ class Skips:
         self._on_made = on_made
         self._worker: ThreadPoolExecutor | None = None  # most processes never see a slow client
         self._entries: dict[Ring, _Entry] = {}
+        self._open: dict[Ring, tuple[Block, int, bool]] = {}  # whether who begins at a place is to have an entry
         self._units: tuple[Block, int, BegunUnits] | None = None  # of the last block that anybody lost: from a position
+
+    def receive(self, outlet: Outlet) -> None:
+        """Take a new outlet's place, if it is to have an entry there; it is given another one by `find_place`."""
+        block, position = outlet.block, outlet.position
+        if block is None:
+            return
+        known = self._open.get(outlet.ring)
+        if known is None or known[:2] != (block, position):
+            stretch = block.read(position, OPENING_BYTES)
+            known = self._open[outlet.ring] = block, position, begins_open(outlet.tables, stretch)
+        if known[2]:
+            outlet.wait_for_entry()
 
     def let_go(self, outlet: Outlet) -> None:
         """Take an outlet's place, which was dropped; it is still to be sent the rest of what it has begun."""
@@ -81,15 +104,22 @@ class Skips:
                 if time.monotonic() - entry.asked_at < ENTRY_WAIT_S:
                     return False
             elif entry.made.exception() is None:
-                join = entry.made.result()
+                join = entry.made.result().fresh if outlet.is_fresh else entry.made.result().again
         outlet.take_place(join)
         return True
 
     def tidy(self, now: float) -> None:
         """Let go of what nobody is likely to want any more."""
         self._units = None
+        self._open.clear()
         for ring in [ring for ring, entry in self._entries.items() if now - entry.asked_at > KEPT_S]:
             del self._entries[ring]
+
+    def forget(self, ring: Ring) -> None:
+        """Let go of all that is known of a ring."""
+        self._units = None
+        self._open.pop(ring, None)
+        self._entries.pop(ring, None)
 
     def close(self) -> None:
         """End the thread; an entry that is being made is waited for, some hundredths of a second at most."""
@@ -132,7 +162,7 @@ def _read(block: Block, position: int, ring: Ring, count: int) -> bytes:
     return b"".join(parts)
 
 
-def _made_of(join: Join) -> Join:
+def _made_of(join: Join) -> _Made:
     """Return a join point with an entry in the place of its tables, and the place where the stream goes on after it."""
     try:
         return _entry_at(join)
@@ -141,7 +171,7 @@ def _made_of(join: Join) -> Join:
         raise
 
 
-def _entry_at(join: Join) -> Join:
+def _entry_at(join: Join) -> _Made:
     maker, onwards = EntryMaker(join.preamble), _Onwards(join)
     taken, is_all = 0, False
     while not maker.is_ready(is_all=is_all):
@@ -153,7 +183,7 @@ def _entry_at(join: Join) -> Join:
     block, position = join.block, join.position + entry.skipped
     while position >= block.size and block.next is not None:
         block, position = block.next, position - block.size
-    return Join(block, position, entry.packets)
+    return _Made(Join(block, position, entry.marks + entry.packets), Join(block, position, entry.packets))
 
 
 class _Onwards:
