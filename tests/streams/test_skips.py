@@ -52,7 +52,7 @@ async def all_of(listener: Listener) -> bytes:
         nonlocal data
         data += listener.read()
         outlet = listener.outlet
-        return outlet.block is None and not outlet.watched and outlet.sent_bytes == len(data)
+        return outlet.is_at_edge and outlet.sent_bytes == len(data)
 
     await until(caught_up)
     return data

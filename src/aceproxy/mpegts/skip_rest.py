@@ -19,6 +19,8 @@ MOST_BYTES: Final = 256 << 10
 LOOK_BYTES: Final = 1 << 20
 """How far behind the place the next PES packets are looked for."""
 
+_STARTING: Final = bytes(1 if value & 0x40 else 0 for value in range(256))
+
 
 class BegunUnits:
     """Where access units begin in a stretch of whole packets, so that the rest from any byte of it is found at once."""
@@ -28,12 +30,14 @@ class BegunUnits:
         psi = PsiTracker()
         for at in range(0, len(tables) - PACKET_BYTES + 1, PACKET_BYTES):
             psi.feed(tables[at : at + PACKET_BYTES])
-        heads = heads_of(packets, 0, len(packets) // PACKET_BYTES * PACKET_BYTES)
         self._packets = packets
-        self._pids = pids_of(heads)
+        self._heads = heads_of(packets, 0, len(packets) // PACKET_BYTES * PACKET_BYTES)
         self._starts: dict[int, list[int]] = {one.pid: [] for one in psi.program.streams} if psi.program else {}
-        for number, (pid, first) in enumerate(zip(self._pids, heads.first, strict=True)):
-            if first & 0x40 and pid in self._starts:
+        first, second = self._heads.first, self._heads.second
+        starting, number = first.translate(_STARTING), -1
+        while (number := starting.find(1, number + 1)) >= 0:
+            pid = (first[number] & 0x1F) << 8 | second[number]
+            if pid in self._starts:
                 self._starts[pid].append(number)
 
     def rest(self, position: int) -> bytes:
@@ -46,7 +50,8 @@ class BegunUnits:
         packet = self._packets[position : begin * PACKET_BYTES]
         ends = {pid: end for pid, starts in self._starts.items() if (end := _next(starts, begin)) is not None}
         stop = max((end for end in ends.values() if end - begin <= LOOK_BYTES // PACKET_BYTES), default=begin)
-        wanted = [number for number in range(begin, stop) if number < ends.get(self._pids[number], 0)]
+        pids = enumerate(pids_of(self._heads.part(begin, stop)), begin)
+        wanted = [number for number, pid in pids if number < ends.get(pid, 0)]
         if len(wanted) * PACKET_BYTES > MOST_BYTES:
             return packet
         return packet + b"".join([self._packets[at * PACKET_BYTES : (at + 1) * PACKET_BYTES] for at in wanted])

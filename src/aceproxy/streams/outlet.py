@@ -86,6 +86,11 @@ class Outlet:
         return self._sent_bytes if cohort is None else cohort[0].offset + cohort[1]
 
     @property
+    def is_at_edge(self) -> bool:
+        """Tell whether it is at the live edge, together with all others there."""
+        return self._cohort is not None
+
+    @property
     def tables(self) -> bytes:
         """Return the PAT and PMT that are still to be sent before the place of a new outlet."""
         return b"".join(self._pending)

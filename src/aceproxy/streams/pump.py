@@ -198,12 +198,13 @@ class Pump:
             return
         finished = ring.finished  # read before the head: what was appended before the end is sent before it
         ring.delivered = ring.head
+        self._advance(audience, ring.delivered)
         for outlet in list(audience.behind):
             if outlet.block is not None and outlet.block.dropped:  # who does not read must not keep it
                 self._skips.let_go(outlet)
-            if not outlet.watched:  # it found the ring empty
+            if not outlet.watched:  # it found the ring empty, or waits for an entry
                 self._serve(outlet)
-        self._advance(audience, ring.delivered)
+        self._skips.delivered()
         if finished is not None:
             for outlet in list(audience.live.values()):
                 self._end(outlet, finished)

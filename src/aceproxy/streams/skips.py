@@ -37,7 +37,7 @@ SELDOM_BYTES: Final = (
     11_000 * PACKET_BYTES
 )  # of the stream after that, for the counters of service tables and subtitles
 _READ_BYTES: Final = 512 * PACKET_BYTES
-_TOGETHER_BYTES: Final = 2048 * PACKET_BYTES  # clients so close together in a block are looked at together
+PART_BYTES: Final = 4096 * PACKET_BYTES  # of a block: clients in the same part are looked at together
 
 
 class _Made(NamedTuple):
@@ -67,7 +67,7 @@ class Skips:
         self._worker: ThreadPoolExecutor | None = None  # most processes never see a slow client
         self._entries: dict[Ring, _Entry] = {}
         self._open: dict[Ring, tuple[Block, int, bool]] = {}  # whether who begins at a place is to have an entry
-        self._units: tuple[Block, int, BegunUnits] | None = None  # of the last block that anybody lost: from a position
+        self._units: dict[tuple[Block, int], BegunUnits] = {}  # of blocks that somebody has just lost, part by part
 
     def receive(self, outlet: Outlet) -> None:
         """Take a new outlet's place, if it is to have an entry there; it is given another one by `find_place`."""
@@ -108,16 +108,20 @@ class Skips:
         outlet.take_place(join)
         return True
 
+    def delivered(self) -> None:
+        """All who have lost their place with a block have been looked at."""
+        self._units.clear()
+
     def tidy(self, now: float) -> None:
         """Let go of what nobody is likely to want any more."""
-        self._units = None
+        self.delivered()
         self._open.clear()
         for ring in [ring for ring, entry in self._entries.items() if now - entry.asked_at > KEPT_S]:
             del self._entries[ring]
 
     def forget(self, ring: Ring) -> None:
         """Let go of all that is known of a ring."""
-        self._units = None
+        self.delivered()
         self._open.pop(ring, None)
         self._entries.pop(ring, None)
 
@@ -126,7 +130,7 @@ class Skips:
         if self._worker is not None:
             self._worker.shutdown(cancel_futures=True)
         self._entries.clear()
-        self._units = None
+        self.delivered()
 
     def _entry(self, ring: Ring, join: Join) -> _Entry:
         """Return the entry at a join point; that at the one before if it was asked for a moment ago."""
@@ -142,12 +146,12 @@ class Skips:
 
     def _rest(self, ring: Ring, block: Block, position: int) -> bytes:
         """Return what completes that which was begun before `position` in a block that was dropped."""
-        known = self._units
-        if known is None or known[0] is not block or not known[1] <= position <= known[1] + _TOGETHER_BYTES:
-            first = max(0, position // PACKET_BYTES * PACKET_BYTES - _TOGETHER_BYTES // 2)
-            stretch = _read(block, first, ring, _TOGETHER_BYTES + LOOK_BYTES)
-            known = self._units = block, first, BegunUnits(block.tables, stretch)
-        return known[2].rest(position - known[1])
+        first = position - position % PART_BYTES
+        units = self._units.get((block, first))
+        if units is None:
+            units = BegunUnits(block.tables, _read(block, first, ring, PART_BYTES + LOOK_BYTES))
+            self._units[block, first] = units
+        return units.rest(position - first)
 
 
 def _read(block: Block, position: int, ring: Ring, count: int) -> bytes:
