@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.judging import Call, Judgement
 from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve
 from aceproxy.streams.situation import ReserveLimits, Returns, Situation
-from aceproxy.streams.spare import TailSink
+from aceproxy.streams.spare import SILENT_S, TailSink
 from aceproxy.streams.timeline import Timeline
 
 POOR = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW))
@@ -25,12 +28,22 @@ class Playing:
         self.is_live = True
         self.engine_url = "http://other"
         self.closed = False
+        self.silent_s = 0.0
+        self.told: list[AceProxyError] = []
         self._can = can
 
     @property
     def last_byte_at(self) -> float:
-        """Just now."""
-        return asyncio.get_running_loop().time()
+        """Just now, or a while ago."""
+        return asyncio.get_running_loop().time() - self.silent_s
+
+    def lost(self, error: AceProxyError) -> AceProxyError:
+        """Hear why it is given up."""
+        self.told.append(error)
+        return error
+
+    def keep(self) -> None:
+        """Be a spare no longer."""
 
     async def open(self, _deadline_at: float, **_options: Any) -> None:
         """Open, or say why not."""
@@ -142,6 +155,31 @@ async def test_one_that_was_to_be_moved_to_is_let_go_once_the_present_source_is_
     await keeper.settle()
 
 
+@pytest.mark.parametrize("is_swarm", [False, True])
+async def test_a_standby_that_has_fallen_silent_is_given_up_unless_the_whole_swarm_stands_still(is_swarm: bool) -> None:
+    opened: list[int] = []
+    keeper = reserve(opened)
+    now = asyncio.get_running_loop().time()
+    wanted = replace(situation(now), wants_standby=True)
+    keeper.tend(wanted)
+    await asyncio.sleep(0)
+    spare = keeper.spare
+    assert spare is not None
+    beside: Playing = spare.source  # type: ignore[assignment]  # as much of a source as is looked at
+    present: Playing = wanted.source  # type: ignore[assignment]  # the same
+    beside.silent_s = SILENT_S - 0.5
+    keeper.tend(wanted)
+    assert held_by(keeper) is spare
+    beside.silent_s = SILENT_S + 0.1
+    present.silent_s = 10.0 if is_swarm else 0.0
+    keeper.tend(wanted)
+    assert (held_by(keeper) is spare) is is_swarm
+    assert [error.reason for error in beside.told] == ([] if is_swarm else [Reason.ENGINE_STALLED])
+    keeper.claim()
+    assert held_by(keeper) is None, "after a loss it would only be waited for"
+    await keeper.settle()
+
+
 OTHER = frozenset({"http://other"})
 
 
@@ -169,6 +207,11 @@ def test_what_was_refused_is_tried_at_growing_intervals_and_never_where_that_is_
         waits.append(now - before)
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300]
     assert not Returns(0.0).is_due(situation(9000.0, at=1, preferred=OTHER))
+
+
+def held_by(keeper: Reserve) -> object:
+    """Return the spare."""
+    return keeper.spare
 
 
 def due(returns: Returns, at: float) -> bool:

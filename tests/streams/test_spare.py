@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -48,6 +49,23 @@ def test_the_newest_bytes_are_kept_within_the_limit(parts: list[bytes], limit: i
     assert sink.held_bytes == len(kept) <= limit
     assert sink.received_bytes == len(everything)
     assert kept == everything or len(kept) > limit - 40
+
+
+async def test_what_came_before_a_moment_is_forgotten_but_for_the_part_that_may_reach_into_it() -> None:
+    sink, target = TailSink(1000), Target()
+    times = []
+    for number in range(6):
+        times.append(time.monotonic())
+        give(sink, bytes([number]) * 10)
+    sink.drop_before(times[3])
+    assert sink.content() == b"".join(bytes([number]) * 10 for number in range(2, 6))
+    assert sink.held_bytes == 40
+    sink.drop_before(times[-1] + 1000)
+    assert sink.content() == bytes([5]) * 10, "the newest part stays"
+    sink.clear()
+    sink.drop_before(times[-1])
+    await sink.hand_over(target)
+    assert not target.data
 
 
 async def test_what_comes_during_the_hand_over_follows_in_order() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from aceproxy.app import App
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams import present, spare
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
@@ -22,6 +23,7 @@ from tests.web.test_streams_over_http import PACKET, video_dts
 
 Play = Callable[[App, str], Awaitable[Answer]]
 Engines = tuple[Simulator, Simulator]
+LIGHT_BPS = 980_044
 
 
 @pytest.fixture
@@ -79,6 +81,24 @@ async def test_a_standby_takes_over_at_once_and_nothing_is_missing(
     data += await read_for(answer, lambda: is_ready(stream))
     assert stream.supply.reserve.spare is not None
     assert stream.supply.reserve.spare.source.engine_url == first.url, "the other engine is the standby now"
+
+
+async def test_of_a_standby_only_what_is_needed_is_gone_through_when_it_takes_over(
+    engines: Engines, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(present, "OVERLAP_S", 1.0)
+    monkeypatch.setattr(spare, "BURST_S", 0.5)
+    app = await make_app(engines=[one.url for one in engines], standby=True, **QUICK)
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    beside = stream.supply.reserve
+    data = await read_for(answer, lambda: beside.spare and beside.spare.sink.received_bytes > 5 * LIGHT_BPS / 8)
+    used(stream, engines).set_fault("rst-after", value="0", times=1)
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1)
+    data += await answer.reader.readexactly(500 * PACKET)
+    unbroken(data)
+    [splice] = events(stream, EventKind.SPLICED)
+    assert 0.5 < cast("float", splice.details["overlap_s"]) < 3.0, "of five seconds and more that were kept"
 
 
 async def test_a_silent_source_is_left_for_its_standby(engines: Engines, make_app: MakeApp, play: Play) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
+from aceproxy.mpegts.behind import behind_s
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.owner import MetAnother, PlaysElsewhere
@@ -22,6 +24,8 @@ from aceproxy.streams.ways import Way
 if TYPE_CHECKING:
     from aceproxy.streams.stream import Stream
 
+OVERLAP_S: Final = 4.0  # of a spare's bytes before the place at which it goes on, to find that: engines send in bursts
+CLOCKED_BYTES: Final = 512 << 10  # of the newest bytes, in which there is a clock
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 
 
@@ -163,9 +167,20 @@ class Present:
         self.since = asyncio.get_running_loop().time()
         self.source.title = self.source.title or title
         self.source.keep()
+        if spare.is_at_pace:
+            self._leave_out_what_was_sent(spare)
         self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
         await spare.sink.hand_over(self._intake)
         self._intake.past_given()
+
+    def _leave_out_what_was_sent(self, spare: Spare) -> None:
+        """Have a spare forget what went to the clients long ago: all of it would have to be gone through now.
+
+        It came to the place that was sent last `-lag_s` ago; a little before that the place is looked for.
+        """
+        lag_s = behind_s(self._intake.ingest.newest()[-CLOCKED_BYTES:], spare.sink.newest(CLOCKED_BYTES))
+        if lag_s is not None:
+            spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
 
     async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""

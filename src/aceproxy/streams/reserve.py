@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from aceproxy.errors import AceProxyError
+from aceproxy.errors import AceProxyError, Reason
 from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.splice import Outcome
 from aceproxy.mpegts.splice_trial import trial
@@ -28,7 +28,7 @@ from aceproxy.streams.situation import (
     ways_beside,
 )
 from aceproxy.streams.source import Source
-from aceproxy.streams.spare import RACES, Purpose, Spare, TailSink
+from aceproxy.streams.spare import FRESH_S, RACES, Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
@@ -114,6 +114,8 @@ class Reserve:
     def _look_after(self, spare: Spare, purpose: Purpose | None, situation: Situation) -> None:
         """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""
         self.drop_failed()
+        if self.spare is not None and spare.is_silent and _delivers(situation):
+            self._drop(spare, spare.source.lost(_silent(spare)))
         if self.spare is None or spare.purpose is purpose:
             return
         is_of_use = purpose is not None and serves(spare, purpose, situation)
@@ -192,8 +194,13 @@ class Reserve:
     # --- after a loss ---
 
     def claim(self) -> None:
-        """The present source is lost: what has begun beside it is needed now, and its slot is not given back."""
+        """The present source is lost: what has begun beside it is needed now, and its slot is not given back.
+
+        One that has fallen silent would only be waited for.
+        """
         self.drop_failed()
+        if self.spare is not None and self.spare.is_silent:
+            self._drop(self.spare, _silent(self.spare))
         if self.spare is not None:
             self.spare.source.keep()
 
@@ -267,3 +274,13 @@ class Reserve:
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _silent(spare: Spare) -> AceProxyError:
+    return AceProxyError(Reason.ENGINE_STALLED, f"no data for {spare.silent_s:.1f} s")
+
+
+def _delivers(situation: Situation) -> bool:
+    """Whether the present source goes on: it is not the swarm that stands still."""
+    last_byte_at = situation.source.last_byte_at
+    return last_byte_at is not None and situation.now - last_byte_at < FRESH_S

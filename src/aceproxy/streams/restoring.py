@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 from aceproxy.engine.backoff import LONGEST, pause_s
@@ -21,6 +22,7 @@ from aceproxy.streams.present import Present
 from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.source import Upstream
+from aceproxy.streams.spare import FRESH_S, SILENT_S
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
@@ -201,9 +203,10 @@ class Restoring:
 
     async def _try_spare(self) -> bool:
         """Let the spare take over; return whether it delivers."""
+        is_fresh = self._reserve.spare is not None and self._reserve.spare.silent_s < FRESH_S
         try:
             await take_spare(self._present, self._reserve)
-            await self._prove()
+            await self._prove(inf if is_fresh else SILENT_S)
         except AceProxyError as error:
             self._present.close()
             engine = self._present.engine_url
@@ -211,10 +214,11 @@ class Restoring:
             return False
         return True
 
-    async def _prove(self) -> None:
+    async def _prove(self, limit_s: float = inf) -> None:
         """Wait until something of the new source has gone to the clients. Raises AceProxyError if nothing will."""
         intake = self._intake
-        ended = await self._present.wait_for(intake.flowing, self._settings.splice_wait_s + 2 * LOOK_S)
+        limit_s = min(limit_s, self._settings.splice_wait_s + 2 * LOOK_S)
+        ended = await self._present.wait_for(intake.flowing, limit_s)
         if intake.goes_over_old:
             raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source only repeats what was sent before")
         if intake.flowing.is_set():

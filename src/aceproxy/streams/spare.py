@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from typing import Final
 
 from aceproxy.engine.media import ByteSink
@@ -14,6 +16,7 @@ from aceproxy.streams.source import Source
 
 ROOM_BYTES: Final = 256 << 10
 FRESH_S: Final = 2.0  # since its newest byte; engines send in bursts
+SILENT_S: Final = 4.0  # since its newest byte, with which it is of no use; engines send every three seconds or oftener
 BURST_S: Final = 5.0  # from its first bytes on, in which it may send faster than real time
 LEAST_BYTES: Final = 64 << 10  # received before it counts as one that delivers
 
@@ -40,6 +43,7 @@ class TailSink:
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
         self._parts: deque[bytes] = deque()
+        self._times: deque[float] = deque()  # monotonic, when each of them came
         self._buffer: memoryview | None = None
         self._target: ByteSink | None = None
 
@@ -59,13 +63,24 @@ class TailSink:
             return
         assert self._buffer is not None
         self._parts.append(bytes(self._buffer[:n]))
+        self._times.append(time.monotonic())
         self.held_bytes += n
         while self.held_bytes > self._limit_bytes:
-            self.held_bytes -= len(self._parts.popleft())
+            self._drop_oldest()
+
+    def drop_before(self, came_at: float) -> None:
+        """Let go of what came before a moment (monotonic), but for the part that came last before it."""
+        while len(self._times) > 1 and self._times[1] < came_at:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._times.popleft()
+        self.held_bytes -= len(self._parts.popleft())
 
     def clear(self) -> None:
         """Let go of what is kept, and keep nothing that still comes."""
         self._parts.clear()
+        self._times.clear()
         self.held_bytes = self._limit_bytes = 0
 
     def content(self) -> bytes:
@@ -90,6 +105,7 @@ class TailSink:
         """
         while self._parts:
             part = memoryview(self._parts.popleft())
+            self._times.popleft()
             self.held_bytes -= len(part)
             while part:
                 room = target.room()
@@ -123,14 +139,22 @@ class Spare:
     @property
     def is_ready(self) -> bool:
         """Whether it could take over now."""
-        last_byte_at = self.source.last_byte_at
-        now = asyncio.get_running_loop().time()
-        is_fresh = last_byte_at is not None and now - last_byte_at < FRESH_S
-        if self.failure is not None or not is_fresh or self.sink.received_bytes < LEAST_BYTES:
+        if self.failure is not None or self.silent_s >= FRESH_S or self.sink.received_bytes < LEAST_BYTES:
             self.ready_at = None
             return False
-        self.ready_at = self.ready_at or now
+        self.ready_at = self.ready_at or asyncio.get_running_loop().time()
         return True
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its newest byte; infinite before the first."""
+        last_byte_at = self.source.last_byte_at
+        return inf if last_byte_at is None else asyncio.get_running_loop().time() - last_byte_at
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was opened, and has sent nothing for so long that it is of no use."""
+        return self.opened_at is not None and self.silent_s >= SILENT_S
 
     @property
     def is_at_pace(self) -> bool:
