@@ -20,7 +20,7 @@ from aceproxy.engine.breaker import BreakerState
 from aceproxy.errors import REASONS, Reason
 from aceproxy.live import EFFECTS, Effect
 from aceproxy.settings import ENV_PREFIX, Settings
-from aceproxy.store.history import PastEvent, PastStream, PastViewer
+from aceproxy.store.history import PastStream, PastViewer
 from aceproxy.streams.snapshot import (
     ClientSnapshot,
     CodecSnapshot,
@@ -29,6 +29,7 @@ from aceproxy.streams.snapshot import (
     EngineStat,
     StandbySnapshot,
     StreamSnapshot,
+    TimelineEvent,
 )
 from aceproxy.streams.states import EDGES, State
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, STREAM_EVENTS, EventKind
@@ -41,8 +42,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 MODELS: list[Any] = [
     *(one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models.Model)),
-    *(PastStream, PastViewer, PastEvent),
+    *(PastStream, PastViewer),
     *(StreamSnapshot, StandbySnapshot, ClientSnapshot, EndedClient, EndedStream, EngineStat, CodecSnapshot),
+    TimelineEvent,
 ]
 MODELS.remove(models.Model)
 EXAMPLES: dict[str, type[BaseModel]] = {

@@ -14,6 +14,7 @@ from aceproxy.errors import Reason
 from aceproxy.store import history
 from aceproxy.store.migrations import migrate
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.told import told
 from tests.store.conftest import NOON, record
 
 
@@ -139,4 +140,4 @@ def test_events_kept_with_a_stream_are_bounded(db: sqlite3.Connection) -> None:
     found = history.one(db, 1)
     assert found is not None
     assert len(found[1]) == history.EVENTS_LIMIT
-    assert found[1][-1] == history.past_event(ended)
+    assert found[1][-1] == told(ended)

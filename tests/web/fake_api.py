@@ -21,6 +21,7 @@ from aceproxy.streams.snapshot import (
     EndedStream,
     EngineStat,
     StreamSnapshot,
+    TimelineEvent,
 )
 from aceproxy.web.answers import error_answer
 from aceproxy.web.models import (
@@ -42,7 +43,6 @@ from aceproxy.web.models import (
     StreamEvent,
     Streams,
     TimelineAnswer,
-    TimelineEvent,
     TokenModel,
     TokenRevoked,
     Tokens,

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Page, expect
 
-from aceproxy.streams.snapshot import EngineStat
-from aceproxy.web.models import TimelineEvent
+from aceproxy.streams.snapshot import EngineStat, TimelineEvent
 from tests.web.fake_api import (
     HOSTILE,
     NOON,
@@ -56,8 +55,8 @@ async def test_the_page_of_a_stream_shows_everything_about_it(page: Page, api: F
 async def test_an_engine_is_called_by_its_label_wherever_it_is_named(page: Page, api: FakeApi) -> None:
     address, url = "127.0.0.1:6878", "http://127.0.0.1:6878"
     api.engines = [make_engine(label="attic")]
-    chosen = make_event(1, "engine_chosen").model_copy(update={"details": {"engine": url, "link": "Sport Uno"}})
-    none = make_event(2, "recovered").model_copy(update={"details": {"engine": "no engine"}})
+    chosen = replace(make_event(1, "engine_chosen"), details={"engine": url, "link": "Sport Uno"})
+    none = replace(make_event(2, "recovered"), details={"engine": "no engine"})
     api.events = [chosen, none]
     await page.goto(api.url)
     facts = page.locator(".card-facts")
@@ -123,7 +122,7 @@ async def test_a_browser_is_called_by_its_name_and_a_player_as_it_calls_itself(
     client = replace(make_client(0), agent=agent)
     api.streams = [make_stream(ended_clients=[make_ended_client(agent=agent)], clients=0)]
     api.streams[0].clients.append(client)
-    event = make_event(1, "client_joined").model_copy(update={"details": {"agent": agent or None, "client": "c1"}})
+    event = replace(make_event(1, "client_joined"), details={"agent": agent or None, "client": "c1"})
     api.events = [event]
     await page.goto(f"{api.url}#/stream/{STREAM_ID}")
     for place in ("tbody .agent", ".gone .agent"):
@@ -172,7 +171,7 @@ async def test_hostile_text_stays_text_on_every_page(page: Page, api: FakeApi) -
     api.streams = [make_stream(clients=0, title=HOSTILE, engine=HOSTILE, ended_clients=[gone])]
     api.streams[0].clients.append(replace(make_client(1), agent=HOSTILE, address=HOSTILE))
     event = make_event(1, HOSTILE, HOSTILE, HOSTILE)
-    api.events = [event.model_copy(update={"details": {HOSTILE: HOSTILE}})]
+    api.events = [replace(event, details={HOSTILE: HOSTILE})]
     api.past = [make_past(1, title=HOSTILE, reason=HOSTILE, fault=HOSTILE, message=HOSTILE)]
     api.engines = [make_engine(label=HOSTILE, url=HOSTILE, version=HOSTILE, last_error=HOSTILE, state="down")]
     api.log = [make_line(HOSTILE, stream=HOSTILE)]

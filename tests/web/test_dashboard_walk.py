@@ -12,8 +12,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # it ships no types
 from playwright.async_api import Browser, Page, expect
 
-from aceproxy.streams.snapshot import EndedStream, EngineStat
-from aceproxy.web.models import TimelineEvent
+from aceproxy.streams.snapshot import EndedStream, EngineStat, TimelineEvent
 from tests.web.browsing import fresh_page, nothing_foreign
 from tests.web.conftest import watch_for_trouble
 from tests.web.fake_api import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Page, expect
 
-from aceproxy.web.models import TimelineEvent
+from aceproxy.streams.snapshot import TimelineEvent
 from tests.web.fake_api import NOON, STREAM_ID, FakeApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,9 +11,8 @@ from playwright.async_api import Page, expect
 
 from aceproxy import streams
 from aceproxy.errors import REASONS, AceProxyError, Reason
-from aceproxy.streams.snapshot import EndedStream
+from aceproxy.streams.snapshot import EndedStream, TimelineEvent
 from aceproxy.streams.timeline import EventKind
-from aceproxy.web.models import TimelineEvent
 from tests.web.fake_api import NOON, STREAM_ID, FakeApi, make_engine, make_past, make_setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,6 +22,7 @@ WORDS = """async (told) => {
   return told.map((one) => serverWords(one));
 }"""
 DETAIL = "no answer within 5 s"
+Details = dict[str, str | int | float | bool | None]
 IN_ITALIAN = "nessuna risposta entro 5 s"
 
 
@@ -85,7 +85,7 @@ async def test_the_pages_speak_italian_of_failures(page: Page, api: FakeApi) -> 
     api.engines = [make_engine(state="down", last_error=DETAIL)]
     api.recent = [EndedStream(STREAM_ID, f"id:{STREAM_ID}", "Radio", NOON, 65.0, 0, reason, "engine", message)]
     api.past = [make_past(1, reason=reason, message=message)]
-    details = {"detail": DETAIL}
+    details: Details = {"detail": DETAIL}
     api.events = [
         TimelineEvent(
             seq=1, at=NOON, after_s=1, kind="engine_failed", fault="engine", reason=reason, message="", details=details
@@ -159,7 +159,13 @@ async def test_every_event_and_each_of_its_details_has_words(page: Page, api: Fa
 
 
 async def test_how_a_source_was_joined_and_what_a_spare_is_for_is_told_in_words(page: Page, api: FakeApi) -> None:
-    told = {"outcome": "same bytes", "overlap_s": 9.3, "skipped_bytes": 6_580_000, "gap_s": 0.0, "behind_s": None}
+    told: Details = {
+        "outcome": "same bytes",
+        "overlap_s": 9.3,
+        "skipped_bytes": 6_580_000,
+        "gap_s": 0.0,
+        "behind_s": None,
+    }
     api.events = [
         TimelineEvent(seq=1, at=NOON, after_s=1.0, kind="spliced", fault="none", reason=None, message="", details=told),
         TimelineEvent(

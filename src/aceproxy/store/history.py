@@ -14,8 +14,9 @@ from typing import Any
 
 from aceproxy.errors import REASONS, Reason
 from aceproxy.streams.record import StreamRecord
-from aceproxy.streams.snapshot import utc_text
-from aceproxy.streams.timeline import KINDS, Event
+from aceproxy.streams.snapshot import TimelineEvent, utc_text
+from aceproxy.streams.timeline import KINDS
+from aceproxy.streams.told import told
 
 EVENTS_LIMIT = 60  # events kept with a past stream, its clients' left out
 
@@ -63,34 +64,6 @@ class PastStream:
     viewers: list[PastViewer]
 
 
-@dataclass(frozen=True, slots=True)
-class PastEvent:
-    """An event of a past stream's time line."""
-
-    seq: int
-    at: str
-    after_s: float
-    kind: str
-    fault: str
-    reason: str | None
-    message: str
-    details: dict[str, str | int | float | bool | None]
-
-
-def past_event(event: Event) -> PastEvent:
-    """Return an event as it is kept."""
-    return PastEvent(
-        seq=event.seq,
-        at=utc_text(event.at_utc),
-        after_s=event.after_s,
-        kind=event.kind,
-        fault=event.fault,
-        reason=event.reason,
-        message=event.message,
-        details=dict(event.details),
-    )
-
-
 def write(db: sqlite3.Connection, record: StreamRecord, now_utc: datetime, *, with_addresses: bool) -> None:
     """Note a stream as it is now, in the place of what was noted of it before."""
     entry = {
@@ -99,7 +72,7 @@ def write(db: sqlite3.Connection, record: StreamRecord, now_utc: datetime, *, wi
         if name not in ("record_id", "began_utc", "viewers", "events")
     }
     entry["viewers"] = _viewers(record, with_addresses)
-    events = [asdict(past_event(event)) for event in record.events if not KINDS[event.kind].of_client]
+    events = [asdict(told(event)) for event in record.events if not KINDS[event.kind].of_client]
     db.execute(
         """
         INSERT INTO past_streams (record_id, began_at, seen_at, is_over, entry, events) VALUES (?, ?, ?, ?, ?, ?)
@@ -142,14 +115,14 @@ def page(db: sqlite3.Connection, limit: int, before: int | None = None) -> list[
     return [_past_stream(*row) for row in rows]
 
 
-def one(db: sqlite3.Connection, number: int) -> tuple[PastStream, list[PastEvent]] | None:
+def one(db: sqlite3.Connection, number: int) -> tuple[PastStream, list[TimelineEvent]] | None:
     """Return one stream with its events, or None."""
     row = db.execute(
         "SELECT id, began_at, seen_at, is_over, entry, events FROM past_streams WHERE id = ?", (number,)
     ).fetchone()
     if row is None:
         return None
-    return _past_stream(*row[:5]), [PastEvent(**event) for event in json.loads(row[5])]
+    return _past_stream(*row[:5]), [TimelineEvent(**event) for event in json.loads(row[5])]
 
 
 def forget(db: sqlite3.Connection, number: int) -> bool:

@@ -148,6 +148,20 @@ class EndedStream:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """Something that happened to a stream. `after_s`: seconds since the stream was created."""
+
+    seq: int
+    at: str
+    after_s: float
+    kind: str
+    fault: str
+    reason: str | None
+    message: str
+    details: dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over all streams. What says `since start` in docs/api.md includes streams that are gone."""
 

@@ -16,12 +16,12 @@ from aiohttp import web
 
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import KINDS, Event
+from aceproxy.streams.told import told
 from aceproxy.ticks import tick
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import TimelineNews
 from aceproxy.web.sse import Box, Seats, deliver, event
 from aceproxy.web.stream_lists import StreamLists
-from aceproxy.web.timelines import event_model
 from aceproxy.web.veil import Reader, reader_of, veiled
 
 PERIOD_S = 1.0
@@ -104,7 +104,7 @@ class EventRoutes:
             if KINDS[news.kind].of_client and not looks:
                 continue
             message = message or event(
-                "timeline", TimelineNews(stream_id=stream_id, event=event_model(news)).model_dump_json()
+                "timeline", TimelineNews(stream_id=stream_id, event=told(news)).model_dump_json()
             )
             box.add(message)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any
 
 from aiohttp import web
 
@@ -12,22 +12,10 @@ from aceproxy.streams.quality import Quality
 from aceproxy.streams.snapshot import utc_text
 from aceproxy.web.answers import json_answer
 from aceproxy.web.models import LinkEngine, LinkQuality, Links
+from aceproxy.web.models.past import LinkFigures
 
 LINKS_DEFAULT = 100
 LINKS_LIMIT = 500
-
-
-class _Sums(TypedDict):
-    score: float
-    starts: float
-    failures: float
-    start_s: float | None
-    watched_s: float
-    stalls: float
-    stalled_s: float
-    losses: float
-    speed_ratio: float | None
-    peers: float | None
 
 
 class LinkRoutes:
@@ -57,7 +45,7 @@ class LinkRoutes:
         engines = [
             LinkEngine(
                 engine=page.engine,
-                **_sums(self._book.quality(key, page.engine)),
+                **_figures(self._book.quality(key, page.engine)),
                 last_reason=page.last_reason,
                 seen_at=utc_text(page.updated_utc),
             )
@@ -66,15 +54,15 @@ class LinkRoutes:
         return LinkQuality(
             key=key,
             title=next((page.title for page in pages if page.title), None),
-            **_sums(self._book.quality(key)),
+            **_figures(self._book.quality(key)),
             last_reason=engines[0].last_reason,
             seen_at=engines[0].seen_at,
             engines=engines,
         )
 
 
-def _sums(quality: Quality) -> _Sums:
-    return _Sums(
+def _figures(quality: Quality) -> dict[str, Any]:
+    figures = LinkFigures(
         score=round(quality.score, 3),
         starts=round(quality.starts, 2),
         failures=round(quality.failures, 2),
@@ -86,6 +74,7 @@ def _sums(quality: Quality) -> _Sums:
         speed_ratio=_rounded(quality.mean_speed_ratio),
         peers=_rounded(quality.mean_peers),
     )
+    return figures.model_dump()
 
 
 def _rounded(value: float | None) -> float | None:

@@ -6,10 +6,9 @@ from aiohttp import web
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.hub import Hub
-from aceproxy.streams.snapshot import utc_text
-from aceproxy.streams.timeline import Event
+from aceproxy.streams.told import told
 from aceproxy.web.answers import json_answer
-from aceproxy.web.models import TimelineAnswer, TimelineEvent
+from aceproxy.web.models import TimelineAnswer
 
 
 class TimelineRoutes:
@@ -35,23 +34,9 @@ class TimelineRoutes:
                 is_over=found.is_over,
                 last_seq=found.timeline.last_seq,
                 forgotten=found.timeline.forgotten,
-                events=[event_model(event) for event in events],
+                events=[told(event) for event in events],
             )
         )
-
-
-def event_model(event: Event) -> TimelineEvent:
-    """Return an event as the API shows it."""
-    return TimelineEvent(
-        seq=event.seq,
-        at=utc_text(event.at_utc),
-        after_s=event.after_s,
-        kind=event.kind,
-        fault=event.fault,
-        reason=event.reason,
-        message=event.message,
-        details=dict(event.details),
-    )
 
 
 def _after(request: web.Request) -> int:

@@ -16,7 +16,15 @@ from aceproxy.web.models.access import (
 )
 from aceproxy.web.models.base import ErrorAnswer, ErrorBody, Model
 from aceproxy.web.models.engines import EngineAnswer, EngineExperience, EngineModel, EngineRemoved, Engines
-from aceproxy.web.models.past import Forgotten, HistoryAnswer, HistoryDetail, LinkEngine, LinkQuality, Links, StoreModel
+from aceproxy.web.models.past import (
+    Forgotten,
+    HistoryAnswer,
+    HistoryDetail,
+    LinkEngine,
+    LinkQuality,
+    Links,
+    StoreModel,
+)
 from aceproxy.web.models.playing import (
     FileModel,
     Files,
@@ -36,7 +44,6 @@ from aceproxy.web.models.streams import (
     StreamEvent,
     Streams,
     TimelineAnswer,
-    TimelineEvent,
     TimelineNews,
 )
 
@@ -84,7 +91,6 @@ __all__ = [
     "StreamEvent",
     "Streams",
     "TimelineAnswer",
-    "TimelineEvent",
     "TimelineNews",
     "TokenModel",
     "TokenRevoked",

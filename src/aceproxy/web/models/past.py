@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aceproxy.store.history import PastEvent, PastStream
+from aceproxy.store.history import PastStream
+from aceproxy.streams.snapshot import TimelineEvent
 from aceproxy.web.models.base import Model
 
 
@@ -27,7 +28,7 @@ class HistoryDetail(Model):
     """`GET /api/aceproxy/history/{id}`."""
 
     stream: PastStream
-    events: list[PastEvent]
+    events: list[TimelineEvent]
 
 
 class Forgotten(Model):
@@ -37,10 +38,9 @@ class Forgotten(Model):
     id: int
 
 
-class LinkEngine(Model):
-    """How well a link has played on one engine. Sums fade with `quality_half_life_days`."""
+class LinkFigures(Model):
+    """How well a link has played. Sums fade with `quality_half_life_days`."""
 
-    engine: str
     score: float
     starts: float
     failures: float
@@ -51,25 +51,21 @@ class LinkEngine(Model):
     losses: float
     speed_ratio: float | None
     peers: float | None
+
+
+class LinkEngine(LinkFigures):
+    """How well a link has played on one engine."""
+
+    engine: str
     last_reason: str | None
     seen_at: str
 
 
-class LinkQuality(Model):
+class LinkQuality(LinkFigures):
     """How well a link has played, on all engines together and on each."""
 
     key: str
     title: str | None
-    score: float
-    starts: float
-    failures: float
-    start_s: float | None
-    watched_s: float
-    stalls: float
-    stalled_s: float
-    losses: float
-    speed_ratio: float | None
-    peers: float | None
     last_reason: str | None
     seen_at: str
     engines: list[LinkEngine]

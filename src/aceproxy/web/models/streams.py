@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aceproxy.streams.snapshot import EndedStream, StreamSnapshot
+from aceproxy.streams.snapshot import EndedStream, StreamSnapshot, TimelineEvent
 from aceproxy.web.models.base import Model
 from aceproxy.web.models.engines import EngineModel
 from aceproxy.web.models.state import Stats
@@ -37,19 +37,6 @@ class StreamEvent(Model):
     """The event `stream` of `GET /api/events`: the stream with its clients, null while it is not running."""
 
     stream: StreamSnapshot | None
-
-
-class TimelineEvent(Model):
-    """Something that happened to a stream. `after_s`: seconds since the stream was created."""
-
-    seq: int
-    at: str
-    after_s: float
-    kind: str
-    fault: str
-    reason: str | None
-    message: str
-    details: dict[str, str | int | float | bool | None]
 
 
 class TimelineNews(Model):
