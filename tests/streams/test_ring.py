@@ -230,3 +230,13 @@ def test_what_a_ring_holds_is_always_the_newest_contiguous_part(parts: list[tupl
         for block in ring.blocks():
             assert all(block.start <= point.offset < block.end for point in block.points)
     ring.clear()
+
+
+def test_a_join_after_an_offset_is_at_a_point_behind_it_or_nowhere(ring: Ring, feed: Feed) -> None:
+    feed.send(400)
+    points = [point.offset for point in ring.points]
+    for after in (points[2], points[2] + 1, points[-1]):
+        join = ring.join(after)
+        assert join is not None
+        assert join.block.start + join.position in [offset for offset in points if offset >= after]
+    assert ring.join(points[-1] + 1) is None

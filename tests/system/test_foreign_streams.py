@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.calls import Viewer
-from tests.system.decoding import decode_start, keyframe_places, probe
+from tests.system.cutting import encode
+from tests.system.decoding import assert_decodes, decode_start, keyframe_places, probe
 from tests.system.fake_engine import FakeEngine, Film
-from tests.system.oracle import PACKET, packets, place_in
+from tests.system.oracle import PACKET, faults_in, packets, place_in
 from tests.system.programs import SAMPLES, Program, Proxy, tool, wait_for
 
 Keep = Callable[[Program], Program]
@@ -43,8 +44,6 @@ ENCODES = {
     "mpeg-2 with mp2": f"{PICTURE} {SOUND} -t 8 -c:v mpeg2video -g 12 -bf 2 -b:v 1M -c:a mp2",
     "interlaced mpeg-2": f"{PICTURE} -t 8 -vf interlace -c:v mpeg2video -g 12 -bf 2 -flags +ildct+ilme -b:v 1M",
     "interlaced h264": f"{PICTURE} -t 8 -vf interlace -c:v libx264 -preset ultrafast -g 25 -flags +ildct+ilme",
-    "h264 with open groups": f"{PICTURE} -t 8 -c:v libx264 -preset superfast -x264-params "
-    "open-gop=1:keyint=25:min-keyint=25:bframes=3:scenecut=0",
     "h264 with intra refresh only": f"{PICTURE} -t 8 -c:v libx264 -preset superfast -x264-params "
     "intra-refresh=1:keyint=25",
     "several programs": f"{PICTURE} {SOUND} {PICTURE} {SOUND} -t 8 -map 0 -map 1 -map 2 -map 3 {H264} -c:a aac "
@@ -52,7 +51,9 @@ ENCODES = {
     "clock that wraps": f"{PICTURE} {SOUND} -t 8 {H264} -c:a aac -output_ts_offset 95439 -muxdelay 0 -muxpreload 0",
     "audio only": f"{SOUND} -t 8 -c:a aac",
 }
-NOT_CLEAN_TO_DECODE = {"h264 with open groups", "hevc with open groups", "h264 with intra refresh only", "audio only"}
+OPEN_GROUPS = f"{PICTURE} {SOUND} -t 8 -c:v libx264 -preset superfast -pix_fmt yuv420p -c:a aac -x264-params "
+OPEN_GROUPS += "open-gop=1:keyint=25:min-keyint=25:bframes=3:scenecut=0"
+NOT_CLEAN_TO_DECODE = {"hevc with open groups", "h264 with intra refresh only", "audio only"}
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,17 @@ def test_an_encode_goes_through_byte_for_byte_and_is_joined_at_a_keyframe(
     if name not in NOT_CLEAN_TO_DECODE:
         seen = decode_start(bodies[1], 30)
         assert (seen["first_is_keyframe"], seen["corrupt"], seen["complaints"]) == (True, 0, [])
+
+
+def test_h264_without_idr_pictures_is_joined_with_one_and_goes_through_untouched_after_that(
+    chain: Chain, view: View, tmp_path: Path
+) -> None:
+    media = encode(OPEN_GROUPS, tmp_path)
+    start, middle = play(chain, media, view)
+    assert place_in(media, start)[0] < len(media) // 5
+    assert faults_in(middle) == []
+    assert media.endswith(middle[-len(middle) * 3 // 4 // PACKET * PACKET :])
+    assert_decodes(middle, tmp_path)
 
 
 def test_all_programs_of_a_stream_arrive_with_their_tables(

@@ -103,9 +103,7 @@ class _H264(_StartCodes):
             return Verdict.NO
         if unit_type == 5 or self._recovery_point:
             return Verdict.YES
-        # first_mb_in_slice 0 is the bit 1; then slice_type I is 011, or 0001000 where all slices are I
-        intra = start & 0xF000 == 0xB000 or start & 0xFF00 == 0x8800
-        return Verdict.MAYBE if intra else Verdict.NO
+        return Verdict.MAYBE if is_intra_slice(start) else Verdict.NO
 
     def _kept(self, buf: bytes, keep: int) -> bytes:
         if self._sei_at is not None:
@@ -203,6 +201,12 @@ def judge_for(codec: str | None) -> Judge | None:
     """Return a new judge for a codec, None where none knows it."""
     kind = _JUDGES.get(codec)
     return kind() if kind else None
+
+
+def is_intra_slice(start: int) -> bool:
+    """Tell whether the first slice of a picture of H.264 is an I slice; `start` is the first 16 bits of its header."""
+    # first_mb_in_slice 0 is the bit 1; then slice_type I is 011, or 0001000 where all slices are I
+    return start & 0xF000 == 0xB000 or start & 0xFF00 == 0x8800
 
 
 def _has_recovery_point(sei: bytes) -> bool:

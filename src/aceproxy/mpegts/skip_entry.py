@@ -31,6 +31,7 @@ from aceproxy.mpegts.splice_sent import PidEnd, events_of
 from aceproxy.mpegts.splice_source import NewSource, PesStart
 from aceproxy.mpegts.splice_stamps import FRAME, later, pids_of
 
+_ROOM: Final = CLOCK_HZ // 2  # of time stamps before the join point, for the pictures of an opening
 _SOUND_PATIENCE: Final = CLOCK_HZ // 2  # how far pictures may go on while an elementary stream has not begun
 _VIDEO_GAP: Final = 3600
 
@@ -130,11 +131,11 @@ class EntryMaker:
         return Entry(b"".join(marks), made, stop - base)
 
     def _before(self, start: PesStart, pid: int) -> PidEnd:
-        """Return the end of a part that lies right before the join point: that is as near as it can be."""
+        """Return the end of a part that lies before the join point by more than an opening takes."""
         stamps = [one.dts for one in self._source.starts[pid] if one.dts is not None]
         steps = [step for one, other in pairwise(stamps) if 0 < (step := later(other, one)) < CLOCK_HZ]
         gap = median_low(steps) if steps else _VIDEO_GAP
-        dts, pts = ((stamp - gap) % WRAP if stamp is not None else 0 for stamp in (start.dts, start.pts))
+        dts, pts = ((stamp - _ROOM) % WRAP if stamp is not None else 0 for stamp in (start.dts, start.pts))
         return PidEnd(dts, pts, pts, gap)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from aceproxy.mpegts.packets import PACKET_BYTES, payload_start, pid_of
 from aceproxy.mpegts.pes import is_pes_start, read_pes_header
+from aceproxy.mpegts.pictures import is_intra_slice
 from aceproxy.mpegts.psi import Pmt, PsiTracker
 
 _START_CODE: Final = b"\x00\x00\x01"
@@ -43,10 +44,10 @@ def begins_whole(tables: bytes, packets: bytes) -> bool:
 
 
 def begins_open(tables: bytes, packets: bytes) -> bool:
-    """Tell whether a random-access point of H.264 is no IDR picture: pictures that are shown before it may follow.
+    """Tell whether a random-access point is an I picture of H.264 that is no IDR picture.
 
-    They are made from others too, and decoders that have nothing else may show them damaged. Decoders of other codecs
-    leave them out. Never raises; in doubt it is not so.
+    Pictures that are shown before it may follow; decoders may show them although they are made from others, that never
+    came. Decoders of other codecs leave them out. Never raises; in doubt it is not so.
     """
     psi = PsiTracker()
     for at in range(0, len(tables) - PACKET_BYTES + 1, PACKET_BYTES):
@@ -54,8 +55,11 @@ def begins_open(tables: bytes, packets: bytes) -> bool:
     video = psi.program.first("video") if psi.program else None
     if video is None or video.codec != "h264":
         return False
-    stream = _first_content(video.pid, packets)
-    return stream is not None and _first_h264(stream) == 1
+    stream = _first_content(video.pid, packets) or b""
+    first = next((at for at in _units(stream, 3) if stream[at] & 0x1F in (1, 2, 5)), None)
+    if first is None or stream[first] & 0x1F != 1:
+        return False
+    return is_intra_slice(stream[first + 1] << 8 | stream[first + 2])
 
 
 def _opens_closed(program: Pmt, packets: bytes, seen: set[int]) -> bool:

@@ -54,6 +54,7 @@ class Outlet:
         "ended",
         "fd",
         "is_fresh",
+        "lost_at",
         "on_end",
         "position",
         "ring",
@@ -71,6 +72,7 @@ class Outlet:
         self.on_end = on_end
         self.skips = 0
         self.is_fresh = True  # nothing was sent yet
+        self.lost_at = 0  # where the block ended in which the last place was lost
         self.blocked_at: float | None = None  # since when the socket has taken nothing although there was something
         self.watched = False  # registered with the pump's selector
         self.ended: Reason | None = None
@@ -161,6 +163,7 @@ class Outlet:
             self._pending.append(memoryview(rest))
             self._owed_bytes += len(rest)
             self.ring.owed_bytes += len(rest)
+        self.lost_at = self.block.end if self.block is not None else 0
         self.block = None
         self.is_fresh = False
         self.skips += 1

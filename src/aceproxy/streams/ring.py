@@ -156,21 +156,26 @@ class Ring:
         """Tell the media time at the head, as far as it is known."""
         self.edge_s = max(self.edge_s, media_s)
 
-    def join(self) -> Join | None:
-        """Return where a new client begins: the newest join point with `burst_s` behind it, else the oldest one.
+    def join(self, after: int = 0) -> Join | None:
+        """Return where a client begins: the newest join point with `burst_s` behind it, else the oldest one.
 
-        A stream without any join point is entered at a block. None while the ring is empty.
+        A stream without any join point is entered at a block. None while the ring is empty. With `after` only points
+        from that offset on count; None where there is none.
         """
         blocks = self.blocks()
         oldest: tuple[Block, JoinPoint] | None = None
         for block in reversed(blocks):
             for point in reversed(block.points):
+                if point.offset < after:
+                    break
                 oldest = (block, point)
                 if self.edge_s - point.media_s >= self._limits.burst_s:
                     return Join(block, point.offset - block.start, point.preamble)
         if oldest is not None:
             block, point = oldest
             return Join(block, point.offset - block.start, point.preamble)
+        if after:
+            return None
         for block in reversed(blocks):
             if self.edge_s - block.media_s >= self._limits.burst_s:
                 return Join(block, 0, b"")

@@ -98,6 +98,9 @@ class Skips:
         join = ring.join()
         if join is None:
             return False
+        if not outlet.is_fresh and join.block.start <= outlet.lost_at:
+            # right behind what was lost: there must be room for the time stamps of an opening
+            join = ring.join(outlet.lost_at + 1) or join
         if join.preamble and ring.finished is None:
             entry = self._entry(ring, join)
             if not entry.made.done():
