@@ -63,6 +63,7 @@ def test_every_command_has_its_help(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert f"aceproxy {command}" in result.output
+    assert "<bool>" not in result.output  # a switch takes no value
 
 
 def test_the_version_is_told() -> None:

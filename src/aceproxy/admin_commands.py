@@ -11,9 +11,12 @@ import typer
 
 from aceproxy.access.secret import AdminSecret, make_admin_secret, read_admin_secret, sign_in_link
 from aceproxy.given import Config, Sets, fail, read_given
+from aceproxy.plain_help import PlainCommand, PlainGroup
 from aceproxy.settings import Settings, split_address
 
-secret_commands = typer.Typer(help="The admin secret: replace it, or print the link that signs in with it.")
+secret_commands = typer.Typer(
+    cls=PlainGroup, help="The admin secret: replace it, or print the link that signs in with it."
+)
 
 
 def password(
@@ -50,7 +53,7 @@ def password(
     typer.echo(f"The password is set, in {path}.")
 
 
-@secret_commands.command("rotate")
+@secret_commands.command("rotate", cls=PlainCommand)
 def rotate_secret(config: Config = None, sets: Sets = None) -> None:
     """Replace the admin secret in `state_dir` and print the link that signs in with the new one.
 
@@ -60,7 +63,7 @@ def rotate_secret(config: Config = None, sets: Sets = None) -> None:
     _tell_sign_in_link(read_given(config, sets), make_admin_secret)
 
 
-@secret_commands.command("link")
+@secret_commands.command("link", cls=PlainCommand)
 def show_sign_in_link(config: Config = None, sets: Sets = None) -> None:
     """Print the link that signs in with the present admin secret, as the first start did."""
     _tell_sign_in_link(read_given(config, sets), read_admin_secret)

@@ -13,12 +13,14 @@ import typer
 from aceproxy import __version__
 from aceproxy.admin_commands import password, secret_commands
 from aceproxy.given import Config, Engines, Listen, LogLevel, Sets, fail, given_settings, read_given
+from aceproxy.plain_help import PlainCommand, PlainGroup
 from aceproxy.settings import read_settings
 
 FORCED_STATUS = 130
 
 cli = typer.Typer(
     name="aceproxy",
+    cls=PlainGroup,
     help="An HTTP proxy in front of AceStream engines: one playback, many players, and no route that a stream can "
     "block.\n\nBegin with [bold]aceproxy demo[/bold], which needs no engine, then [bold]aceproxy serve --engine "
     "http://HOST:6878[/bold]. Every setting is also an ACEPROXY_… variable and a line of the TOML file.",
@@ -32,7 +34,7 @@ cli = typer.Typer(
 cli.add_typer(secret_commands, name="secret", no_args_is_help=True)
 
 
-@cli.command()
+@cli.command(cls=PlainCommand)
 def serve(
     listen: Listen = None,
     engine: Engines = None,
@@ -58,7 +60,7 @@ def serve(
     run_server(settings, until, logs)
 
 
-@cli.command()
+@cli.command(cls=PlainCommand)
 def demo(
     listen: Listen = None,
     channels: Annotated[int, typer.Option(min=0, max=1000, help="Further test channels.")] = 0,
@@ -84,7 +86,7 @@ def demo(
     run_server(settings, until, logs)
 
 
-@cli.command("simulate-engine")
+@cli.command("simulate-engine", cls=PlainCommand)
 def simulate_engine(
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the engine listens.")] = "127.0.0.1:6878",
     fault: Annotated[
@@ -107,7 +109,7 @@ def simulate_engine(
     run_simulator(config)
 
 
-@cli.command()
+@cli.command(cls=PlainCommand)
 def check(
     link: Annotated[str, typer.Argument(help="acestream://…, an id, a magnet or the URL of a transport file.")],
     engine: Engines = None,
@@ -141,10 +143,10 @@ def check(
     sys.exit(FORCED_STATUS)
 
 
-cli.command()(password)
+cli.command(cls=PlainCommand)(password)
 
 
-@cli.command()
+@cli.command(cls=PlainCommand)
 def doctor(
     engine: Engines = None,
     listen: Listen = None,
