@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aceproxy.engine.media import MediaEnd
-from aceproxy.engine.rests import MANY, Beats
+from aceproxy.engine.rests import MANY, VERY_MANY, Beats
 from tests.engine.test_media import MEDIA, Serve, Sink, head_of, opened, response
 from tests.waiting import until
 
@@ -141,20 +141,98 @@ async def test_as_much_as_there_is_at_once_is_read_without_rests(serve: Serve, f
     reader.close()
 
 
-def test_few_are_read_at_every_beat_and_many_at_every_second_half_of_them_at_the_same() -> None:
+def beats_of(beats: Beats, parity: int, *moments: float) -> list[float]:
+    """Return the next beat after each moment, with rests of 0.1 s."""
+    return [round(beats.next_at(now_s, 0.1, parity), 6) for now_s in moments]
+
+
+def test_few_are_read_at_every_beat_many_at_every_second_and_very_many_by_halves() -> None:
     beats = Beats()
     parities = [beats.enter() for _ in range(MANY - 1)]
     assert beats.step == 1
-    assert [round(beats.next_at(now_s, 0.1, parity), 6) for now_s, parity in ((5.04, 0), (5.1001, 1))] == [5.1, 5.2]
-    parities += [beats.enter() for _ in range(MANY + 1)]
+    assert (beats_of(beats, 0, 5.04), beats_of(beats, 1, 5.1001)) == ([5.1], [5.2])
+    parities += [beats.enter()]
     assert beats.step == 2
-    assert parities.count(0) == parities.count(1) == MANY
-    assert [round(beats.next_at(now_s, 0.1, 0), 6) for now_s in (5.04, 5.11, 5.21)] == [5.2, 5.2, 5.4]
-    assert [round(beats.next_at(now_s, 0.1, 1), 6) for now_s in (5.04, 5.11, 5.21)] == [5.1, 5.3, 5.3]
+    assert beats_of(beats, 0, 5.04, 5.11, 5.21) == beats_of(beats, 1, 5.04, 5.11, 5.21) == [5.2, 5.2, 5.4]
+    parities += [beats.enter() for _ in range(VERY_MANY - MANY)]
+    assert parities.count(0) == parities.count(1) == VERY_MANY / 2
+    assert beats_of(beats, 0, 5.04, 5.11, 5.21) == [5.2, 5.2, 5.4]
+    assert beats_of(beats, 1, 5.04, 5.11, 5.21) == [5.1, 5.3, 5.3]
     for parity in parities:
         beats.leave(parity)
     assert (beats.resting, beats.step) == (0, 1)
     assert {beats.enter(), beats.enter()} == {0, 1}
+
+
+class Broken(Sink):
+    """Takes what comes while the response is opened, and fails afterwards."""
+
+    is_broken = False
+
+    def filled(self, n: int) -> None:
+        if self.is_broken:
+            raise RuntimeError("a mistake of ours")
+        super().filled(n)
+
+
+async def test_one_that_fails_at_a_beat_keeps_no_other_one_from_being_read(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    go, beats = asyncio.Event(), Beats()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        await go.wait()
+        for _ in range(20):
+            writer.write(b"x" * 100)
+            await asyncio.sleep(REST_S / 10)
+        await reader.read()
+
+    broken, sink = Broken(256 << 10), Counting()
+    failing = await opened(await serve(converse), broken)
+    reader = await opened(await serve(converse), sink)
+    for one in (failing, reader):
+        one.rest_between_reads(REST_S, BELOW, beats)
+    broken.is_broken = True
+    go.set()
+    await until(lambda: sink.used == 3 + 2000)
+    async with asyncio.timeout(10):
+        assert await failing.wait_ended() is not MediaEnd.EOF
+    assert "a mistake of ours" in caplog.text
+    reader.close()
+    assert await reader.wait_ended() is MediaEnd.CLOSED
+
+
+async def test_one_that_is_ended_by_another_at_their_beat_is_not_read(serve: Serve) -> None:
+    beats = Beats()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head_of(reader)
+        writer.write(response(b"abc"))
+        for _ in range(1000):
+            writer.write(b"x" * 100)
+            await asyncio.sleep(0.001)
+        await reader.read()
+
+    first, second = Counting(), Counting()
+    readers = [await opened(await serve(converse), sink) for sink in (first, second)]
+    took = first.filled
+
+    def close_the_other(n: int) -> None:
+        took(n)
+        readers[1].close()
+
+    for reader in readers:
+        reader.rest_between_reads(REST_S, BELOW, beats)
+    await until(lambda: min(first.used, second.used) > 1000)
+    first.filled = close_the_other  # type: ignore[method-assign]  # from now on
+    async with asyncio.timeout(10):
+        assert await readers[1].wait_ended() is MediaEnd.CLOSED
+    used = first.used
+    await until(lambda: first.used > used)
+    readers[0].close()
+    assert beats.resting == 0
 
 
 @given(st.lists(st.booleans(), max_size=60))

@@ -14,14 +14,16 @@ from aceproxy.errors import AceProxyError
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.judging import EngineWord
+from aceproxy.ticks import next_tick
 
 HURRY_S = 1.0  # between polls while something seems wrong
 POLLS_AT_EASE = 4  # playbacks that are polled at the pace of the settings; of more each is asked less often
+POLLS_TOGETHER = 8  # about so many are asked at a time
 SLOWEST_S = 10.0  # between two polls of one playback, however many there are
 
 
 class PollPace:
-    """How often each of all playbacks is asked: twenty of them do not cost five times as much as four."""
+    """When each of all playbacks is asked, and how often: twenty of them do not cost five times as much as four."""
 
     def __init__(self) -> None:
         self.polls = 0
@@ -29,6 +31,16 @@ class PollPace:
     def pause_s(self, ordinary_s: float) -> float:
         """Return the time between two polls, `ordinary_s` where there are few."""
         return max(ordinary_s, min(SLOWEST_S, ordinary_s * self.polls / POLLS_AT_EASE))
+
+    def next_at(self, now_s: float, ordinary_s: float) -> float:
+        """Return when a playback that is asked now is asked again, about `pause_s` later.
+
+        Some are asked together, which costs half as much as when each wakes the process. All of very many at once would
+        be felt.
+        """
+        pause_s = self.pause_s(ordinary_s)
+        slot_s = min(pause_s, max(1.0, round(pause_s * POLLS_TOGETHER / max(1, self.polls))))
+        return next_tick(now_s + pause_s - slot_s, slot_s)
 
 
 class Poll(Protocol):
@@ -105,8 +117,9 @@ class StatPoll:
         if self._hurried.is_set():
             await asyncio.sleep(HURRY_S)
             return
+        due_at = self._pace.next_at(asyncio.get_running_loop().time(), self._settings.stat_poll_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._pace.pause_s(self._settings.stat_poll_s)):
+            async with asyncio.timeout_at(due_at):
                 await self._hurried.wait()
 
     async def _ask(self) -> None:

@@ -18,6 +18,8 @@ from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.ticks import next_tick
 
 LOOK_S = 0.5  # between two looks at the present source
+EASE_LOOK_S = 1.0  # while all is well with it, and nothing runs beside it
+EASE_SILENT_S = 0.3  # for which it may be silent then
 DOUBT_LOOK_S = 0.2  # while it is silent
 LATE_S = 0.1  # a look so much later than it should have been finds sources silent that are not
 
@@ -82,11 +84,13 @@ class Watching:
                 if ended.done():
                     return ended.result()
                 look = self._look(source, is_late=loop.time() - look_at > LATE_S)
+                judgement = judge.look(look)
                 look_s = LOOK_S
                 if self._is_doubtful(look):
                     source.doubt_engine()
                     look_s = DOUBT_LOOK_S
-                judgement = judge.look(look)
+                elif judgement is None and look.silent_s <= EASE_SILENT_S and self._reserve.spare is None:
+                    look_s = EASE_LOOK_S
                 if judgement is not None and judgement.call is Call.LOST:
                     if look.is_overtaken:
                         self._overtaking.made(look.now)
