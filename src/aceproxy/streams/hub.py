@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from aceproxy.engine.links import Link, LinkKind, StreamKey
 from aceproxy.errors import REASONS, AceProxyError, Reason
 from aceproxy.streams.begun import drop
 from aceproxy.streams.client import Client, Place, Visitor
+from aceproxy.streams.counters import Counters, ended_stream
 from aceproxy.streams.derived import DerivedStream, variant_id
 from aceproxy.streams.link_memory import LinkMemory
 from aceproxy.streams.owner import MetAnother, MetRecording
-from aceproxy.streams.past import PastTimelines, TimelineOf
+from aceproxy.streams.past import PastTimelines, TimelineOf, timeline_of
 from aceproxy.streams.places import Places
 from aceproxy.streams.pump import Pump
-from aceproxy.streams.snapshot import EndedStream, utc_text
+from aceproxy.streams.snapshot import EndedStream
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
@@ -31,21 +30,6 @@ log = logging.getLogger(__name__)
 
 ENDED_STREAMS = 50  # streams remembered after their end
 SAMPLE_S = 1.0  # between two measurements of rates
-NO_FAILURES = (Reason.LINGER_OVER, Reason.GAVE_WAY, Reason.STOPPED, Reason.RECORDING)  # of a start
-
-
-@dataclass(slots=True)
-class Counters:
-    """What has happened since the start, of streams that are gone."""
-
-    streams_started: int = 0
-    streams_failed: int = 0
-    clients_served: int = 0
-    skips: int = 0
-    inbound_bytes: int = 0
-    outbound_bytes: int = 0
-    closed_by_reason: Counter[Reason] = field(default_factory=Counter)
-    clients_closed_by_reason: Counter[Reason] = field(default_factory=Counter)
 
 
 class Hub:
@@ -98,7 +82,7 @@ class Hub:
     def find_timeline(self, name: str) -> TimelineOf | None:
         """Return the time line of the running stream with this name, or of the last one that had it."""
         stream = self.find_by_id(name)
-        return _timeline_of(stream) if stream is not None else self.timelines.find(name)
+        return timeline_of(stream) if stream is not None else self.timelines.find(name)
 
     def find_or_start(self, link: Link, params: Mapping[str, str], fallbacks: Sequence[Link] = ()) -> Stream:
         """Return the stream of a link, started if it is not running. The caller then waits for `ready`.
@@ -258,9 +242,7 @@ class Hub:
 
     def client_ended(self, stream: Stream, client: Client, reason: Reason) -> None:
         """Count a client that is gone."""
-        self.counters.skips += client.skips
-        self.counters.outbound_bytes += client.sent_bytes
-        self.counters.clients_closed_by_reason[reason] += 1
+        self.counters.add_client(client, reason)
         stream.log.info(
             "client %s (%s) ended: %s after %d bytes, %d skips",
             client.client_id,
@@ -277,33 +259,17 @@ class Hub:
     def closed(self, stream: Stream, reason: Reason, detail: str) -> None:
         """Forget a stream that is over, and remember why."""
         self._streams.pop(stream.stream_id, None)
-        self.timelines.keep(_timeline_of(stream))
+        self.timelines.keep(timeline_of(stream))
         for key in [key for key, value in self._by_key.items() if value is stream]:
             del self._by_key[key]
-        self.counters.inbound_bytes += stream.intake.ingest.received_bytes
-        self.counters.outbound_bytes += stream.shared_bytes
-        self.counters.closed_by_reason[reason] += 1
-        if stream.life.live_utc is None and reason not in NO_FAILURES:
-            self.counters.streams_failed += 1
+        self.counters.add_stream(stream, reason)
         error = AceProxyError(reason, detail)
         self._memory.note_failure(stream.link, error)
         self.changed()
         is_ordinary = REASONS[reason].fault == "none" or reason is Reason.SHUTDOWN
         level = logging.INFO if is_ordinary else logging.WARNING
         stream.log.log(level, "closed: %s", error)
-        self.ended.appendleft(
-            EndedStream(
-                stream_id=stream.stream_id,
-                key=stream.key,
-                title=stream.title,
-                ended_at=utc_text(datetime.now(UTC)),
-                lasted_s=round(time.monotonic() - stream.life.created_at, 3),
-                outbound_bytes=stream.outbound_bytes,
-                reason=reason,
-                fault=REASONS[reason].fault,
-                message=error.message,
-            )
-        )
+        self.ended.appendleft(ended_stream(stream, error))
 
     def settled(self, stream: Stream) -> None:
         """Tell those who remember streams."""
@@ -321,16 +287,6 @@ class Hub:
         """Return the stream of another link that plays this one now, for its own was lost."""
         infohash = link.digest if link.kind is LinkKind.INFOHASH else self._memory.infohash(link)
         return next((stream for stream in self._streams.values() if stream.plays_as_fallback(link, infohash)), None)
-
-
-def _timeline_of(stream: Stream) -> TimelineOf:
-    return TimelineOf(
-        stream_id=stream.stream_id,
-        key=stream.key,
-        names=frozenset({stream.stream_id, stream.key, *stream.aliases}),
-        timeline=stream.timeline,
-        is_over=stream.state is State.CLOSED,
-    )
 
 
 def _infohash_key(infohash: str, index: int) -> StreamKey:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aceproxy.streams.states import State
+from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import Event, Timeline
 
 log = logging.getLogger(__name__)
@@ -69,3 +71,14 @@ class PastTimelines:
                 listener(stream_id, event)
             except Exception:
                 log.exception("a listener of the time lines failed")
+
+
+def timeline_of(stream: Stream) -> TimelineOf:
+    """Return the time line of a stream, with the names it may be asked for by."""
+    return TimelineOf(
+        stream_id=stream.stream_id,
+        key=stream.key,
+        names=frozenset({stream.stream_id, stream.key, *stream.aliases}),
+        timeline=stream.timeline,
+        is_over=stream.state is State.CLOSED,
+    )
