@@ -4,6 +4,7 @@ import { playUrl, watchUrl, withQuery } from "./api.js";
 import { h, setAttribute, setText, show } from "./dom.js";
 import { copyButton } from "./feedback.js";
 import { icon } from "./icons.js";
+import { linkInput } from "./link_input.js";
 import { keyOfLink, readLink } from "./links.js";
 import { t } from "./texts.js";
 
@@ -16,18 +17,7 @@ export class PlayBox {
     this.kind = "content_id"; // what 40 bare characters are taken for
     this.link = null;
     this.hintTimer = 0;
-    this.input = h("input", {
-      id: "link",
-      type: "text",
-      inputmode: "url",
-      autocomplete: "off",
-      autocapitalize: "off",
-      spellcheck: "false",
-      placeholder: t.page.playHint,
-      maxlength: 4000,
-      "aria-describedby": "play-hint",
-      oninput: () => this.read(),
-    });
+    this.input = linkInput({ "aria-describedby": "play-hint", oninput: () => this.read() });
     this.hint = h("p", { id: "play-hint", class: "play-hint", role: "status" });
     this.address = h("output", { class: "play-address", tabindex: "0", "aria-label": t.streamAddress, for: "link" });
     this.copy = copyButton({ label: t.copyAddress, textOf: () => this.address.textContent, className: "button primary" });

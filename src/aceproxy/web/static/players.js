@@ -6,6 +6,7 @@
 
 import { KEEP_BEHIND_S, startHls } from "./hls_player.js";
 import { liveLoader } from "./live_loader.js";
+import { playSource } from "./native_player.js";
 import { once } from "./once.js";
 import { leaveOutSound } from "./ts_file.js";
 import { library } from "./vendor.js";
@@ -75,16 +76,5 @@ export async function playNative(video, address, { failed }) {
   const tell = once(failed);
   const fault = () => tell({ kind: video.error?.code === 2 ? "network" : "media", detail: video.error?.message ?? "" });
   const end = () => tell({ kind: "ended", detail: "" });
-  video.addEventListener("error", fault);
-  video.addEventListener("ended", end);
-  video.src = address;
-  return {
-    name: "",
-    stop: () => {
-      video.removeEventListener("error", fault);
-      video.removeEventListener("ended", end);
-      video.removeAttribute("src");
-      video.load();
-    },
-  };
+  return { name: "", stop: playSource(video, address, { error: fault, ended: end }) };
 }

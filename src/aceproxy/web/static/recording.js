@@ -5,6 +5,7 @@
 
 import { PartError, RemoteFile } from "./file_parts.js";
 import { startHls } from "./hls_player.js";
+import { playSource } from "./native_player.js";
 import { fragmentsOf } from "./ts_fragments.js";
 
 const LOOK_BYTES = 256 << 10;
@@ -34,19 +35,7 @@ function playFile(video, address, { startAt, failed }) {
   const ready = () => {
     if (startAt) video.currentTime = startAt;
   };
-  video.addEventListener("error", fault);
-  video.addEventListener("loadedmetadata", ready);
-  video.src = address;
-  return {
-    name: "",
-    codecs: null,
-    stop: () => {
-      video.removeEventListener("error", fault);
-      video.removeEventListener("loadedmetadata", ready);
-      video.removeAttribute("src");
-      video.load();
-    },
-  };
+  return { name: "", codecs: null, stop: playSource(video, address, { error: fault, loadedmetadata: ready }) };
 }
 
 async function playFragments(video, address, fragments, { startAt, failed }) {

@@ -4,6 +4,7 @@ import { Feed } from "./feed.js";
 import { Devices } from "./devices.js";
 import { Files } from "./files.js";
 import { h, setText, show } from "./dom.js";
+import { linkInput } from "./link_input.js";
 import { keyOfLink, readLink, readQuery } from "./links.js";
 import { Stage } from "./stage.js";
 import { t, translatePage } from "./texts.js";
@@ -21,16 +22,7 @@ function linkOfPage() {
 
 /** Without a link there is nothing to play: ask for one. */
 function askForLink(root) {
-  const input = h("input", {
-    id: "link",
-    type: "text",
-    inputmode: "url",
-    autocomplete: "off",
-    autocapitalize: "off",
-    spellcheck: "false",
-    maxlength: 4000,
-    placeholder: t.page.playHint,
-  });
+  const input = linkInput();
   const hint = h("p", { class: "play-hint", role: "status" });
   const open = (event) => {
     event.preventDefault();
