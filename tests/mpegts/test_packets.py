@@ -150,6 +150,29 @@ def test_any_input_in_any_pieces_gives_the_same_synced_packets(stream: bytes, cu
     assert (cut.dropped_bytes, cut.resyncs) == (whole.dropped_bytes, whole.resyncs)
 
 
+def spaced(packets: bytes, before: int, behind: int) -> bytes:
+    """Return packets with so many bytes before and behind each, in which a sync byte stands now and then."""
+    return b"".join(
+        bytes([number % 3] * before) + packets[at : at + PACKET_BYTES] + bytes([0x47, number % 251] * (behind // 2))
+        for number, at in enumerate(range(0, len(packets), PACKET_BYTES))
+    )
+
+
+@pytest.mark.parametrize(("before", "behind"), [(4, 0), (0, 16)])
+@given(cuts=st.lists(st.integers(0, 10_000)), junk=st.binary(max_size=400))
+def test_packets_with_times_or_parity_lose_them(before: int, behind: int, cuts: list[int], junk: bytes) -> None:
+    stream = spaced(numbered(30), before, behind)
+    aligner = Aligner()
+    out = b"".join(aligner.feed(piece) for piece in in_pieces(stream, cuts))
+    assert aligner.is_needed
+    assert out + aligner.flush() == numbered(30)
+    assert aligner.dropped_bytes == len(stream) - 30 * PACKET_BYTES
+    again = Aligner()
+    found = again.feed(stream + junk.replace(b"\x47", b"") + numbered(30)) + again.flush()
+    assert found.startswith(numbered(29))
+    assert found.endswith(numbered(28, 2))
+
+
 def test_byte_by_byte_gives_the_same() -> None:
     stream = b"\x47\x00" * 40 + numbered(9) + b"junk" + numbered(9, 9) + numbered(1)[:-1]
     aligner = Aligner()

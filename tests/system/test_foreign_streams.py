@@ -162,6 +162,16 @@ def test_a_capture_with_junk_loses_the_junk_and_nothing_else(chain: Chain, view:
         assert at in keyframe_places(clean)
 
 
+@pytest.mark.parametrize(("before", "behind"), [(4, 0), (0, 16)])
+def test_packets_of_192_or_204_bytes_arrive_as_those_of_188(
+    chain: Chain, view: View, encodes: dict[str, Path], before: int, behind: int
+) -> None:
+    clean = encodes["h264 with aac"].read_bytes()
+    media = b"".join(bytes(before) + packet + b"\xb1" * behind for packet in packets(clean))
+    for at, body in zip(places(clean, play(chain, media, view)), ("start", "middle"), strict=True):
+        assert at in keyframe_places(encodes["h264 with aac"]), body
+
+
 @pytest.mark.parametrize("name", [*ENCODES, "no random-access flag"])
 def test_an_encode_goes_through_byte_for_byte_and_is_joined_at_a_keyframe(
     chain: Chain, view: View, encodes: dict[str, Path], name: str

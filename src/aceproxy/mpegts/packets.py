@@ -21,10 +21,20 @@ Buffer = bytes | bytearray | memoryview | mmap
 """What every function here reads from; a memoryview must be of bytes and contiguous."""
 
 _SYNC: Final = b"\x47"
-_LOCK: Final = re.compile(rb"\x47(?=" + rb".{187}\x47" * (LOCK_PACKETS - 1) + rb")", re.DOTALL)
-_LOCK_SPAN: Final = PACKET_BYTES * (LOCK_PACKETS - 1) + 1  # bytes that must be there to judge one position
+_STRIDES: Final = (
+    PACKET_BYTES,
+    192,
+    204,
+)  # alone; with a time of arrival before it (M2TS); with parity bytes behind it
+
+
+def _lock(stride: int) -> re.Pattern[bytes]:
+    return re.compile(rb"\x47(?=(?:.{%d}\x47){%d})" % (stride - 1, LOCK_PACKETS - 1), re.DOTALL)
+
+
+_LOCKS: Final = tuple((stride, _lock(stride)) for stride in _STRIDES)
+_LOCK_SPAN: Final = max(_STRIDES) * (LOCK_PACKETS - 1) + 1  # bytes that must be there to judge one position
 _LONE_AFTER: Final = 3  # sync bytes that must follow one bad one in their places to keep the lock
-_LONE_SPAN: Final = PACKET_BYTES * _LONE_AFTER + 1
 
 
 class Heads(NamedTuple):
@@ -100,9 +110,10 @@ def adaptation_flags(packet: Buffer) -> int:
 class Aligner:
     """Finds whole packets in bytes that may start anywhere and may have junk in between.
 
-    It locks where 5 sync bytes stand 188 bytes apart. Once locked, a packet with a broken sync byte costs only itself
-    if the three after it stand where they should; otherwise the lock is lost and searched anew from the next byte.
-    The result does not depend on how the input is cut into chunks. Holds less than 1200 bytes between calls.
+    It locks where 5 sync bytes stand 188 bytes apart, or 192 or 204: what stands between packets then is left out. Once
+    locked, a packet with a broken sync byte costs only itself if the three after it stand where they should; otherwise
+    the lock is lost and searched anew from the next byte. The result does not depend on how the input is cut into
+    chunks. Holds less than 1200 bytes between calls.
     """
 
     def __init__(self) -> None:
@@ -112,6 +123,13 @@ class Aligner:
         """How often a lock was lost."""
         self._held = b""
         self._locked = False
+        self._stride = PACKET_BYTES
+        self._skip = 0  # of the next bytes, what stands behind the last packet
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether what comes next cannot be taken as whole packets one after the other."""
+        return bool(self._held) or self._stride != PACKET_BYTES
 
     @property
     def held_bytes(self) -> int:
@@ -120,7 +138,10 @@ class Aligner:
 
     def feed(self, chunk: Buffer) -> bytes:
         """Take any number of bytes, return the whole packets that are certain now; all start with 0x47."""
-        buf = self._held + bytes(chunk)
+        skipped = min(self._skip, len(chunk))
+        self._skip -= skipped
+        self.dropped_bytes += skipped
+        buf = self._held + bytes(chunk)[skipped:]
         out: list[bytes] = []
         at = 0
         while True:
@@ -128,14 +149,11 @@ class Aligner:
                 at = self._search(buf, at)
                 if not self._locked:
                     break
-            with memoryview(buf) as view, view[at:] as rest:
-                run = synced_prefix(rest)
-            if run:
-                out.append(buf[at : at + run])
-                at += run
-            if len(buf) - at < PACKET_BYTES and buf[at : at + 1] in (b"", _SYNC):
+            stride = self._stride
+            at += self._run(buf, at, out)
+            if len(buf) - at < stride and buf[at : at + 1] in (b"", _SYNC):
                 break
-            following = buf[at + PACKET_BYTES : at + _LONE_SPAN : PACKET_BYTES]
+            following = buf[at + stride : at + stride * _LONE_AFTER + 1 : stride]
             if following.strip(_SYNC):
                 self._locked = False
                 self.resyncs += 1
@@ -144,9 +162,10 @@ class Aligner:
             elif len(following) < _LONE_AFTER:
                 break
             else:
-                self.dropped_bytes += PACKET_BYTES
-                at += PACKET_BYTES
+                self.dropped_bytes += stride
+                at += stride
         self._held = buf[at:]
+        self._skip += max(0, at - len(buf))
         return b"".join(out)
 
     def flush(self) -> bytes:
@@ -154,7 +173,7 @@ class Aligner:
 
         At the end fewer sync bytes must do: two in a row, or one whose packet ends exactly where the input ends.
         """
-        buf, self._held, self._locked = self._held, b"", False
+        buf, self._held, self._locked, self._skip = self._held, b"", False, 0
         at = buf.find(_SYNC)
         while 0 <= at <= len(buf) - PACKET_BYTES:
             heads = buf[at::PACKET_BYTES]
@@ -168,11 +187,31 @@ class Aligner:
 
     def _search(self, buf: bytes, at: int) -> int:
         """Lock at the first position from `at` on that can be; return it, or the first one not yet to be judged."""
-        found = _LOCK.search(buf, at)
-        start = found.start() if found else max(at, len(buf) - _LOCK_SPAN + 1)
-        self._locked = found is not None
+        judged = max(at, len(buf) - _LOCK_SPAN + 1)
+        found = [(one.start(), stride) for stride, lock in _LOCKS if (one := lock.search(buf, at))]
+        start, stride = min(found, default=(len(buf) + 1, 0))
+        self._locked = start <= judged  # what lies before it was judged by all distances
+        start = min(start, judged)
+        self._stride = stride if self._locked else PACKET_BYTES
         self.dropped_bytes += start - at
         return start
+
+    def _run(self, buf: bytes, at: int, out: list[bytes]) -> int:
+        """Put the packets from `at` on into `out`; return how many bytes they take with what stands behind them, which
+        may not have come yet.
+        """
+        stride = self._stride
+        with memoryview(buf) as view, view[at:] as rest:
+            if stride == PACKET_BYTES:
+                run = synced_prefix(rest)
+                out.append(bytes(rest[:run]))
+                return run
+            whole = (len(rest) + stride - PACKET_BYTES) // stride * stride
+            syncs = bytes(rest[:whole:stride])
+            run = (len(syncs) - len(syncs.lstrip(_SYNC))) * stride
+            out += [bytes(rest[start : start + PACKET_BYTES]) for start in range(0, run, stride)]
+            self.dropped_bytes += min(run, len(rest)) - run // stride * PACKET_BYTES
+            return run
 
 
 def keep_alive(count: int) -> bytes:

@@ -166,7 +166,7 @@ class Ingest:
             self._take_out_of_step(junk)
 
     def _take_out_of_step(self, part: bytes) -> None:
-        """Let the aligner find the packets in `part`; leave the slow path once it holds nothing back."""
+        """Let the aligner find the packets in `part`; leave the slow path once it is not needed any more."""
         aligner = self._aligner
         assert aligner is not None
         dropped = aligner.dropped_bytes
@@ -177,7 +177,7 @@ class Ingest:
         self._highest = max(self._highest, self._used)
         if packets:
             self._take(len(packets))
-            if not aligner.held_bytes:
+            if not aligner.is_needed:
                 self._aligner = None
 
     def _take(self, count: int) -> None:
