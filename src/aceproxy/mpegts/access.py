@@ -75,6 +75,8 @@ class Scan(NamedTuple):
     """
     units: int
     """How many PES packets of the reference PID have begun so far."""
+    tables_at: int | None
+    """Absolute offset of the last packet in this piece with which a table changed."""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ class Analyzer:
         self._units = 0
         self._last_pts: int | None = None
         self._points: list[AccessPoint] = []
-        self._psi_changed = False
+        self._tables_at: int | None = None
 
     @property
     def reference_pid(self) -> int | None:
@@ -188,9 +190,9 @@ class Analyzer:
 
     def _scan(self) -> Scan:
         points, self._points = tuple(self._points), []
-        changed, self._psi_changed = self._psi_changed, False
+        tables_at, self._tables_at = self._tables_at, None
         decided = self._undecided.offset if self._undecided else self.offset
-        return Scan(points, decided, self._last_pts, changed, self._unit_at, self._units)
+        return Scan(points, decided, self._last_pts, tables_at is not None, self._unit_at, self._units, tables_at)
 
     def _window(self, view: memoryview, heads: Heads) -> None:
         """Look at the packets of interest among a few hundred."""
@@ -204,6 +206,7 @@ class Analyzer:
             self._expire(self.offset + start)
             kind = classes[found]
             if kind > _CONTINUED and self.psi.feed(packet):
+                self._tables_at = self.offset + start
                 self._tables_changed()
                 classes = bytes(at) + self._table.classify(heads.part(at))
                 events, events_undecided = classes.translate(_EVENTS), classes.translate(_EVENTS_UNDECIDED)
@@ -213,7 +216,6 @@ class Analyzer:
                 self._continue(self._undecided, packet)
 
     def _tables_changed(self) -> None:
-        self._psi_changed = True
         old, program = self._reference, self.psi.program
         reference = (program.first("video") or program.first("audio")) if program else None
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):

@@ -22,6 +22,7 @@ from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.picture_wait import PictureWait
 from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
+from aceproxy.streams.tracks import Tracks
 from aceproxy.streams.trail import Trail
 
 ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor's cache
@@ -67,6 +68,7 @@ class Ingest:
         self._began_at: float | None = None
         self._point: AccessPoint | None = None  # of the packet that is appended next
         self._wait = PictureWait()
+        self._tracks = Tracks()
         self._last_point_s = -LEAST_POINT_GAP_S
         self._aligner: Aligner | None = None  # only while the source is out of step
 
@@ -220,8 +222,11 @@ class Ingest:
         if self.guard.note_clock(scan.last_pts, self._now()):
             self._splicer.mark(self._fed + count - self._given, is_old=True)
         self._fed += count
+        self._tracks.note(scan.tables_at, self.analyzer.psi.program)
         for point in scan.points:
             self._append_until(point.offset - self._base)
+            if self._tracks.is_changed(point.offset):
+                self._ring.mark_break()
             self._note_point(point)
         now = self._now()
         self._wait.note(scan, now)
