@@ -126,8 +126,8 @@ def watch() -> JumpLog:
         log.of(self._ring).received(self._view[self._fed : self._fed + count])
         take(self, count)
 
-    def begin_source(self: Intake, source: Pausable, *, with_past: bool = False) -> None:
-        begin(self, source, with_past=with_past)
+    def begin_source(self: Intake, source: Pausable, *, with_past: bool = False, only_new: bool = False) -> None:
+        begin(self, source, with_past=with_past, only_new=only_new)
         log.of(self.ring).begin_source()
 
     def appended(self: Ring, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:

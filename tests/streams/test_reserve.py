@@ -14,7 +14,7 @@ from aceproxy.streams.judging import Call, Judgement
 from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve
 from aceproxy.streams.situation import ReserveLimits, Returns, Situation
 from aceproxy.streams.spare import SILENT_S, TailSink
-from aceproxy.streams.timeline import Timeline
+from aceproxy.streams.timeline import EventKind, Timeline
 
 POOR = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW))
 ENGINES = frozenset({"http://one", "http://other"})
@@ -148,8 +148,12 @@ async def test_one_that_was_to_be_moved_to_is_let_go_once_the_present_source_is_
     now = asyncio.get_running_loop().time()
     keeper.tend(situation(now, judgement=POOR))
     spare = keeper.spare
+    await asyncio.sleep(0)
+    keeper.tend(situation(now, judgement=POOR))
     keeper.tend(situation(now + GRACE_S + 0.1))
     assert keeper.spare is None
+    told = [(event.kind, event.details.get("detail")) for event in keeper._timeline.events()][-2:]
+    assert told == [(EventKind.STANDBY_READY, None), (EventKind.STANDBY_LOST, "it is not needed any more")]
     assert spare is not None
     assert spare.source.closed  # type: ignore[attr-defined]  # a Playing
     await keeper.settle()

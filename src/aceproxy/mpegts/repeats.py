@@ -36,6 +36,8 @@ class RepeatWatch:
     def __init__(self) -> None:
         self._points: OrderedDict[tuple[int, int], None] = OrderedDict()
         self._last_pts: int | None = None
+        self._pts_before: int | None = None  # the newest one, when the clock was last looked at
+        self._mark: tuple[int | None, list[tuple[int, int]]] | None = None  # how it was, and what was new since
         self._first_pts: int | None = None  # since the clock was accepted
 
     def accept(self) -> None:
@@ -44,10 +46,30 @@ class RepeatWatch:
 
     def goes_back(self, pts: int | None) -> bool:
         """Take the newest PTS of the reference PID; tell whether the clock jumped back."""
-        last, self._last_pts = self._last_pts, pts if pts is not None else self._last_pts
+        last = self._pts_before = self._last_pts
+        self._last_pts = pts if pts is not None else last
         if self._first_pts is None:
             self._first_pts = pts
         return last is not None and pts is not None and JUMP_BACK < (last - pts) % WRAP < WRAP // 2
+
+    def mark(self, *, with_newest_point: bool = False) -> None:
+        """What comes from the newest time stamp on may go to nobody: remember how things stood before it.
+
+        `with_newest_point`: the newest random-access point has not gone to anybody either.
+        """
+        self._mark = self._pts_before, list(self._points)[-1:] if with_newest_point else []
+
+    def roll_back(self) -> None:
+        """Forget what came since `mark`: nobody was sent it. A source that brings it later brings something new."""
+        if self._mark is not None:
+            self._last_pts, points = self._mark
+            for point in points:
+                self._points.pop(point, None)
+            self._mark = None
+
+    def keep(self) -> None:
+        """What came since `mark` was sent after all."""
+        self._mark = None
 
     def forget_newest_point(self) -> None:
         """The newest random-access point was taken back before it was sent."""
@@ -62,6 +84,8 @@ class RepeatWatch:
         if key in self._points:
             return Seen.BEFORE
         self._points[key] = None
+        if self._mark is not None:
+            self._mark[1].append(key)
         while len(self._points) > POINTS_KEPT:
             self._points.popitem(last=False)
         is_earlier = self._first_pts is not None and 0 < (self._first_pts - pts) % WRAP < BEFORE

@@ -77,13 +77,16 @@ class Ingest:
         """How the present source was joined to the one before; None for the first one."""
         return self._splicer.splice
 
-    def begin_source(self) -> None:
-        """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on."""
+    def begin_source(self, *, only_new: bool = False) -> None:
+        """Prepare for another source: the incomplete end of the last one is dropped, the stream goes on.
+
+        `only_new`: where its clock jumps back it repeats, until somebody says that it may.
+        """
         with contextlib.suppress(OSError):  # no memory: this end of the last source is lost, the stream is not
             self._append_until(self._whole_until(self._fed))
             self._settle_held()
         self._drop_incomplete()
-        self.guard.begin_source()
+        self.guard.begin_source(strict=only_new)
         self._wait.begin_source()
         self._point = None
         self.dropped_bytes += self._used - self._fed
@@ -219,7 +222,7 @@ class Ingest:
     def _analyse(self, count: int, heads: Heads | None = None) -> None:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
-        if self.guard.note_clock(scan.last_pts, self._now()):
+        if self.guard.note_clock(scan.last_pts, self._now(), point_waits=self._point is not None):
             self._splicer.mark(self._fed + count - self._given, is_old=True)
         self._fed += count
         self._tracks.note(scan.tables_at, self.analyzer.psi.program)
@@ -320,7 +323,7 @@ class Ingest:
         if self.guard.repeating_at is None:
             self._release()
             return
-        self.dropped_bytes += sum(len(held.packets) for held in self.guard.take())
+        self.dropped_bytes += self.guard.drop()
         self._given = self._fed  # what is left of it in the buffer is old as well
         self._splicer.roll_back()
         self.analyzer.forget_newest()

@@ -67,6 +67,7 @@ class Intake:
         self._splicing = False  # the present source is not the first and has not been joined yet
         self._catching_up: CatchingUp | None = None  # from its first bytes on
         self._source_at = 0.0  # monotonic: when those came
+        self._only_new = False  # it is not begun with what was sent before
         self._has_past = False  # it is being given what it sent before
         self._log = log
         self._timeline = timeline
@@ -98,18 +99,20 @@ class Intake:
             self.ingest.let_repeat()
         self._pump.appended(self.ring)
 
-    def begin_source(self, source: Pausable, *, with_past: bool = False) -> None:
+    def begin_source(self, source: Pausable, *, with_past: bool = False, only_new: bool = False) -> None:
         """Expect the bytes of another source; what the last one left unfinished is dropped.
 
         `with_past`: it has run for a while, and begins with what was kept of it; `past_given` says when that is over.
+        `only_new`: its engine has looped; what was sent before is not sent again, however far behind the source is.
         """
         self._source = source
         self.flowing.clear()
         self.goes_over_old = False
-        self.ingest.begin_source()
+        self.ingest.begin_source(only_new=only_new)
         self._splicing = self.ingest.splice is not None
         self._catching_up = None
         self._has_past = with_past
+        self._only_new = only_new
 
     def past_given(self) -> None:
         """What comes from now on is live: what the source is behind by, it stays behind by. Raises OSError."""
@@ -172,8 +175,12 @@ class Intake:
             self._appended_at = time.monotonic()
             self.flowing.set()
         elif self.ingest.goes_over_old:
-            self.goes_over_old = True
-            self.flowing.set()
+            self._over_old()
+
+    def _over_old(self) -> None:
+        """Nothing new is to be had of the present source."""
+        self.goes_over_old = True
+        self.flowing.set()
 
     def _follow_splice(self) -> None:
         """Wait for the splicer to find the place in the new source, but not in vain; tell what came of it."""
@@ -186,6 +193,9 @@ class Intake:
             behind_s = self.ingest.behind_s
             if self._catching_up.is_in_vain(now, behind_s):
                 self._log.info("the new source does not come to the place in time: behind %s s", behind_s)
+                if self._only_new:
+                    self._over_old()
+                    return
                 self.ingest.give_up_splice()
                 splice = self.ingest.splice
         if splice is None or splice.outcome is not Outcome.PENDING:

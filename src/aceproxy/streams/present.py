@@ -91,8 +91,11 @@ class Present:
         if self.source is not None:
             self.source.start_failure, self.source.progress = error, None
 
-    async def open(self, way: Way, deadline_at: float) -> None:
-        """Open a source into the intake, as the present one. Raises AceProxyError. Cancel-safe."""
+    async def open(self, way: Way, deadline_at: float, *, only_new: bool = False) -> None:
+        """Open a source into the intake, as the present one; `only_new` as for `Intake.begin_source`.
+
+        Raises AceProxyError. Cancel-safe.
+        """
         neighbour = self._consumer.neighbour(self.links[way.at]) if way.at else None
         while True:
             source = self.new_source(way.at, self._intake) if neighbour is None else self._shared(way.at, neighbour)
@@ -100,7 +103,7 @@ class Present:
                 self.at_since = asyncio.get_running_loop().time()
             self.source, self.at = source, way.at
             source.on_asked = self.asked.set
-            self._intake.begin_source(source)
+            self._intake.begin_source(source, only_new=only_new)
             ask_first = way.at == 0 and self._consumer.infohash is None and self._consumer.should_ask_first()
             try:
                 await source.open(deadline_at, ask_first=ask_first, exclude=way.exclude)

@@ -42,16 +42,22 @@ class RepeatGuard:
         self._bytes = 0
         self._began_at = 0.0
         self._tolerant = False
+        self._strict = False
 
-    def begin_source(self) -> None:
-        """Another source follows: it is watched again."""
-        self._tolerant = False
+    def begin_source(self, *, strict: bool = False) -> None:
+        """Another source follows: it is watched again. `strict`: any jump back is a repeat."""
+        self._tolerant, self._strict = False, strict
 
-    def note_clock(self, pts: int | None, now: float) -> bool:
-        """Take the newest PTS; return whether holding begins now."""
+    def note_clock(self, pts: int | None, now: float, *, point_waits: bool = False) -> bool:
+        """Take the newest PTS; return whether holding begins now.
+
+        `point_waits`: the newest random-access point has not been given out yet, and will be held as well.
+        """
         if not self._watch.goes_back(pts) or self.holding or self._tolerant:
             return False
-        self.holding, self._began_at = True, now
+        self._begin(now, point_waits=point_waits)
+        if self._strict:
+            self.repeating_at = now
         return True
 
     def note_point(self, pts: int | None, packet: bytes, now: float) -> Action:
@@ -60,7 +66,7 @@ class RepeatGuard:
         if seen is Seen.BEFORE and not self._tolerant:
             was_holding = self.holding
             if not was_holding:
-                self.holding, self._began_at = True, now
+                self._begin(now)
             if self.repeating_at is None:
                 self.repeating_at = now
             return Action.NONE if was_holding else Action.HOLD
@@ -85,7 +91,20 @@ class RepeatGuard:
         self._tolerant = True
 
     def take(self) -> list[Held]:
-        """Stop holding and return what was held."""
+        """Stop holding and return what was held: it goes on."""
+        self._watch.keep()
+        return self._end()
+
+    def drop(self) -> int:
+        """Stop holding; what was held is forgotten as if it had never come. Returns how many bytes that was."""
+        self._watch.roll_back()
+        return sum(len(held.packets) for held in self._end())
+
+    def _begin(self, now: float, *, point_waits: bool = False) -> None:
+        self.holding, self._began_at = True, now
+        self._watch.mark(with_newest_point=point_waits)
+
+    def _end(self) -> list[Held]:
         held, self._held = self._held, []
         self._bytes = 0
         self.holding, self.repeating_at = False, None

@@ -122,7 +122,16 @@ class Reserve:
         if purpose is not None and is_of_use:
             spare.purpose = purpose
         elif spare.purpose is not Purpose.MOVE or situation.now - self._poor_at >= GRACE_S:
-            self.close()
+            self._let_go(spare)
+
+    def _let_go(self, spare: Spare) -> None:
+        """Drop a spare for which there is no reason any more; whoever was told that it is ready is told so."""
+        if spare.is_told:
+            detail = "it is not needed any more"
+            self._timeline.note(
+                EventKind.STANDBY_LOST, engine=spare.engine_url, purpose=spare.purpose.value, detail=detail
+            )
+        self.close()
 
     def _may_take_over(self, spare: Spare, situation: Situation) -> bool:
         assert spare.ready_at is not None

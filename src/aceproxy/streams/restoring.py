@@ -17,6 +17,7 @@ from typing import Any, Final
 from aceproxy.engine.backoff import LONGEST, pause_s
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.intake import Intake
+from aceproxy.streams.judging import FROZEN_EDGE_S
 from aceproxy.streams.patience import PATIENCE_S, open_while_promising
 from aceproxy.streams.present import Present
 from aceproxy.streams.racing import comes_first, take_spare
@@ -48,6 +49,7 @@ class Restoring:
         self._opened_media_s = 0.0  # media that had come in when the present source began to deliver
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
         self._lost_engine: str | None = None  # whose playback was lost last
+        self._has_looped = False  # that engine has gone over old data: what it begins with is not given out again
         self._short_runs = 0  # losses in a row of sources that had not settled
 
     async def restore(self, error: AceProxyError, *, wants_standby: bool = False) -> None:
@@ -58,7 +60,7 @@ class Restoring:
         """
         loop = asyncio.get_running_loop()
         lost_engine, lost_link = self._present.engine_url, self._present.at
-        self._lost_engine = lost_engine
+        self._lost_engine, self._has_looped = lost_engine, error.reason is Reason.SOURCE_LOOPS
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
@@ -187,7 +189,9 @@ class Restoring:
         """
         present = self._present
         present.asked.clear()
-        opening = open_while_promising(present.open(way, until_at), present.start_status, present.progressed, own_s)
+        may_loop = self._has_looped and self._lost_engine not in way.exclude
+        opened = present.open(way, until_at, only_new=may_loop)
+        opening = open_while_promising(opened, present.start_status, present.progressed, own_s)
         if not await comes_first(opening, self._wait_beside(way, until_at), "reopen"):
             await take_spare(present, self._reserve)
 
@@ -216,9 +220,13 @@ class Restoring:
 
     async def _prove(self, limit_s: float = inf) -> None:
         """Wait until something of the new source has gone to the clients. Raises AceProxyError if nothing will."""
-        intake = self._intake
-        limit_s = min(limit_s, self._settings.splice_wait_s + 2 * LOOK_S)
-        ended = await self._present.wait_for(intake.flowing, limit_s)
+        intake, loop = self._intake, asyncio.get_running_loop()
+        until_at = loop.time() + min(limit_s, self._settings.splice_wait_s + 2 * LOOK_S)
+        ended = False
+        while not (ended or intake.flowing.is_set() or loop.time() >= until_at):
+            ended = await self._present.wait_for(intake.flowing, min(LOOK_S, max(0.0, until_at - loop.time())))
+            if (intake.repeating_s or 0.0) >= FROZEN_EDGE_S:
+                raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source goes over what it sent before")
         if intake.goes_over_old:
             raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source only repeats what was sent before")
         if intake.flowing.is_set():
