@@ -226,7 +226,7 @@ class Restoring:
         while not (ended or intake.flowing.is_set() or loop.time() >= until_at):
             ended = await self._present.wait_for(intake.flowing, min(LOOK_S, max(0.0, until_at - loop.time())))
             if (intake.repeating_s or 0.0) >= FROZEN_EDGE_S:
-                raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source goes over what it sent before")
+                raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source only repeats what was sent before")
         if intake.goes_over_old:
             raise AceProxyError(Reason.SOURCE_LOOPS, "the reopened source only repeats what was sent before")
         if intake.flowing.is_set():

@@ -156,6 +156,8 @@ export default {
     "shutting down": "si sta spegnendo",
     "sign in with the admin secret to remove the password": "entra con il segreto di amministrazione per togliere la password",
     "soon after the start": "poco dopo l’avvio",
+    "it is not needed any more": "non serve più",
+    "the standby goes on": "la sorgente di riserva prosegue",
     "it is far behind, and another engine may be less": "è molto indietro, e un altro motore può esserlo meno",
     "it is behind what viewers have": "è indietro rispetto a ciò che hanno gli spettatori",
     "standby is 0 or 1": "standby è 0 oppure 1",
