@@ -17,7 +17,7 @@ import pytest
 
 from aceproxy.errors import Reason
 from aceproxy.streams import outlet as outlet_module
-from aceproxy.streams import pump as pump_module
+from aceproxy.streams.audience import SWEEP_S
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
@@ -166,7 +166,7 @@ async def fill(pump: Pump, ring: Ring, connection: socket.socket) -> Outlet:
         nonlocal sent
         before, sent = sent, outlet.sent_bytes
         since_at = outlet.blocked_at
-        return before == sent and since_at is not None and time.monotonic() - since_at > 2 * pump_module.SWEEP_S
+        return before == sent and since_at is not None and time.monotonic() - since_at > 2 * SWEEP_S
 
     await until(is_full)
     return outlet
