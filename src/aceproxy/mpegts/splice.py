@@ -31,6 +31,7 @@ from aceproxy.mpegts.splice_result import Splice
 from aceproxy.mpegts.splice_rewrite import Rewriter
 from aceproxy.mpegts.splice_search import Search, SpliceLimits
 from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, counters_of, ends_of
+from aceproxy.mpegts.splice_stamps import Stamp, read_stamp
 from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
 
 __all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer"]
@@ -301,7 +302,8 @@ class Splicer:
         writer = TableWriter(self._tables, psi, self._counters.seen, counters) if plan.is_mapped else None
         if writer:
             head += writer.packets()
-        head += b"".join(packets_with(picture, counters) for picture in plan.openings)
+        opened = [packets_with(picture, counters) for picture in plan.openings]
+        head += b"".join(opened)
         self._rewriter = Rewriter(
             plan.start, counters, shift=plan.shift, writer=writer, gates=plan.gates, floor=self._clock
         )
@@ -309,11 +311,20 @@ class Splicer:
         self._even_bytes = 0
         carried = {rest.pid for rest in plan.rests}
         self._ends = {pid: end.settled(is_whole=end.is_whole or pid in carried) for pid, end in self._ends.items()}
+        if opened:
+            self._note_opening(read_stamp(opened[-1][:PACKET_BYTES]))
         self._watch = TableWatch()
         with memoryview(psi.preamble()) as tables:
             self._watch.note(tables, heads_of(tables))
         self._counters.note(heads_of(head))
         return head
+
+    def _note_opening(self, stamp: Stamp) -> None:
+        """The last picture of an opening was sent, which is not one of the source: it is the end, until more comes."""
+        end = self._ends.get(stamp.pid)
+        if end is not None and stamp.dts is not None and stamp.pts is not None:
+            end = replace(end, dts=stamp.dts, pts=stamp.pts, own_pts=stamp.pts, unstamped=0)
+            self._ends[stamp.pid] = end.settled(is_whole=False)  # what follows it may be a leading picture
 
     def _pass_on(self, view: memoryview) -> Buffer:
         """Send packets of a source that has been joined."""
