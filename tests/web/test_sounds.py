@@ -216,6 +216,15 @@ async def test_nothing_is_left_when_the_last_client_has_gone(make_app: MakeApp, 
     assert [one.reason for one in app.hub.ended] == ["linger_over", "linger_over"]
 
 
+async def test_it_begins_also_where_no_stream_without_clients_is_kept(
+    make_app: MakeApp, play: Play, engine: FakeEngine, film: Film
+) -> None:
+    app = await make_app(engines=[engine.url], burst_s=30, max_lingering=0)
+    player = await play(app, f"/ace/getstream?infohash={film.infohash}&audio=aac")
+    assert player.status == 200, player.body
+    assert len(await read(player, 100_000)) == 100_000
+
+
 async def test_it_ends_with_the_stream_it_is_made_of(
     make_app: MakeApp, play: Play, engine: FakeEngine, film: Film
 ) -> None:

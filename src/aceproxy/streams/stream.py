@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, StreamKey
@@ -143,12 +144,18 @@ class Stream:
         be sure that the stream is still there.
         """
         place = self._owner.admit(self, visitor)
-        with self._attendance.wait():
-            try:
-                await self._wait_ready()
-                place.check()
-            finally:
-                place.leave()
+        interest = ExitStack()
+        interest.enter_context(self._attendance.wait())
+        try:
+            await self._wait_ready()
+            place.check()
+        except BaseException:
+            interest.close()
+            raise
+        finally:
+            place.leave()
+        # Not before the caller could join: where no streams without clients are kept it would be closed by then.
+        asyncio.get_running_loop().call_soon(interest.close)
 
     async def _wait_ready(self) -> None:
         await self._awaited.wait_ready()
