@@ -31,7 +31,7 @@ QUICK_VALUES = {  # seconds after which a fault sets in, or that it lasts: it wo
     "drip-answers": "0.002",
 }  # fmt: skip
 LIMIT_S = 5.0
-AFTER_S = 20.0  # for which damage may be seen after its end: it is held by engines, ring and lists
+AFTER_S = 12.0  # for which damage may be seen after its end: it is held by engines, ring and lists
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import random
 
 from bench.chaos_fates import Fates, Outcome
 from bench.chaos_rude import RudeClients
+from bench.chaos_sessions import SessionClients
 from bench.chaos_slow import SlowClients
 from bench.chaos_wire import NoHeadError
 
@@ -21,7 +22,8 @@ class OddCrowd:
         self._fates = fates
         self._leaving = asyncio.Event()
         self._slow = SlowClients(port, rng, fates, self._leaving)
-        self._kinds = (*self._slow.kinds, *RudeClients(port, rng, fates, self._leaving).kinds)
+        rude = RudeClients(port, rng, fates, self._leaving)
+        self._kinds = (*self._slow.kinds, *rude.kinds, *SessionClients(port, rng, fates, self._leaving).kinds)
 
     async def run(self) -> None:
         """Go on until `leave`."""

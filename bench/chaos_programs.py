@@ -28,7 +28,7 @@ SETTINGS = {
     "slow_s": "6", "keyframe_gap_s": "6", "loop_s": "8", "reopen_s": "5", "return_s": "5", "return_proof_s": "2",
     "retry_first_s": "0.5", "engine_probe_s": "1", "bad_link_memory_s": "2", "keyframe_wait_s": "2",
     "client_stall_s": f"{STALL_S:g}", "ring_s": f"{RING_S:g}", "head_timeout_s": "5", "hls_silence_s": "6",
-    "recording_linger_s": "2",
+    "recording_linger_s": "2", "session_idle_s": "4",
 }  # fmt: skip
 
 

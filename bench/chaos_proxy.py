@@ -28,7 +28,7 @@ from bench.chaos_ends import watch_ends
 from bench.chaos_jumps import watch
 
 BEAT_S = 0.02
-STUCK_S = 0.2
+STUCK_S = 0.1
 
 
 def memory() -> dict[str, int]:
