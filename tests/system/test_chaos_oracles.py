@@ -69,11 +69,19 @@ def test_an_end_that_does_not_fit_is_told(
 
 
 def test_a_slow_reader_has_to_be_shown_as_one() -> None:
-    slow, skipped = fate(Outcome.LEFT, slow_s=50.0), {"a": [{"reason": "client_left", "skips": 1}]}
-    assert len(judge_slow([slow], {}, skipped, 25.0)) == 2
-    assert len(judge_slow([slow], {"a": {"lag_bytes": 1e6, "skips": 0}}, skipped, 25.0)) == 1
-    assert not judge_slow([slow], {"a": {"lag_bytes": 1e6, "skips": 1}}, skipped, 25.0)
+    slow = fate(Outcome.LEFT, slow_s=50.0)
+    assert len(judge_slow([slow], {}, {}, 25.0)) == 1
+    assert not judge_slow([slow], {"a": {"lag_bytes": 1e6, "skips": 0}}, {}, 25.0)
     assert not judge_slow([fate(Outcome.LEFT, slow_s=5.0)], {}, {}, 25.0)
+
+
+def test_who_was_moved_forward_has_to_be_shown_with_a_skip_but_for_a_few_that_ended_at_once() -> None:
+    fates = [Fate(f"a{number}", "slow", 0.0, Outcome.LEFT) for number in range(10)]
+    moved = {fate.agent: [{"reason": "client_left", "skips": 1}] for fate in fates}
+    told = {fate.agent: {"lag_bytes": 1e6, "skips": 1.0} for fate in fates}
+    assert not judge_slow(fates, dict(list(told.items())[2:]), moved, 25.0)
+    (words,) = judge_slow(fates, dict(list(told.items())[3:]), moved, 25.0)
+    assert "a0, a1, a2" in words
 
 
 def test_a_byte_too_many_is_seen_once_and_a_missing_packet_by_its_counter() -> None:
