@@ -55,6 +55,21 @@ async def test_a_fast_source_waits_for_who_takes_segments_too(pump: Pump) -> Non
     intake.close()
 
 
+async def test_a_source_that_finds_its_place_waits_for_nobody(pump: Pump) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))
+    intake.begin_source(Source())
+    send(intake, 0, 9)  # fast, and nobody has taken anything
+    again = Source()
+    intake.begin_source(again)
+    send(intake, 0, 8.9)  # what was sent before; the clients are no nearer
+    was_paused = again.paused
+    send(intake, 8.9, 12)
+    assert intake.flowing.is_set()
+    assert (was_paused, again.paused) == (False, True)
+    intake.close()
+
+
 @pytest.mark.parametrize(("missing_s", "told"), [(12.0, "closed gap"), (50.0, "other clock")])
 async def test_a_gap_of_the_same_clock_is_told_where_so_much_can_have_been_broadcast(
     pump: Pump, missing_s: float, told: str

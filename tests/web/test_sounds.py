@@ -385,7 +385,7 @@ async def test_when_the_broadcast_goes_on_with_another_encoding_the_transcoder_b
     film.close.set()  # the engine ends the playback; the next one is of the other encoding
     await until(lambda: parent.recoveries >= 1, 30)
     film.close.clear()
-    await until(lambda: made.recoveries >= 1, 30)
+    await until(lambda: made.recoveries >= 1, 30)  # though the player reads nothing meanwhile
     assert made.state is State.LIVE
     while (352, 288) not in sizes(got):
         got += await asyncio.wait_for(answer.reader.read(1 << 18), 30)

@@ -166,7 +166,7 @@ class Intake:
         if not self.joinable.is_set() and self.ring.has_points:
             self.joinable.set()
         self._pump.appended(self.ring, drained=count < ROOM_BYTES)
-        if self.ring.watch_front:
+        if self.ring.watch_front and not self._splicing:  # of one that finds its place nothing is in the ring yet
             self._hold_back()
 
     def _note_progress(self, appended: int) -> None:
