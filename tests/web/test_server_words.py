@@ -143,7 +143,9 @@ def details_of_events() -> set[str]:
     found: set[str] = set()
     for path in Path(streams.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("timeline.note", "self._note")):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                ("timeline.note", "story.note", "self.note")
+            ):
                 found |= {keyword.arg for keyword in node.keywords if keyword.arg}
     return found - {"reason", "fault"}
 

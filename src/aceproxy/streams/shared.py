@@ -178,7 +178,7 @@ class SharedSource(Source):
         if join is None:
             raise self._gone()
         self.stream.hold(self)
-        self._note(EventKind.SHARED, stream=self.stream.stream_id, engine=self.engine_url, link=self.link.label)
+        self._story.note(EventKind.SHARED, stream=self.stream.stream_id, engine=self.engine_url, link=self.link.label)
         body = self._body = self._reader = _Body(self._sink)
         try:
             await self._connect(join, body)
@@ -192,7 +192,7 @@ class SharedSource(Source):
             raise AceProxyError(Reason.NO_DATA, "the other stream sends nothing") from None
         if body.opened.cancelled():
             raise self._gone()
-        self._note(EventKind.FIRST_BYTE, engine=self.engine_url)
+        self._story.note(EventKind.FIRST_BYTE, engine=self.engine_url)
         if self.paused:
             body.pause()
 

@@ -5,7 +5,6 @@ A stream that loses its source makes a new one; a source is never used twice.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -26,10 +25,12 @@ from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.gaps import Gaps
 from aceproxy.streams.meter import Meter
+from aceproxy.streams.noted_sink import NotedSink
 from aceproxy.streams.polling import Poll, PollPace, StatPoll
 from aceproxy.streams.quality import LinkExperience, NoExperience
 from aceproxy.streams.snapshot import EngineStat
-from aceproxy.streams.timeline import Detail, EventKind, Timeline
+from aceproxy.streams.start_story import StartStory, start_words
+from aceproxy.streams.timeline import EventKind, Timeline
 
 ENGINE_FAULTS = (Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.ENGINE_TIMEOUT)  # another engine may do
 ENDS = {
@@ -38,8 +39,6 @@ ENDS = {
     MediaEnd.BROKEN: "the engine's body broke off",
     MediaEnd.CLOSED: "the connection was closed by us",
 }
-PROGRESS_STEP = 25  # percent of prebuffering between two events
-PROGRESS_EVENTS = 12  # of one source; an engine that talks nonsense must not push out what matters
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +54,6 @@ class Upstream:
     pace: PollPace = field(default_factory=PollPace)
     beats: Beats = field(default_factory=Beats)
     origins: Origins | None = None
-
-
-class _Noted:
-    """The sink of a source; notes its gaps, and hears of its first bytes before the sink does, which may tell what
-    became of them.
-    """
-
-    def __init__(self, sink: ByteSink, gaps: Gaps, came: Callable[[], object]) -> None:
-        self._sink = sink
-        self._gaps = gaps
-        self._now = asyncio.get_running_loop().time
-        self._came: Callable[[], object] | None = came
-
-    def room(self) -> memoryview:
-        """See ByteSink."""
-        return self._sink.room()
-
-    def filled(self, n: int) -> None:
-        """See ByteSink."""
-        came, self._came = self._came, None
-        if came is not None:
-            came()
-        self._gaps.arrived(self._now())
-        self._sink.filled(n)
 
 
 class Source:
@@ -114,12 +89,10 @@ class Source:
         self._sink = sink
         self._on_infohash = on_infohash
         self._log = stream_log
-        self._timeline = timeline
+        self._story = StartStory(timeline, role)
         self.gaps = Gaps()
         self.meter = Meter(upstream.links.add)
-        self._role = role
         self._title: str | None = None
-        self._told_steps: set[tuple[str, int, bool]] = set()  # steps of prebuffering that are in the time line
         self._handle: EngineHandle | None = None
         self._reader: SourceReader | None = None
         self._closed = False
@@ -198,7 +171,7 @@ class Source:
                     raise next(reversed(failed.values())) from None
                 raise
             link = self.link.label
-            self._note(EventKind.ENGINE_CHOSEN, engine=handle.url, link=link)
+            self._story.note(EventKind.ENGINE_CHOSEN, engine=handle.url, link=link)
             try:
                 await handle.wait_turn()
             except AceProxyError as gone:
@@ -210,7 +183,7 @@ class Source:
             try:
                 return await self._open_on(handle, deadline_at, ask_first)
             except AceProxyError as error:
-                self._note(
+                self._story.note(
                     EventKind.ENGINE_FAILED, reason=error.reason, engine=handle.url, link=link, detail=error.detail
                 )
                 self.meter.failed(self.link.key, handle.url, error.reason)
@@ -231,7 +204,7 @@ class Source:
             handle.api,
             self.link,
             self._params,
-            _Noted(self._sink, self.gaps, lambda: self._note(EventKind.FIRST_BYTE, engine=handle.url)),
+            NotedSink(self._sink, self.gaps, lambda: self._story.note(EventKind.FIRST_BYTE, engine=handle.url)),
             deadline_at=deadline_at,
             on_progress=self._note_progress,
             on_playback=self._note_playback,
@@ -310,16 +283,7 @@ class Source:
 
     def start_words(self) -> str | None:
         """How far the start is, in words; None before the engine has told anything."""
-        progress = self.progress
-        if progress is None:
-            failure = self.start_failure
-            return f"the last try failed: {failure.reason}" if failure is not None else None
-        parts = [progress.status or ""]
-        if progress.progress is not None:
-            parts.append(f"{progress.progress} %")
-        if progress.peers is not None:
-            parts.append(f"{progress.peers} peers")
-        return ", ".join(part for part in [*parts, progress.detail] if part)
+        return start_words(self.progress, self.start_failure)
 
     def lost(self, error: AceProxyError) -> AceProxyError:
         """Tell the pool why it was lost; a list that came to its end was not. Returns `error`."""
@@ -331,29 +295,11 @@ class Source:
         self.progress = progress
         if self.on_progress is not None:
             self.on_progress()
-        if progress.refusal:
-            self._note(EventKind.NOT_YET, engine=self.engine_url, detail=progress.refusal)
-        if progress.status == "starting":
-            return
-        step = (progress.status, (progress.progress or 0) // PROGRESS_STEP, bool(progress.peers))
-        if step not in self._told_steps and len(self._told_steps) < PROGRESS_EVENTS:
-            self._told_steps.add(step)
-            self._note(
-                EventKind.ENGINE_READY if progress.status == "dl" else EventKind.PREBUFFERING,
-                engine_status=progress.status,
-                progress=progress.progress,
-                peers=progress.peers,
-                tries=progress.tries,
-            )
+        self._story.note_progress(progress, self.engine_url)
 
     def _note_playback(self, playback: Playback) -> None:
-        self._note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
+        self._story.note(EventKind.ENGINE_ANSWERED, engine=self.engine_url, infohash=playback.infohash)
         if playback.infohash:
             self._on_infohash(playback.infohash)
         if self.on_playback is not None:
             self.on_playback(playback)
-
-    def _note(self, kind: EventKind, *, reason: Reason | None = None, **details: Detail) -> None:
-        if self._role is not None:
-            details["role"] = self._role
-        self._timeline.note(kind, reason=reason, fault=None, **details)
