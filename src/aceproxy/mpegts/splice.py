@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of
@@ -35,6 +36,15 @@ from aceproxy.mpegts.splice_stamps import Stamp, read_stamp
 from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
 
 __all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer"]
+
+
+class _Join(NamedTuple):
+    """How things stood before a source was joined that is rewritten, but for its tables."""
+
+    head_bytes: int
+    """Sent before the first packet of the source."""
+    counters: dict[int, int]
+    ends: dict[int, PidEnd]
 
 
 class Splicer:
@@ -73,6 +83,8 @@ class Splicer:
         self._splice: Splice | None = None
         self._sent_any = False
         self._mark: tuple[bytes, dict[int, int]] | None = None
+        self._join: _Join | None = None  # of the present source, as long as all of it could be taken back
+        self._is_join_marked = False
         self._whole_pid: int | None = None  # of which nothing is cut off, since what was begun was taken back
         self._even_bytes = 0  # sent last, packet for packet as they came
 
@@ -131,10 +143,14 @@ class Splicer:
         """Remember how things stood before the last `back_bytes` that came out, for `roll_back`.
 
         `is_old`: they may have been sent before, in a loop. Returns False, and remembers nothing, where that is farther
-        back than the tail reaches, or where tables of another size were sent since in the place of the source's.
+        back than the tail reaches, or where tables of another size were sent since in the place of the source's. What
+        was sent at a join and is not the source's can be taken back only with all of it.
         """
-        self._mark = None
+        self._mark, self._is_join_marked = None, False
         tail = self._content()
+        if self._join is not None and back_bytes == self._join.head_bytes + self._even_bytes:
+            self._mark, self._is_join_marked = (b"", self._join.counters), True
+            return True
         if back_bytes > self._even_bytes:
             return False
         kept = tail[: max(0, len(tail) - back_bytes)]
@@ -167,12 +183,14 @@ class Splicer:
         self._tail.append(kept)
         self._even_bytes = len(kept)
         self._counters.set_back(counters)
+        if self._is_join_marked and self._join is not None:
+            self._ends, self._whole_pid = self._join.ends, None
         if self._rewriter and self._rewriter.writer:
             self._rewriter.writer.set_back(counters)
 
     def begin_source(self) -> None:
         """The next packets come from a new source. What was held of one that found no place is dropped."""
-        self._overlap = None
+        self._overlap = self._join = None
         if not self._sent_any:
             return
         tail = self._content()
@@ -246,6 +264,8 @@ class Splicer:
             self._watch.note(own, heads_of(own))
         self._tail.append(own)
         self._even_bytes = min(self._even_bytes + len(own), self._limits.tail_bytes) if len(out) == len(own) else 0
+        if len(out) != len(own) or self._even_bytes == self._limits.tail_bytes:
+            self._join = None
 
     def _take_stock(self, tail: bytes) -> None:
         """See where the last source ended."""
@@ -297,6 +317,7 @@ class Splicer:
     def _begin_rewriting(self, search: Search, plan: Plan) -> bytes:
         """Make the rewriter; return what is sent before the first packet of the source."""
         counters = self._counters.all()
+        before = dict(counters), dict(self._ends)
         psi = search.source.psi
         head = b"".join(packets_with(rest, counters) for rest in plan.rests)
         writer = TableWriter(self._tables, psi, self._counters.seen, counters) if plan.is_mapped else None
@@ -317,6 +338,7 @@ class Splicer:
         with memoryview(psi.preamble()) as tables:
             self._watch.note(tables, heads_of(tables))
         self._counters.note(heads_of(head))
+        self._join = _Join(len(head), *before) if writer is None else None
         return head
 
     def _note_opening(self, stamp: Stamp) -> None:
