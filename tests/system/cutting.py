@@ -314,7 +314,7 @@ def skipped(walk: Walk, rng: random.Random, skips: int) -> bytes:
         lost = rng.randrange(at, at + (len(whole) - at) // (left + 1))
         begun = lost - rng.randrange(lost - first + 1) // PACKET * PACKET - (lost - first) % PACKET
         units = BegunUnits(points[0].preamble, whole[begun : lost + LOOK_BYTES])
-        further = [point for point in points if point.offset > lost][: 1 + rng.randrange(3)]
+        further = [point for point in points if point.offset > lost][1 : 2 + rng.randrange(3)]  # not the very next one
         if not further:
             break
         entry = entry_at(further[-1], whole, rng)
