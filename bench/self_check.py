@@ -23,7 +23,7 @@ LIMIT_S = 20.0
 FRAME = 213  # packets of a frame at 8 Mbit/s
 SECOND = 25 * FRAME
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-COUNTS = ("clean_starts", "sync_lost", "foreign", "cc_errors", "repeats", "skips_clean", "skips_dirty")
+COUNTS = ("clean_starts", "sync_lost", "foreign", "cc_errors", "repeats", "skips_clean", "skips_dirty", "breaks")
 
 
 def self_check(programs: Programs) -> int:
@@ -59,9 +59,32 @@ def _cases(good: bytes) -> dict[str, tuple[bytes, dict[str, int]]]:
             good[:at] + good[key + 2 * PACKET :],
             {"skips_dirty": 1, "cc_errors": 2},
         ),
+        "a skip that is marked": (good[:at] + _breaks(good, key) + good[key:], {"skips_clean": 1, "breaks": 3}),
+        "a mark of other counters than follow": (
+            good[:at] + _breaks(good, key + SECOND * PACKET) + good[key:],
+            {"skips_clean": 1, "breaks": 3, "cc_errors": _differing(good, key, key + SECOND * PACKET)},
+        ),
         "a start inside a packet": (good[77 * PACKET + 13 :], {"clean_starts": 0, "sync_lost": 1}),
         "another channel's packet": (bytes(other), {"foreign": 1, "skips_dirty": 1}),
     }
+
+
+def _heads_at(good: bytes, key: int) -> list[bytes]:
+    """Return the first four bytes of the PAT, the PMT and the picture at a keyframe."""
+    return [good[key + number * PACKET :][:4] for number in range(3)]
+
+
+def _breaks(good: bytes, key: int) -> bytes:
+    """Return the packets that say that the counters of all PIDs begin anew with those at a keyframe."""
+    heads = _heads_at(good, key)
+    marks = [bytes((0x47, head[1] & 0x1F, head[2], 0x20 | (head[3] - 1) & 0x0F, 183, 0x80)) for head in heads]
+    return b"".join([mark.ljust(PACKET, b"\xff") for mark in marks])
+
+
+def _differing(good: bytes, key: int, other: int) -> int:
+    """Return of how many PIDs the counters at two keyframes differ."""
+    pairs = zip(_heads_at(good, key), _heads_at(good, other), strict=True)
+    return sum((one[3] ^ another[3]) & 0x0F > 0 for one, another in pairs)
 
 
 def _judge(programs: Programs, folder: Path, body: bytes) -> dict[str, int]:

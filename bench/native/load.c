@@ -259,10 +259,10 @@ static void report(double own_cpu_s) {
            count, (unsigned long long)served, (unsigned long long)clean, refused, last_status, failed, ended_early,
            (double)(window_to - window_from) / 1e9, (unsigned long long)bytes, (unsigned long long)all);
     printf("\"packets\": %llu, \"sync_lost\": %llu, \"foreign\": %llu, \"cc_errors\": %llu, \"repeats\": %llu, "
-           "\"skips_clean\": %llu, \"skips_dirty\": %llu, \"nulls\": %llu, ",
+           "\"skips_clean\": %llu, \"skips_dirty\": %llu, \"nulls\": %llu, \"breaks\": %llu, ",
            (unsigned long long)sum.packets, (unsigned long long)sum.sync_lost, (unsigned long long)sum.foreign,
            (unsigned long long)sum.cc_errors, (unsigned long long)sum.repeats, (unsigned long long)sum.skips_clean,
-           (unsigned long long)sum.skips_dirty, (unsigned long long)sum.nulls);
+           (unsigned long long)sum.skips_dirty, (unsigned long long)sum.nulls, (unsigned long long)sum.breaks);
     print_lists();
     print_histogram("age_ms", &ages);
     printf("\"own_cpu_s\": %.3f}\n", own_cpu_s);

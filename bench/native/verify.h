@@ -2,7 +2,8 @@
  *
  * In order: sync byte, mark, channel, sequence without a gap, continuity counters of each PID. A jump forward of the
  * sequence is a skip; it is clean if PAT and PMT came right before it and a random-access point follows. The counters
- * of tables may jump only where the sequence does.
+ * of tables may jump only where the sequence does, or where a packet without payload says so by its
+ * discontinuity_indicator (ISO/IEC 13818-1 2.4.3.4); those packets are counted as breaks.
  */
 #ifndef VERIFY_H
 #define VERIFY_H
@@ -10,14 +11,15 @@
 #include "bench.h"
 
 typedef struct {
-    uint64_t packets, sync_lost, foreign, cc_errors, repeats, skips_clean, skips_dirty, nulls;
+    uint64_t packets, sync_lost, foreign, cc_errors, repeats, skips_clean, skips_dirty, nulls, breaks;
 } faults_t;
 
 typedef struct {
     uint8_t carry[PACKET];
     int carried, in_step, began;
     int tables;       /* 1: PAT, 2: PMT, since the last video packet */
-    int table_jumps;  /* of their counters; forgiven if the sequence jumps as well */
+    int table_jumps;  /* of their counters; forgiven if the sequence jumps as well, without breaks */
+    int breaks;       /* since the last video packet */
     int clean_start, cc[3]; /* of PAT, PMT, video; -1 before the first */
     uint32_t channel;
     uint64_t next_seq, first_key_ns;
@@ -46,6 +48,11 @@ static inline int counter_jumps(verifier_t *v, int which, uint8_t cc) {
     return jumps;
 }
 
+/* Whether a packet has no payload and a discontinuity_indicator: its counter begins anew after it. */
+static inline int is_break(const uint8_t *p) {
+    return (p[3] & 0x30) == 0x20 && p[4] && p[5] & 0x80;
+}
+
 /* The sequence jumped: say what it was. */
 static void judge_jump(verifier_t *v, const uint8_t *p, uint64_t seq) {
     int clean = v->tables == 3 && p[1] & 0x40 && p[5] & 0x40;
@@ -53,6 +60,7 @@ static void judge_jump(verifier_t *v, const uint8_t *p, uint64_t seq) {
     else if (seq < v->next_seq) v->faults.repeats++;
     else if (clean) v->faults.skips_clean++;
     else v->faults.skips_dirty++;
+    if (v->breaks) return; /* what the counters are to be now was said */
     v->table_jumps = 0;
     v->cc[2] = -1;
 }
@@ -61,6 +69,11 @@ static inline void check_packet(verifier_t *v, const uint8_t *p, uint64_t now, a
     int pid = pid_of(p);
     mark_t mark;
     v->faults.packets++;
+    if ((pid == PID_PAT || pid == PID_PMT || pid == PID_VIDEO) && is_break(p)) {
+        v->faults.breaks++, v->breaks++;
+        v->cc[pid == PID_VIDEO ? 2 : pid == PID_PMT] = p[3] & 15;
+        return;
+    }
     if (pid == PID_PAT || pid == PID_PMT) {
         v->tables = pid == PID_PAT ? 1 : v->tables | 2;
         v->table_jumps += counter_jumps(v, pid == PID_PMT, p[3] & 15);
@@ -79,7 +92,7 @@ static inline void check_packet(verifier_t *v, const uint8_t *p, uint64_t now, a
     v->began = 1;
     v->next_seq = mark.seq + 1;
     v->faults.cc_errors += (uint64_t)(v->table_jumps + counter_jumps(v, 2, p[3] & 15));
-    v->tables = v->table_jumps = 0;
+    v->tables = v->table_jumps = v->breaks = 0;
     if (!v->first_key_ns && p[5] & 0x40) v->first_key_ns = now;
     if (mark.sent_ns && (mark.seq & 15) == 0) age(context, mark.sent_ns);
 }
@@ -88,7 +101,7 @@ static inline void check_packet(verifier_t *v, const uint8_t *p, uint64_t now, a
 static inline int looks_right(const uint8_t *p) {
     mark_t mark;
     int pid = pid_of(p);
-    return p[0] == 0x47 && (find_mark(p, &mark) || pid == PID_PAT || pid == PID_PMT || pid == PID_NULL);
+    return p[0] == 0x47 && (find_mark(p, &mark) || is_break(p) || pid == PID_PAT || pid == PID_PMT || pid == PID_NULL);
 }
 
 static void verify(verifier_t *v, const uint8_t *p, size_t n, uint64_t now, age_fn age, void *context) {
