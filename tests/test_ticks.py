@@ -18,6 +18,13 @@ def test_the_next_tick_is_a_multiple_of_the_period_at_most_so_far_away(now_s: fl
     assert 0.09 * period_s < due_at - now_s < 1.11 * period_s
 
 
+@given(now_s=st.floats(0, 1e6), period_s=st.sampled_from([0.2, 0.5, 1.0, 4.0]), phase_s=st.sampled_from([0.0, 0.5]))
+def test_a_phase_moves_all_ticks_by_as_much(now_s: float, period_s: float, phase_s: float) -> None:
+    due_at = next_tick(now_s, period_s, phase_s)
+    assert (due_at - phase_s) / period_s == pytest.approx(round((due_at - phase_s) / period_s))
+    assert 0.09 * period_s < due_at - now_s < 1.11 * period_s
+
+
 async def test_who_waits_for_ticks_of_one_period_wakes_in_one_pass_of_the_loop() -> None:
     loop, passes = asyncio.get_running_loop(), 0
     woken: list[int] = []

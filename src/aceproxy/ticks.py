@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Final
+
+OFF_BEAT_S: Final = 0.5
+"""What concerns the engines is done half a second after what is told to those who look on: together they would keep the
+event loop busy for long enough to be felt.
+"""
 
 
-def next_tick(now_s: float, period_s: float) -> float:
-    """Return the next multiple of a period after `now_s`, both in seconds; at least a tenth of the period away."""
-    return math.floor(now_s / period_s + 1.1) * period_s
+def next_tick(now_s: float, period_s: float, phase_s: float = 0.0) -> float:
+    """Return the next multiple of a period, moved by a phase, after `now_s`; at least a tenth of the period away.
+
+    All in seconds.
+    """
+    return math.floor((now_s - phase_s) / period_s + 1.1) * period_s + phase_s
 
 
 async def tick(period_s: float) -> float:

@@ -14,7 +14,7 @@ from aceproxy.errors import AceProxyError
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.judging import EngineWord
-from aceproxy.ticks import next_tick
+from aceproxy.ticks import OFF_BEAT_S, next_tick
 
 HURRY_S = 1.0  # between polls while something seems wrong
 POLLS_AT_EASE = 4  # playbacks that are polled at the pace of the settings; of more each is asked less often
@@ -40,7 +40,7 @@ class PollPace:
         """
         pause_s = self.pause_s(ordinary_s)
         slot_s = min(pause_s, max(1.0, round(pause_s * POLLS_TOGETHER / max(1, self.polls))))
-        return next_tick(now_s + pause_s - slot_s, slot_s)
+        return next_tick(now_s + pause_s - slot_s, slot_s, OFF_BEAT_S)
 
 
 class Poll(Protocol):

@@ -15,7 +15,7 @@ from aceproxy.streams.situation import Situation
 from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Purpose, Spare
 from aceproxy.streams.timeline import EventKind, Timeline
-from aceproxy.ticks import next_tick
+from aceproxy.ticks import OFF_BEAT_S, next_tick
 
 LOOK_S = 0.5  # between two looks at the present source
 EASE_LOOK_S = 1.0  # while all is well with it, and nothing runs beside it
@@ -151,7 +151,7 @@ class Watching:
     def _next_look_at(self, source: Source, look_s: float) -> float:
         """Return when to look next: at a tick, or as soon as a standby may have overtaken the source."""
         now = asyncio.get_running_loop().time()
-        tick_at = next_tick(now, look_s)
+        tick_at = next_tick(now, look_s, OFF_BEAT_S)
         due_at = self._overtaking.due_at(source, self._standby, now)
         if due_at is None:
             return tick_at
