@@ -41,3 +41,21 @@ async def test_a_try_that_is_shown_is_counted_on_and_tells_until_when(page: Page
     until = await page.evaluate(UNTIL, [NOON, 70])
     await expect(newest.locator(".event-details")).to_have_text(f"4 times · until {until}", timeout=30_000)
     await expect(page.locator(".event")).to_have_count(2)
+
+
+def stalled(seq: int, kind: str, **details: float) -> TimelineEvent:
+    return TimelineEvent(
+        seq=seq, at=NOON, after_s=1.0, kind=kind, fault="none", reason=None, message="", details={**details}
+    )
+
+
+async def test_stalls_that_follow_one_another_stay_one_pair_while_somebody_looks(page: Page, api: FakeApi) -> None:
+    began, ended = stalled(2, "stall_began", silent_s=3.0), stalled(3, "stall_ended", lasted_s=4.0)
+    api.events = [collected(1), began, ended, stalled(4, "stall_began", silent_s=3.0, times=2)]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    await expect(page.locator(".event")).to_have_count(4)
+    api.events = [collected(1), began, stalled(5, "stall_ended", lasted_s=5.0, times=2, longest_s=5.0, total_s=9.0)]
+    await expect(page.locator(".event")).to_have_count(3, timeout=30_000)
+    newest = page.locator(".event").nth(0)
+    await expect(newest).to_contain_text("Data comes again")
+    await expect(newest.locator(".event-details")).to_have_text("lasted 5.0 s · 2 times · longest 5.0 s · in all 9.0 s")

@@ -13,6 +13,7 @@ from aceproxy import web
 from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.simulator import Simulator
+from aceproxy.streams import stalls
 from aceproxy.streams.timeline import CLIENT_EVENTS, KINDS, RETRIES
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
@@ -164,4 +165,5 @@ def test_the_page_knows_which_events_are_counted_and_which_are_of_clients() -> N
         return set(re.findall(r'"(\w+)"', found[1]))
 
     assert listed("TRIES") == set(RETRIES)
+    assert listed("STALLS") == set(stalls.KINDS)
     assert listed("OF_CLIENTS") == {kind for kind, row in KINDS.items() if row.of_client}

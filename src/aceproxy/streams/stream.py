@@ -16,6 +16,7 @@ from aceproxy.engine.api import Playback
 from aceproxy.engine.links import Link, StreamKey
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import stream_log
+from aceproxy.streams import stalls
 from aceproxy.streams.attendance import Attendance
 from aceproxy.streams.awaited import Awaited
 from aceproxy.streams.client import Client, Delivery, Visitor
@@ -341,6 +342,8 @@ class Stream:
         """Write an event of the time line into the log, and pass it on."""
         level = KINDS[event.kind].level
         if level is not None:
+            if event.kind in stalls.KINDS and not stalls.is_told(stalls.times_of(event.details)):
+                level = logging.DEBUG
             self.log.log(level, "%s", event.words)
         if event.reason is not None and event.kind in LOSSES and self.source is not None:
             self.source.meter.lost(event.reason)

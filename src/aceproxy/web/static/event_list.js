@@ -21,11 +21,14 @@ const ENGINES = ["engine", "from_engine"]; // told by their addresses
 const TRIES = ["engine_chosen", "not_yet", "engine_failed", "reopen_failed", "trying_beside", "standby_lost"];
 const OF_CLIENTS = ["deserted", "revisited", "client_joined", "client_skipped", "client_left"];
 
-/** The number of the newest event that cannot change any more; `events` begin with the newest. */
+/** A stall that was as those before it takes their place when it is over. */
+const STALLS = ["stall_began", "stall_ended"];
+
+/** The number of the newest event that cannot change or go any more; `events` begin with the newest. */
 function settled(events) {
   let after = events[0]?.seq ?? 0;
   for (const event of events) {
-    if (TRIES.includes(event.kind)) after = event.seq - 1;
+    if (TRIES.includes(event.kind) || STALLS.includes(event.kind)) after = event.seq - 1;
     else if (!OF_CLIENTS.includes(event.kind)) break;
   }
   return after;
@@ -117,6 +120,7 @@ export class EventList {
       return; // the stream has no time line any more: what is known stays
     }
     if (streamId !== this.streamId) return;
+    for (const seq of this.events.keys()) if (seq > after) this.events.delete(seq); // what is still there comes again
     for (const event of answer.events ?? []) this.events.set(event.seq, event);
     for (const event of this.newestFirst().slice(MOST)) this.events.delete(event.seq);
     this.draw(answer.forgotten ?? 0);

@@ -147,6 +147,8 @@ export default {
     sent_bytes: "sent",
     start_s: "started in",
     lasted_s: "lasted",
+    longest_s: "longest",
+    total_s: "in all",
     after_s: "after",
     linger_s: "waits",
     detail: "",

@@ -147,6 +147,8 @@ export default {
     sent_bytes: "inviati",
     start_s: "partita in",
     lasted_s: "durata",
+    longest_s: "la più lunga",
+    total_s: "in tutto",
     after_s: "dopo",
     linger_s: "aspetta",
     detail: "",
