@@ -170,8 +170,9 @@ class App:
         self._stack.push_async_callback(self.stopper.drain, settings.stop_timeout_s)
         await self.stopper.stop_leftovers(self.pool.urls)
         self._keep_running(self.hub.sample_rates(), "rates")
-        giving_back = GivingBack(lambda: self.hub.client_count > 0)
+        giving_back = GivingBack(lambda: self.hub.client_count)
         self.hub.on_settled.append(giving_back.note_closed)
+        self.recordings.on_end.append(giving_back.note_closed)
         self._keep_running(giving_back.watch(), "memory")
 
     def _operators_routes(self) -> list[Routes]:

@@ -29,7 +29,7 @@ def old_knot() -> weakref.ref[Knot]:
 
 async def test_without_viewers_cycles_are_collected_and_the_heap_is_trimmed_after_a_stream() -> None:
     trimmed: list[int] = []
-    giving = GivingBack(lambda: False, lambda: trimmed.append(1))
+    giving = GivingBack(lambda: 0, lambda: trimmed.append(1))
     knot = old_knot()
     await giving.give_back()
     assert not trimmed
@@ -42,20 +42,64 @@ async def test_without_viewers_cycles_are_collected_and_the_heap_is_trimmed_afte
     assert trimmed == [1], "once for all that has closed"
 
 
-async def test_beside_viewers_the_heap_is_trimmed_at_once_and_cycles_wait_until_they_have_gone() -> None:
-    watching = [True]
-    giving = GivingBack(lambda: watching[0], lambda: None)
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("clients", "pause_s"), [(1, 15.3), (100, 45.0), (1000, 300.0), (5000, 300.0)])
+async def test_beside_viewers_the_heap_is_trimmed_at_once_and_cycles_wait_the_longer_the_more_they_are(
+    clients: int, pause_s: float
+) -> None:
+    clock = Clock()
+    giving = GivingBack(lambda: clients, lambda: None, clock)
     knot = old_knot()
     giving.note_closed()
     await giving.give_back()
     assert (giving.trims, giving.collections) == (1, 0)
     assert knot() is not None
+    clock.now += pause_s - 1
+    giving.note_closed()
     await giving.give_back()
-    assert giving.trims == 1
-    watching[0] = False
+    assert giving.collections == 0
+    clock.now += 1.01
+    await giving.give_back()
+    assert giving.collections == 1
+    assert knot() is None
+
+
+async def test_cycles_are_collected_as_soon_as_the_last_viewer_has_gone() -> None:
+    watching = [1]
+    giving = GivingBack(lambda: watching[0], lambda: None, Clock())
+    knot = old_knot()
+    giving.note_closed()
+    await giving.give_back()
+    await giving.give_back()
+    assert (giving.trims, giving.collections) == (1, 0)
+    watching[0] = 0
     await giving.give_back()
     assert (giving.trims, giving.collections) == (2, 1)
     assert knot() is None
+
+
+async def test_what_requests_leave_behind_is_collected_although_nothing_closes() -> None:
+    clock = Clock()
+    giving = GivingBack(lambda: 0, lambda: None, clock)
+    knot = old_knot()
+    clock.now += 59
+    await giving.give_back()
+    assert (giving.trims, giving.collections) == (0, 0)
+    clock.now += 1
+    await giving.give_back()
+    assert (giving.trims, giving.collections) == (1, 1)
+    assert knot() is None
+    await giving.give_back()
+    assert giving.trims == 1
 
 
 def private_bytes() -> int:

@@ -148,6 +148,7 @@ class ResponseBody(asyncio.BufferedProtocol):
             self._end(MediaEnd.BROKEN, "ended before its announced end")
         else:
             self._end(MediaEnd.EOF, "closed by the engine")
+        self._transport = self._rests = None  # which know this protocol: no cycle is left to be looked for
 
     # called by the owner
 

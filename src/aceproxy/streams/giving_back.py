@@ -1,10 +1,13 @@
-"""Giving memory back to the system once streams are over.
+"""Giving memory back to the system once streams and recordings are over.
 
 Two things would keep it for ever. CPython's oldest generation of garbage is not looked at while the program runs (see
 `serving.calm_collector`), so what closed streams and connections leave in cycles stays. And the C library keeps freed
 memory for itself where something lives above it: after an hour of streams that come and go that is more than all that
-is in use. So some seconds after a stream has closed cycles are collected, if that disturbs nobody or has not been done
-for long, and the C library is asked to give back whole free pages (glibc's `malloc_trim`; elsewhere nothing is asked).
+is in use. So some seconds after a stream or a recording has closed, and now and then at any rate, cycles are collected
+and the C library is asked to give back whole free pages (glibc's `malloc_trim`; elsewhere nothing is asked).
+
+To collect takes longer the more there is, and nothing else is done meanwhile: some milliseconds with few clients, some
+tens with a thousand. So the more clients there are, the rarer it is done.
 """
 
 from __future__ import annotations
@@ -17,24 +20,33 @@ from typing import Final
 
 from aceproxy.ticks import tick
 
-LOOK_S: Final = 5.0  # how often it is looked whether a stream has closed
-BUSY_S: Final = 300.0  # between two collections while somebody is watching: each may take tens of milliseconds
+LOOK_S: Final = 5.0  # how often it is looked whether something has closed
+AT_ANY_RATE_S: Final = 60.0  # requests and dashboards leave something behind too, and close nothing
+BUSY_S: Final = 15.0  # between two collections while somebody is watching
+PER_CLIENT_S: Final = 0.3  # longer for each of them
+BUSIEST_S: Final = 300.0  # at most
 
 
 class GivingBack:
-    """Watches for streams that close. `has_clients` tells whether somebody is watching; `trim` blocks."""
+    """Watches for what closes. `clients` tells how many are watching; `trim` blocks; `clock` is in seconds."""
 
-    def __init__(self, has_clients: Callable[[], bool], trim: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        clients: Callable[[], int],
+        trim: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.trims = 0
         self.collections = 0
-        self._has_clients = has_clients
+        self._clients = clients
         self._trim = trim or trim_heap
+        self._clock = clock
         self._is_due = False
         self._is_uncollected = False
-        self._collected_at = time.monotonic()
+        self._collected_at = self._trimmed_at = clock()
 
-    def note_closed(self, _stream: object = None) -> None:
-        """A stream is over."""
+    def note_closed(self, *_what: object) -> None:
+        """A stream or a recording is over."""
         self._is_due = self._is_uncollected = True
 
     async def watch(self) -> None:
@@ -44,16 +56,21 @@ class GivingBack:
             await self.give_back()
 
     async def give_back(self) -> None:
-        """Give back what can be, if a stream has closed since. A part of it runs in a thread."""
-        may_collect = not self._has_clients() or time.monotonic() - self._collected_at >= BUSY_S
+        """Give back what can be, if something has closed since or it is time at any rate. Trims in a thread."""
+        now, clients = self._clock(), self._clients()
+        if now - self._trimmed_at >= AT_ANY_RATE_S:
+            self.note_closed()
+        pause_s = min(BUSIEST_S, BUSY_S + PER_CLIENT_S * clients) if clients else 0.0
+        may_collect = now - self._collected_at >= pause_s
         if not self._is_due and not (self._is_uncollected and may_collect):
             return
         self._is_due = False
         if may_collect:
             self._is_uncollected = False
             gc.collect()
-            self._collected_at = time.monotonic()
+            self._collected_at = now
             self.collections += 1
+        self._trimmed_at = now
         await asyncio.to_thread(self._trim)
         self.trims += 1
 

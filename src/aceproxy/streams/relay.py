@@ -81,8 +81,14 @@ class Relay:
             self._reader.close()
 
     def close(self) -> None:
-        """Let go of the engine's connection and of what is held. May be called again."""
+        """Let go of the engine's connection and of what is held. May be called again.
+
+        The reader knows the relay and the relay the reader: unless one forgets the other, the memory stays until
+        somebody looks for cycles.
+        """
         self.cut()
+        self._reader = None
+        self._slab = memoryview(bytearray())
         self._chunks.clear()
         self._held_bytes = 0
 
