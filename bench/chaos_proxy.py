@@ -26,19 +26,11 @@ from aceproxy.serving import calm_collector
 from aceproxy.settings import load_settings
 from bench.chaos_ends import watch_ends
 from bench.chaos_jumps import watch
+from bench.heap import allocators, kinds_of_objects, memory
 
 BEAT_S = 0.02
 STUCK_S = 0.1
-
-
-def memory() -> dict[str, int]:
-    """Return what makes up the resident bytes: private pages, and those of blocks in nameless files."""
-    kinds = {"Rss": 0, "Pss": 0, "Private_Dirty": 0, "Pss_Shmem": 0, "Pss_Anon": 0}
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name in kinds:
-            kinds[name] = int(rest.split()[0]) << 10
-    return {f"{name.lower()}_bytes": count for name, count in kinds.items()}
+OBJECT_KINDS = 40
 
 
 def descriptor_kinds() -> Counter[str]:
@@ -65,6 +57,8 @@ def held() -> dict[str, object]:
         "children": len(psutil.Process().children()),
         "resident_bytes": psutil.Process().memory_info().rss,
         **memory(),
+        **allocators(),
+        "objects": kinds_of_objects(OBJECT_KINDS),
     }
 
 
