@@ -161,7 +161,20 @@ class Present:
             self.links[at] = link
 
     async def take(self, spare: Spare) -> None:
-        """Put a spare in the place of the present source, from what it kept on. Raises OSError."""
+        """Put a spare in the place of the present source, from what it kept on. Raises OSError.
+
+        Streams take turns: where many leave one engine together, the event loop turns between any two steps. What the
+        present source still sends while others have their turn goes on into the intake. Cancel-safe: the spare is the
+        present source then, or closed.
+        """
+        try:
+            async with self._upstream.turns:
+                await self._take(spare)
+        finally:
+            if self.source is not spare.source:
+                spare.close()
+
+    async def _take(self, spare: Spare) -> None:
         title = self.source.title if self.source is not None else None
         self.close()
         if spare.at != self.at:
@@ -172,7 +185,9 @@ class Present:
         self.source.keep()
         if spare.is_at_pace:
             self._leave_out_what_was_sent(spare)
+            await asyncio.sleep(0)  # each of these steps takes milliseconds
         self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
+        await asyncio.sleep(0)
         await spare.sink.hand_over(self._intake)
         self._intake.past_given()
 
@@ -181,9 +196,12 @@ class Present:
 
         It came to the place that was sent last `-lag_s` ago; a little before that the place is looked for.
         """
-        lag_s = behind_s(self._intake.ingest.newest()[-CLOCKED_BYTES:], spare.sink.newest(CLOCKED_BYTES))
-        if lag_s is not None:
-            spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
+        sent = self._intake.ingest.newest()
+        for newest_bytes in (CLOCKED_BYTES // 8, CLOCKED_BYTES):  # to read all of it takes milliseconds
+            lag_s = behind_s(sent[-newest_bytes:], spare.sink.newest(newest_bytes))
+            if lag_s is not None:
+                spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
+                return
 
     async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""

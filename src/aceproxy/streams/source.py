@@ -5,6 +5,7 @@ A stream that loses its source makes a new one; a source is never used twice.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -43,8 +44,8 @@ ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What a source needs of the world: the engines, who stops playbacks in the background, who knows links, and
-    which origins may be read.
+    """What a source needs of the world: the engines, who stops playbacks in the background, who knows links, which
+    origins may be read, and whose turn it is to change its source, which no other does meanwhile.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Upstream:
     pace: PollPace = field(default_factory=PollPace)
     beats: Beats = field(default_factory=Beats)
     origins: Origins | None = None
+    turns: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Source:
