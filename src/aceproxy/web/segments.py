@@ -7,14 +7,21 @@ A block that is being sent lives until that is over, whatever the ring drops.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 
 from aceproxy.hls.window import HeldSegment
 
-PIECE_BYTES = 512 << 10  # handed to the kernel at once; each must be taken within the limit
+PIECE_BYTES = 512 << 10  # handed to the kernel at once
+LOOKS: Final = 4  # at what a player has taken, within the time in which it must have taken something
+LONGEST: Final = 10  # times that: for one piece, however little at a time is taken of it; a block is held as long
+_ACKNOWLEDGED: Final = slice(120, 128)  # tcpi_bytes_acked in Linux' struct tcp_info (linux/tcp.h)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,9 @@ async def send_segment(
 ) -> None:
     """Send a span of a segment as the body of `response`, whose headers are complete.
 
-    `on_sent` hears of every piece that the socket took. A player that takes nothing for `stall_s` is cut off. Raises
-    ConnectionError when it is gone. Cancel-safe: the connection is closed with the request.
+    `on_sent` hears of every piece that the socket took. A player that takes nothing for `stall_s` is cut off, and one
+    that needs longer than LONGEST times that for a piece. Raises ConnectionError when it is gone. Cancel-safe: the
+    connection is closed with the request.
     """
     response.content_length = span.stop - span.start
     await response.prepare(request)
@@ -119,9 +127,49 @@ async def _send_block(
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the player has gone")
         count = min(PIECE_BYTES, end - position)
-        async with asyncio.timeout(stall_s):
+        async with _while_taking(transport, stall_s):
             sent = await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
         if sent < count:
             raise ConnectionResetError("the player has gone")
         on_sent(sent)
         position += count
+
+
+@asynccontextmanager
+async def _while_taking(transport: asyncio.Transport, stall_s: float) -> AsyncIterator[None]:
+    """Allow `stall_s` for what is done here, and as long again from each sign that the player takes something.
+
+    The kernel says that a socket has room only when a third of its buffer is free, which may be more than a megabyte: a
+    player that reads slowly would seem to take nothing. What its system has acknowledged tells. Raises TimeoutError.
+    """
+    loop = asyncio.get_running_loop()
+    connection: socket.socket | None = transport.get_extra_info("socket")
+    taken = _acknowledged_bytes(connection)
+    last_at = loop.time() + LONGEST * stall_s
+    timer: asyncio.TimerHandle | None = None
+
+    def look() -> None:
+        nonlocal taken, timer
+        before, taken = taken, _acknowledged_bytes(connection)
+        if taken != before and not limit.expired():
+            limit.reschedule(min(loop.time() + stall_s, last_at))
+        timer = loop.call_later(stall_s / LOOKS, look)
+
+    async with asyncio.timeout(stall_s) as limit:
+        timer = loop.call_later(stall_s / LOOKS, look)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _acknowledged_bytes(connection: socket.socket | None) -> int:
+    """Return how much of what was sent on a connection the other system has; always 0 where nobody can tell."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None or connection is None:
+        return 0
+    try:
+        told = connection.getsockopt(socket.IPPROTO_TCP, option, _ACKNOWLEDGED.stop)
+    except OSError:
+        return 0  # it is closed, or no TCP connection
+    return int.from_bytes(told[_ACKNOWLEDGED], sys.byteorder)
