@@ -115,6 +115,25 @@ async def test_an_engine_that_answers_is_not_left_and_not_asked_again_and_again(
     assert len(simulator.requests) == asked + 1
 
 
+async def test_what_an_engine_told_before_a_silence_began_proves_nothing(make: Make, simulator: Simulator) -> None:
+    pool = make(simulator.url, sign_of_life_s=20)
+    handle = await slot_on(pool, simulator.url)
+    await until(lambda: handle.owes_since is None)
+    asked, silent_since = len(simulator.requests), asyncio.get_running_loop().time()
+    simulator.set_fault("hung")
+    handle.note_doubt(silent_since)
+    await until(lambda: (handle.owes_since or 0.0) >= silent_since)
+    simulator.clear_faults()
+    await until(lambda: handle.owes_since is None)
+    assert len(simulator.requests) > asked
+    told = len(simulator.requests)
+    for _ in range(100):
+        handle.note_doubt(silent_since)  # it has told since then
+    await asyncio.sleep(0)
+    assert handle.owes_since is None
+    assert len(simulator.requests) == told
+
+
 @pytest.mark.usefixtures("old_answers_prove_nothing")
 async def test_a_refused_connection_is_known_at_once(make: Make, simulator: Simulator, second: Simulator) -> None:
     pool = make(simulator.url, second.url, sign_of_life_s=20)

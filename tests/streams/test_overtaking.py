@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 
 from aceproxy.mpegts.clock import CLOCK_HZ
+from aceproxy.streams.company import KNOWN_S, TOGETHER_S, Company, are_silent
 from aceproxy.streams.gaps import Gaps
-from aceproxy.streams.overtaking import AGAIN_S, KNOWN_S, SILENT_S, Overtaking
+from aceproxy.streams.overtaking import AGAIN_S, SILENT_S, Overtaking
 from aceproxy.streams.source import Source
 from aceproxy.streams.spare import Spare
 from tests.mpegts.test_behind import clocked
@@ -18,7 +19,7 @@ from tests.mpegts.test_behind import clocked
 STEP_S = 0.05
 
 
-@dataclass
+@dataclass(eq=False)
 class Sender:
     """A source as far as it is looked at: it sends a clock whenever it is `on`, `behind_s` after the broadcast."""
 
@@ -27,6 +28,8 @@ class Sender:
     last_byte_at: float | None = None
     gaps: Gaps = field(default_factory=Gaps)
     newest: bytes = b""
+    engine_url: str = "here"
+    owed_since: float | None = None
 
     def send(self, now: float, media_s: float) -> None:
         """Send what was broadcast up to `media_s`."""
@@ -55,7 +58,9 @@ class Pair:
         self.now = 1000.0
         self.source, self.other = Sender(), Sender(standby_behind_s)
         self.beside = Beside(self.other)
-        self.overtaking = Overtaking(lambda: self.source.newest)
+        self.company = Company()
+        self.doubted_at: float | None = None  # since when the engine is in doubt
+        self.overtaking = Overtaking(lambda: self.source.newest, self.company)
 
     def run(self, seconds: float, *, period_s: float = 0.1, source: bool = True, other: bool = True) -> float | None:
         """Let time pass; both send all they have every `period_s` if they send at all. Return when it was overtaken."""
@@ -73,11 +78,17 @@ class Pair:
             self.now += STEP_S
         return None
 
+    def accompany(self, *others: Sender) -> None:
+        """Have the engine of the source send others as well."""
+        for other in (self.source, *others):
+            self.company.join("here", other)
+
     def look(self) -> bool:
         """Compare them as a look does."""
         beside, source = cast("Spare", cast("Any", self.beside)), cast("Source", cast("Any", self.source))
         due_at = self.overtaking.due_at(source, beside, self.now)
         found = self.overtaking.has_overtaken(source, beside, self.now)
+        self.doubted_at = self.overtaking.doubts(source, beside, self.now)
         assert not found or (due_at is not None and due_at <= self.now)
         return found
 
@@ -146,10 +157,132 @@ def test_bursts_that_come_less_often_from_one_moment_on_cost_one_switch_a_minute
     assert all(later - before >= AGAIN_S for before, later in pairwise(switches))
 
 
-def test_what_is_not_known_for_long_enough_is_not_judged_so_soon() -> None:
+def test_one_that_is_hardly_known_is_left_only_where_its_engine_owes_a_sign_of_life() -> None:
     pair = Pair()
-    assert pair.run(KNOWN_S - 1.0) is None
-    assert pair.run(0.9, source=False) is None
+    assert pair.run(KNOWN_S - 4.0) is None
+    assert not pair.doubted_at
+    assert pair.run(2.5, source=False) is None
+    assert pair.source.last_byte_at is not None
+    assert pair.doubted_at == pair.source.last_byte_at, "it is asked"
+    pair.source.owed_since = pair.now
+    after_s = pair.run(5.0, source=False)
+    assert after_s is not None
+    assert after_s < 0.5
+    pair.source.owed_since = pair.source.last_byte_at - 10.0
+    assert not pair.look(), "it had been slow to answer while it sent"
+
+
+def test_an_engine_that_freezes_right_after_the_start_is_left_soon() -> None:
+    pair = Pair()
+    pair.beside.is_at_pace = False
+    assert pair.run(1.0) is None
+    frozen_at = pair.now
+    assert pair.run(0.35, source=False) is None
+    assert pair.doubted_at is not None
+    pair.source.owed_since = pair.now
+    assert pair.run(5.0, source=False) is not None
+    assert pair.now - frozen_at < SILENT_S + 0.2
+
+
+def test_a_standby_that_still_sends_what_it_had_is_no_witness_without_the_engine() -> None:
+    pair = Pair()
+    assert pair.run(20.0) is None
+    pair.beside.is_at_pace = False
+    assert pair.run(10.0, source=False) is None
+
+
+def test_a_frozen_engine_that_sent_in_bursts_is_left_after_the_longest_silence_it_had() -> None:
+    pair = Pair()
+    assert pair.run(60.0, period_s=2.0) is None
+    frozen_at = pair.now
+    pair.source.send(frozen_at, frozen_at)
+    assert pair.run(0.45, source=False) is None
+    assert pair.doubted_at == frozen_at
+    pair.source.owed_since = pair.now
+    assert pair.run(10.0, source=False) is not None
+    assert 1.9 < pair.now - frozen_at < 2.3, "not three seconds"
+
+
+def test_a_steady_source_costs_its_engine_no_question() -> None:
+    pair = Pair()
+    assert pair.run(20.0) is None
+    assert pair.run(SILENT_S - 0.2, source=False) is None
+    assert pair.doubted_at is None
+
+
+@pytest.mark.parametrize("known_s", [20.0, 1.0])
+def test_an_engine_that_falls_silent_as_a_whole_is_left_sooner(known_s: float) -> None:
+    pair = Pair()
+    others = [Sender(), Sender(), Sender()]
+    pair.accompany(*others)
+    send_all(others, pair.now - 20.0, pair.now)
+    run_beside(pair, others, known_s)
+    frozen_at = pair.source.last_byte_at
+    assert frozen_at is not None
+    assert pair.run(10.0, source=False) is not None
+    assert TOGETHER_S <= pair.now - frozen_at <= TOGETHER_S + 0.11
+
+
+def test_an_engine_one_source_of_which_goes_on_is_not_silent_as_a_whole() -> None:
+    pair = Pair()
+    others = [Sender(), Sender(), Sender()]
+    pair.accompany(*others)
+    send_all(others, pair.now - 20.0, pair.now)
+    run_beside(pair, others, 20.0)
+    frozen_at = pair.source.last_byte_at
+    assert frozen_at is not None
+    while not pair.look():
+        others[2].send(pair.now, pair.now)
+        assert pair.run(STEP_S / 2, source=False) is None
+    assert pair.now - frozen_at >= SILENT_S
+
+
+def test_only_sources_that_were_steady_are_witnesses_of_their_engine() -> None:
+    now = 1000.0
+    bursty, young, steady, other = Sender(), Sender(), Sender(), Sender()
+    for sender, period_s, seen_s in ((bursty, 2.0, 60.0), (young, 0.1, 2.0), (steady, 0.1, 60.0), (other, 0.2, 60.0)):
+        send_all([sender], now - seen_s, now, period_s)
+    later = now + TOGETHER_S + 0.01
+    assert not are_silent([steady, other, bursty, young], later)
+    assert are_silent([steady, other, steady, bursty, young], later)
+    young.paused, young.last_byte_at = True, later
+    assert are_silent([steady, other, steady, young], later), "that we do not read one says nothing"
+    young.paused = False
+    assert not are_silent([steady, other, steady, young], later)
+
+
+def test_who_has_left_is_no_company() -> None:
+    company, sources = Company(), [Sender() for _ in range(4)]
+    for source in sources:
+        company.join("here", source)
+        send_all([source], 900.0, 1000.0)
+    assert company.is_silent("here", 1000.5)
+    assert not company.is_silent("there", 1000.5)
+    for source in sources[:2] * 2:
+        company.leave("here", source)
+    assert (company.count("here"), company.count(None)) == (2, 0)
+    assert not company.is_silent("here", 1000.5)
+    for source in sources:
+        company.leave("here", source)
+    assert company.count("here") == 0
+
+
+def send_all(senders: list[Sender], from_at: float, until_at: float, period_s: float = 0.1) -> None:
+    """Let sources send evenly, the last time at `until_at`."""
+    for step in range(int((until_at - from_at) / period_s), -1, -1):
+        for sender in senders:
+            sender.send(until_at - step * period_s, until_at - step * period_s)
+
+
+def run_beside(pair: Pair, others: list[Sender], seconds: float) -> None:
+    """Let a pair run while others of the same engine send."""
+    until_at = pair.now + seconds
+    while pair.now < until_at - 0.01:
+        for other in others:
+            other.send(pair.now, pair.now)
+        assert pair.run(0.1) is None
+    for other in others:
+        other.send(pair.now - 0.1, pair.now - 0.1)
 
 
 def test_one_that_is_held_back_or_whose_standby_is_not_ready_is_not_compared() -> None:

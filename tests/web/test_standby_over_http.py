@@ -14,6 +14,7 @@ from aceproxy.app import App
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams import present, spare
+from aceproxy.streams.company import KNOWN_S
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
@@ -110,6 +111,37 @@ async def test_a_silent_source_is_left_for_its_standby(engines: Engines, make_ap
     data += await read_for(answer, lambda: stream.supply.recoveries == 1, 15)
     data += await answer.reader.readexactly(1500 * PACKET)
     unbroken(data)
+
+
+async def test_an_engine_that_freezes_right_after_the_start_is_left_for_the_standby(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    """No other limit could help, and nobody knows yet how the engine sends."""
+    app = await make_app(
+        engines=[one.url for one in engines],
+        **{
+            **QUICK,
+            "quiet_s": 60.0,
+            "stuck_s": 60.0,
+            "silence_s": 60.0,
+            "sign_of_life_s": 60.0,
+            "stat_timeout_s": 60.0,
+        },
+    )
+    answer = await play(app, url_of(engines[0], standby="1"))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: is_ready(stream))
+    assert stream.source is not None
+    assert stream.source.gaps.known_s(asyncio.get_running_loop().time()) < KNOWN_S
+    frozen = used(stream, engines)
+    frozen.set_fault("hung")
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1, 30)
+    assert used(stream, engines) is not frozen
+    data += await answer.reader.readexactly(1500 * PACKET)
+    unbroken(data)
+    [loss] = events(stream, EventKind.SOURCE_LOST)
+    assert loss.reason == "engine_stalled"
+    frozen.clear_faults()
 
 
 async def test_a_stream_moves_away_from_an_engine_that_is_drained(

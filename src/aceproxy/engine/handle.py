@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from math import inf
 from types import TracebackType
 from typing import Protocol
 
@@ -79,6 +80,11 @@ class EngineHandle:
         return self._engine.no_answer if self._owner.could_go_elsewhere(self) else None
 
     @property
+    def owes_since(self) -> float | None:
+        """Loop time of the first call for its version that the engine has not answered; None where it owes none."""
+        return self._engine.owes_since
+
+    @property
     def delivered(self) -> bool:
         """Whether there were first bytes."""
         return self._timer is not None or self.settled
@@ -137,9 +143,11 @@ class EngineHandle:
         """Tell that an answer, or data, takes long: the engine is probed at once."""
         self._engine.probe_now.set()
 
-    def note_doubt(self) -> None:
-        """Tell that a stream that has played is silent: its engine is asked whether it lives, see `probing`."""
-        self._engine.doubt()
+    def note_doubt(self, since_at: float = -inf) -> None:
+        """Tell that a stream that has played is silent, since `since_at` (loop time): its engine is asked whether it
+        lives, see `probing`, unless it has just told since then.
+        """
+        self._engine.doubt(since_at)
 
     def engine_silent(self) -> None:
         """Hear that the engine did not tell its version."""

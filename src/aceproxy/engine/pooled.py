@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from aceproxy.engine.api import EngineApi
@@ -105,6 +106,7 @@ class PooledEngine:
         self.last_ok_at: float | None = None
         self.last_error = ""
         self.no_answer: NoAnswer | None = None  # set before `state` tells of it, where a stream is in doubt
+        self.asked_at: float | None = None  # loop time of the call for its version that goes on
         self.probe_now = asyncio.Event()
         self.doubted = asyncio.Event()  # a stream on it is silent: an answer is waited for less long
         self._arrivals = arrivals
@@ -135,6 +137,11 @@ class PooledEngine:
     def spares(self) -> int:
         """How many of its slots give way to others."""
         return sum(handle.spare for handle in self.handles)
+
+    @property
+    def owes_since(self) -> float | None:
+        """Loop time of the first call for its version that it has not answered; None where it owes no answer."""
+        return self.no_answer.since_at if self.no_answer is not None else self.asked_at
 
     def standing(self, now: float, fastest_s: float | None, *, doubted: bool, suits: float = 1.0) -> Standing:
         """Return what counts of it for a choice; `fastest_s` is the usual start time of the fastest engine."""
@@ -214,9 +221,12 @@ class PooledEngine:
             self.breaker.contact_back(now)
         self._set_state("up", "")
 
-    def doubt(self) -> None:
-        """Hear that a stream on it is silent: it is asked whether it lives, unless it has just told."""
-        is_sure = self.last_ok_at is not None and time.monotonic() - self.last_ok_at < DOUBT_PAUSE_S
+    def doubt(self, since_at: float = -inf) -> None:
+        """Hear that a stream on it is silent, since `since_at`: it is asked whether it lives, unless it has just told
+        since then.
+        """
+        told_at = self.last_ok_at
+        is_sure = told_at is not None and time.monotonic() - told_at < DOUBT_PAUSE_S and told_at > since_at
         if self.state == "up" and not is_sure and self.no_answer is None:
             self.doubted.set()
             self.probe_now.set()

@@ -45,7 +45,7 @@ async def _ask(engine: PooledEngine, sign_of_life_s: float) -> EngineVersion:
     Raises AceProxyError. Cancel-safe.
     """
     loop = asyncio.get_running_loop()
-    asked_at = loop.time()
+    asked_at = engine.asked_at = loop.time()
     asking = loop.create_task(engine.api.version(), name="ask for the version")
     doubted = loop.create_task(engine.doubted.wait(), name="wait for a doubt")
     try:
@@ -57,6 +57,7 @@ async def _ask(engine: PooledEngine, sign_of_life_s: float) -> EngineVersion:
             engine.note_mute(asked_at)
         return await asking
     finally:
+        engine.asked_at = None
         engine.doubted.clear()
         for task in (asking, doubted):
             task.cancel()

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from aceproxy.engine.api import Playback
 from aceproxy.engine.choice import NoAnswer
@@ -24,6 +25,7 @@ from aceproxy.engine.stopper import PlaybackStopper
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
+from aceproxy.streams.company import Company
 from aceproxy.streams.gaps import Gaps
 from aceproxy.streams.meter import Meter
 from aceproxy.streams.noted_sink import NotedSink
@@ -45,7 +47,8 @@ ENDS = {
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """What a source needs of the world: the engines, who stops playbacks in the background, who knows links, which
-    origins may be read, and whose turn it is to change its source, which no other does meanwhile.
+    origins may be read, which other sources there are, and whose turn it is to change its source, which no other does
+    meanwhile.
     """
 
     settings: Settings
@@ -56,6 +59,7 @@ class Upstream:
     beats: Beats = field(default_factory=Beats)
     origins: Origins | None = None
     turns: asyncio.Lock = field(default_factory=asyncio.Lock)
+    company: Company = field(default_factory=Company)
 
 
 class Source:
@@ -143,10 +147,15 @@ class Source:
         """Since when the engine does not tell its version, where another one could do."""
         return self._handle.better_left if self._handle is not None else None
 
-    def doubt_engine(self) -> None:
-        """Have the engine asked whether it lives: nothing comes any more."""
+    @property
+    def owed_since(self) -> float | None:
+        """Since when the engine owes an answer to the question whether it lives; None where it owes none."""
+        return self._handle.owes_since if self._handle is not None else None
+
+    def doubt_engine(self, since_at: float = -inf) -> None:
+        """Have the engine asked whether it lives: nothing comes any more, since `since_at`."""
         if self._handle is not None:
-            self._handle.note_doubt()
+            self._handle.note_doubt(since_at)
 
     def see_engine(self) -> None:
         """Have the engine probed at once: something seems wrong."""
@@ -222,6 +231,7 @@ class Source:
         self.poll = StatPoll(handle.api, opened.playback, opened.link_used, settings, self._upstream.pace, self._log)
         self._reader.rest_between_reads(settings.batch_s, settings.batch_bytes, self._upstream.beats)
         handle.note_delivered()
+        self._upstream.company.join(handle.url, self)
         if self.paused:  # by its first bytes, before there was a reader
             self._reader.pause()
 
@@ -250,6 +260,8 @@ class Source:
         if self._closed:
             return
         self._closed = True
+        if self._handle is not None:
+            self._upstream.company.leave(self._handle.url, self)
         self.meter.close()
         if self._reader is not None:
             self._reader.close()

@@ -39,7 +39,7 @@ class Watching:
         self.switches = 0  # without a loss
         self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
         self._is_crowded = False  # since `count_viewers` was last called
-        self._overtaking = Overtaking(intake.ingest.newest)
+        self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
         self._present = present
         self._reserve = reserve
         self._upstream = upstream
@@ -86,6 +86,9 @@ class Watching:
                 look = self._look(source, is_late=loop.time() - look_at > LATE_S)
                 judgement = judge.look(look)
                 look_s = LOOK_S
+                doubt_since = self._overtaking.doubts(source, self._standby, look.now)
+                if doubt_since is not None:
+                    source.doubt_engine(doubt_since)
                 if self._is_doubtful(look):
                     source.doubt_engine()
                     look_s = DOUBT_LOOK_S
@@ -152,10 +155,8 @@ class Watching:
         """Return when to look next: at a tick, or as soon as a standby may have overtaken the source."""
         now = asyncio.get_running_loop().time()
         tick_at = next_tick(now, look_s, OFF_BEAT_S)
-        due_at = self._overtaking.due_at(source, self._standby, now)
-        if due_at is None:
-            return tick_at
-        return min(tick_at, due_at if due_at > now else next_tick(now, DOUBT_LOOK_S))
+        look_at = self._overtaking.look_at(source, self._standby, now)
+        return tick_at if look_at is None else min(tick_at, look_at)
 
     @property
     def _standby(self) -> Spare | None:
