@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 
 from aceproxy.app import App
+from aceproxy.calming import calm_allocator, calm_collector
 from aceproxy.preparing import make_logs
-from aceproxy.serving import calm_collector
 from aceproxy.settings import load_settings
 from bench.chaos_ends import watch_ends
 from bench.chaos_jumps import watch
@@ -112,5 +112,6 @@ async def serve(pairs: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    calm_collector()  # as `aceproxy serve` does
+    calm_allocator()  # as `aceproxy serve` does
+    calm_collector()
     asyncio.run(serve(sys.argv[1:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from errno import EADDRINUSE
 import typer
 
 from aceproxy.app import App
+from aceproxy.calming import calm_allocator, calm_collector
 from aceproxy.engine.os_words import os_words
 from aceproxy.given import fail
 from aceproxy.live import Load
@@ -68,19 +68,9 @@ async def serve_until(asked: asyncio.Event, settings: Settings, logs: Logs, load
         await _reload_on_hangup(app, asked, hung_up)
 
 
-def calm_collector() -> None:
-    """Keep the garbage collector from stopping all threads for long.
-
-    What was imported stays for ever and need not be looked through again; a full collection with a thousand clients
-    takes tens of milliseconds, in which no route answers, and reference counting frees nearly everything without it.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
-
-
 def run_server(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]], logs: Logs) -> None:
     """Run a server to its end; an address that is taken is told in a sentence."""
+    calm_allocator()
     logs.start()
     calm_collector()
     try:

@@ -1,7 +1,7 @@
 """Giving memory back to the system once streams and recordings are over.
 
 Two things would keep it for ever. CPython's oldest generation of garbage is not looked at while the program runs (see
-`serving.calm_collector`), so what closed streams and connections leave in cycles stays. And the C library keeps freed
+`calming.calm_collector`), so what closed streams and connections leave in cycles stays. And the C library keeps freed
 memory for itself where something lives above it: after an hour of streams that come and go that is more than all that
 is in use. So some seconds after a stream or a recording has closed, and now and then at any rate, cycles are collected
 and the C library is asked to give back whole free pages (glibc's `malloc_trim`; elsewhere nothing is asked).
@@ -13,6 +13,7 @@ tens with a thousand. So the more clients there are, the rarer it is done.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import time
 from collections.abc import Callable
@@ -77,8 +78,6 @@ class GivingBack:
 
 def trim_heap() -> None:
     """Have the C library give whole free pages back. Takes milliseconds, without the interpreter's lock."""
-    import ctypes  # noqa: PLC0415 - half a MiB that nobody needs before a stream has closed
-
     try:
         malloc_trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):
