@@ -25,7 +25,7 @@ from bench.chaos_fates import Fates
 from bench.chaos_faults import Engines, make, plan
 from bench.chaos_files import read_truth
 from bench.chaos_jumps import UNKNOWN
-from bench.chaos_players import Crowd
+from bench.chaos_players import PlayerCrowd
 from bench.chaos_programs import Proxy, control, held_at_last, probe, settled
 from bench.chaos_verdict import failures, left_over
 from bench.chaos_visitors import FILE, Visitors, links
@@ -72,7 +72,9 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 async def _warm_up(options: argparse.Namespace, engines: Engines, proxy: Proxy) -> None:
     """Have a few players for a while, so that what is loaded and grown once is there before anything is measured."""
-    some = Crowd(proxy.port, links(engines, random.Random(0)), min(10, options.players), options.seed, Fates(), "first")
+    some = PlayerCrowd(
+        proxy.port, links(engines, random.Random(0)), min(10, options.players), options.seed, Fates(), "first"
+    )
     task = asyncio.create_task(some.run())
     await asyncio.sleep(options.warm_up)
     some.leave()

@@ -1,38 +1,54 @@
-"""What the program recorded of its clients, seen from inside the chaos run's proxy: who came, and why each ended."""
+"""What the program recorded of its clients, seen from inside the chaos run's proxy: who came, and why each ended.
+
+Each end is printed at once, as a line `ended` with JSON, and not kept: the memory of this process is what is measured.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from aceproxy.errors import Reason
 from aceproxy.streams.attendance import Attendance
 from aceproxy.streams.client import Client
 
-KEPT_AGENTS = 100_000
+WORD = "ended "
 
 
 class EndLog:
-    """By User-Agent: how many clients are there, and the ends of those that were."""
+    """How many clients are there, by User-Agent."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
-        self._ends: dict[str, list[dict[str, Any]]] = {}
 
     def came(self, client: Client) -> None:
         """Note a client."""
         self._open[client.agent] += 1
 
     def left(self, client: Client, reason: Reason) -> None:
-        """Note its end."""
+        """Tell its end."""
         self._open[client.agent] -= 1
-        if client.agent in self._ends or len(self._ends) < KEPT_AGENTS:
-            ends = self._ends.setdefault(client.agent, [])
-            ends.append({"reason": str(reason), "sent_bytes": client.sent_bytes, "skips": client.skips})
+        if not self._open[client.agent]:
+            del self._open[client.agent]
+        end = {"agent": client.agent, "reason": str(reason), "at": time.monotonic(), "skips": client.skips}
+        print(WORD + json.dumps(end), flush=True)
 
     def told(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return {"ends": self._ends, "open": [agent for agent, count in self._open.items() if count]}
+        """Return who is there, for JSON."""
+        return {"open": list(self._open)}
+
+
+def read_ends(lines: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the ends that were printed, by User-Agent."""
+    ends: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        if line.startswith(WORD):
+            end = json.loads(line.removeprefix(WORD))
+            ends.setdefault(end["agent"], []).append(end)
+    return ends
 
 
 def watch_ends() -> EndLog:

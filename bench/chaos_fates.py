@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -33,9 +35,22 @@ class Fate:
     outcome: Outcome = Outcome.WAITING
     reason: str = ""  # of a refusal
     ended_at: float = 0.0
-    unread_s: float = 0.0  # the longest time for which it read nothing
+    rests: list[tuple[float, float]] = field(default_factory=list)  # from when to when it read nothing
     slow_s: float = 0.0  # for how long it read less than is played
     received_bytes: int = 0
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Note that it reads nothing, or so little that its system tells nobody, while this lasts."""
+        began_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self.rests.append((began_at, time.monotonic()))
+
+    def rested_s(self, at: float) -> float:
+        """Return for how long it had read nothing at a moment, or just before it."""
+        return max((at - start for start, stop in self.rests if start <= at <= stop + SLACK_S), default=0.0)
 
 
 class Fates:
@@ -69,7 +84,9 @@ def judge(
 ) -> list[str]:
     """Return where what clients saw and what the program recorded do not fit.
 
-    `ends`: by agent, each end that was recorded. `open_agents`: clients that never ended.
+    `ends`: by agent, each end that was recorded. `open_agents`: clients that never ended. As stalled only those may
+    end that read nothing for `stall_s` before, whatever came to be read: who waits for a swarm that stands still does
+    not rest.
     """
     wrong = [f"{agent} is a client still" for agent in open_agents]
     for fate in fates:
@@ -80,8 +97,9 @@ def judge(
         if fate.outcome is Outcome.CUT and any(end["reason"] == LEFT_REASON for end in found):
             wrong.append(f"{fate.agent} was cut off, and is recorded as one that left")
         for end in found:
-            if end["reason"] == STALLED_REASON and fate.unread_s < stall_s - SLACK_S:
-                wrong.append(f"{fate.agent} was ended as stalled, and never rested longer than {fate.unread_s:.1f} s")
+            rested_s = fate.rested_s(end["at"])
+            if end["reason"] == STALLED_REASON and rested_s < stall_s - SLACK_S:
+                wrong.append(f"{fate.agent} was ended as stalled after a rest of {rested_s:.1f} s")
     return wrong
 
 

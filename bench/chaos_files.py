@@ -8,6 +8,7 @@ import random
 import re
 from urllib.request import Request, urlopen
 
+from bench.chaos_crowd import Crowd
 from bench.chaos_fates import Fates
 from bench.chaos_wire import Head, NoHeadError, Wire, reason_in
 
@@ -29,29 +30,15 @@ def read_truth(engine_port: int, content_id: str) -> bytes:
     return whole
 
 
-class FileCrowd:
+class FileCrowd(Crowd):
     """So many viewers of one recording at any time."""
 
     def __init__(self, port: int, content_id: str, truth: bytes, count: int, rng: random.Random, fates: Fates) -> None:
+        super().__init__(port, [f"id={content_id}"], count, rng)
         self.compared_bytes = 0
         self.whole = 0  # times the file was had from its first byte to its last
-        self._port = port
-        self._target = f"/ace/getstream?id={content_id}"
         self._truth = truth
-        self._count = count
-        self._random = rng
         self._fates = fates
-        self._leaving = asyncio.Event()
-
-    async def run(self) -> None:
-        """Go on until `leave`."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._count):
-                group.create_task(self._come_and_go(f"chaos/file/{number}"))
-
-    def leave(self) -> None:
-        """Have all go."""
-        self._leaving.set()
 
     async def play_whole(self) -> bool:
         """Have the whole file once, when all is over; return whether it is right."""
@@ -59,16 +46,14 @@ class FileCrowd:
         await self._play("chaos/file/last", "", rate=1e9, stop=None)
         return self.whole > before
 
-    async def _come_and_go(self, agent: str) -> None:
-        while not self._leaving.is_set():
-            wish, stop = self._choose()
-            try:
-                await self._play(agent, wish, rate=self._random.choice((3e5, 1e6, 1e9)), stop=stop)
-            except TimeoutError:
-                self._fates.wrong("a recording stood still without an end")
-            except (OSError, NoHeadError) as error:
-                self._fates.seen[f"file broken off ({type(error).__name__})"] += 1
-            await asyncio.sleep(self._random.uniform(0.0, 0.5))
+    async def _visit(self, number: int) -> None:
+        wish, stop = self._choose()
+        try:
+            await self._play(f"chaos/file/{number}", wish, rate=self._random.choice((3e5, 1e6, 1e9)), stop=stop)
+        except TimeoutError:
+            self._fates.wrong("a recording stood still without an end")
+        except (OSError, NoHeadError) as error:
+            self._fates.seen[f"file broken off ({type(error).__name__})"] += 1
 
     def _choose(self) -> tuple[str, int | None]:
         """Choose what to ask for, and after how many bytes to leave."""
@@ -83,7 +68,7 @@ class FileCrowd:
     async def _play(self, agent: str, wish: str, *, rate: float, stop: int | None) -> None:
         wire = await Wire.open(self._port)
         try:
-            wire.ask(self._target, agent, headers=f"Range: {wish}\r\n" if wish else "")
+            wire.ask(f"/ace/getstream?{self._links[0]}", agent, headers=f"Range: {wish}\r\n" if wish else "")
             head = await wire.head()
             if head.status not in (200, 206):
                 await self._refused(wire, head)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
+from bench.chaos_crowd import Crowd
 from bench.chaos_fates import Fates
 from bench.chaos_wire import PACKET, NoHeadError, fetch, reason_in
 
@@ -82,44 +83,28 @@ def apart_s(before: int, after: int) -> float:
     return ((after - before + WRAP // 2) % WRAP - WRAP // 2) / CLOCK_HZ
 
 
-class HlsCrowd:
+class HlsCrowd(Crowd):
     """So many HLS viewers at any time. `leaps` are pairs of segments that do not fit, with when that was."""
 
     def __init__(self, port: int, links: list[str], count: int, rng: random.Random, fates: Fates) -> None:
+        super().__init__(port, links, count, rng)
         self.leaps: list[tuple[float, float]] = []
         self.segments = 0
         self.runs: list[tuple[float, bytes]] = []  # when, and some segments in a row that are not said to be apart
-        self._port = port
-        self._links = links
-        self._count = count
-        self._random = rng
         self._fates = fates
         self._digests: dict[str, str] = {}
-        self._leaving = asyncio.Event()
 
-    async def run(self) -> None:
-        """Go on until `leave`."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._count):
-                group.create_task(self._come_and_go(f"hls/{number}"))
-
-    def leave(self) -> None:
-        """Have all go."""
-        self._leaving.set()
-
-    async def _come_and_go(self, agent: str) -> None:
-        while not self._leaving.is_set():
-            viewer = _Viewer(self, f"{agent}/{self._random.randrange(10**9)}")
-            stay_s = self._random.uniform(5.0, 60.0)
-            try:
-                await viewer.watch(self._random.choice(self._links), stay_s, self._leaving)
-            except NotAListError as error:
-                self.wrong(f"a list that is none: {error}")
-            except TimeoutError:
-                self.wrong("no answer in time")
-            except (OSError, NoHeadError, EOFError) as error:
-                self.seen(f"broken off ({type(error).__name__})")
-            await asyncio.sleep(self._random.uniform(0.1, 1.0))
+    async def _visit(self, number: int) -> None:
+        viewer = _Viewer(self, f"hls/{number}/{self._random.randrange(10**9)}")
+        stay_s = self._random.uniform(5.0, 60.0)
+        try:
+            await viewer.watch(self._random.choice(self._links), stay_s, self._leaving)
+        except NotAListError as error:
+            self.wrong(f"a list that is none: {error}")
+        except TimeoutError:
+            self.wrong("no answer in time")
+        except (OSError, NoHeadError, EOFError) as error:
+            self.seen(f"broken off ({type(error).__name__})")
 
     def wrong(self, words: str) -> None:
         """Note a mistake of the program."""

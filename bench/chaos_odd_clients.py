@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 
+from bench.chaos_crowd import rest
 from bench.chaos_fates import Fate, Fates, Outcome
 from bench.chaos_players import Verifier
 from bench.chaos_wire import Wire, reason_in
@@ -24,11 +25,8 @@ class OddClients:
         self._leaving = leaving
 
     async def rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._leaving.wait()
-        except TimeoutError:
-            return
+        """Do nothing for so long, or until all are to go."""
+        await rest(seconds, self._leaving)
 
     async def _begin(self, wire: Wire, fate: Fate) -> bool:
         """Wait for the headers; return whether there is a stream to read."""
@@ -45,9 +43,9 @@ class OddClients:
 
     async def _read(self, wire: Wire, fate: Fate, seconds: float, verifier: Verifier, rate: float = 0.0) -> bool:
         """Read for so long, at most `rate` bytes a second; return False if the other side ended it."""
-        began_at = last_at = time.monotonic()
+        began_at = time.monotonic()
         taken = 0
-        while (now := time.monotonic()) - began_at < seconds and not self._leaving.is_set():
+        while time.monotonic() - began_at < seconds and not self._leaving.is_set():
             count = max(1, int(rate / 4)) if rate else 64 * 1024
             try:
                 async with asyncio.timeout(READ_S):
@@ -59,8 +57,6 @@ class OddClients:
             if not part:
                 self._fates.end(fate, Outcome.CUT)
                 return False
-            fate.unread_s = max(fate.unread_s, time.monotonic() - last_at) if rate else fate.unread_s
-            last_at = now
             taken += len(part)
             fate.received_bytes += len(part)
             verifier.feed(part)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
+from bench.chaos_crowd import rest
 from bench.chaos_fates import Fates
 from bench.chaos_wire import NoHeadError, Wire, fetch, reason_in
 
@@ -98,11 +99,7 @@ class Operators:
             await self._rest(self._random.expovariate(1 / MEAN_PAUSE_S))
 
     async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._leaving.wait()
-        except TimeoutError:
-            return
+        await rest(seconds, self._leaving)
 
     async def _call(self, method: str, target: str, body: bytes = b"", *, is_bad: bool = False) -> object:
         """Make a call as admin; return its JSON. What is answered against the rules is noted."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bench.chaos_crowd import Crowd
 from bench.chaos_fates import Fate, Fates, Outcome
 from bench.chaos_wire import PACKET, NoHeadError, Wire, reason_in
 
@@ -74,41 +75,19 @@ class Verifier:
                 on_jump(pid, before, control & 15)
 
 
-class Crowd:
-    """Keeps so many players watching. `links` are what they may ask for, as queries."""
+class PlayerCrowd(Crowd):
+    """Keeps so many players watching."""
 
     def __init__(self, port: int, links: list[str], count: int, seed: int, fates: Fates, kind: str = "player") -> None:
+        super().__init__(port, links, count, random.Random(seed))
         self.tally = Tally()
-        self._port = port
-        self._links = links
-        self._count = count
-        self._random = random.Random(seed)
         self._fates = fates
         self._kind = kind
-        self._leaving = asyncio.Event()
 
-    async def run(self) -> None:
-        """Play until `leave`."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._count):
-                group.create_task(self._come_and_go())
-
-    def leave(self) -> None:
-        """Have all players go."""
-        self._leaving.set()
-
-    async def _come_and_go(self) -> None:
-        while not self._leaving.is_set():
-            stay_s = self._random.expovariate(1 / MEAN_STAY_S)
-            await self._watch(self._random.choice(self._links), stay_s)
-            await self._pause(self._random.uniform(0.05, 1.0))
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._leaving.wait()
-        except TimeoutError:
-            return
+    async def _visit(self, number: int) -> None:
+        del number
+        stay_s = self._random.expovariate(1 / MEAN_STAY_S)
+        await self._watch(self._random.choice(self._links), stay_s)
 
     async def _watch(self, query: str, stay_s: float) -> None:
         fate = self._fates.begin(self._kind)

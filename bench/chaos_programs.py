@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from bench.chaos_ends import read_ends
 from bench.chaos_faults import Engines
 from bench.processes import Child
 
@@ -58,7 +59,7 @@ class Proxy:
 
     def seen(self) -> dict[str, Any]:
         """Return where counters jumped and why clients ended, see `chaos_jumps` and `chaos_ends`."""
-        return self._tell(signal.SIGUSR1, "seen ")
+        return {**self._tell(signal.SIGUSR1, "seen "), "ends": read_ends(self._child.lines)}
 
     def log_errors(self) -> list[str]:
         """Return the lines of its log that tell a mistake of the program, twenty at most."""

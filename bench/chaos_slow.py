@@ -15,6 +15,9 @@ from bench.chaos_odd_clients import OddClients
 from bench.chaos_wire import Wire
 
 SMALL_BYTES = 16 * 1024  # of the kernel's buffer, for who shall be felt when he does not read
+SHORT_REST_S = (2.0, 35.0)
+LONG_REST_S = (35.0, 60.0)  # by when all that the ring had is gone
+LONG_SHARE = 0.3
 LIMIT_S = 120.0  # for a process to say what became of it
 STOPPED = Path(__file__).with_name("chaos_stopped.py")
 
@@ -27,6 +30,9 @@ class SlowClients(OddClients):
         """Return what they may be, the frequent ones more than once."""
         return (self._frozen, self._frozen, self._stopped, self._slow, self._slow, self._trickling)
 
+    def _rest_s(self) -> float:
+        return self._random.uniform(*(LONG_REST_S if self._random.random() < LONG_SHARE else SHORT_REST_S))
+
     async def _frozen(self, fate: Fate, target: str) -> None:
         """Read, then do not read, then read on."""
         wire = await Wire.open(self._port, receive_bytes=SMALL_BYTES, limit=SMALL_BYTES)
@@ -35,9 +41,8 @@ class SlowClients(OddClients):
             wire.ask(target, fate.agent)
             if not await self._begin(wire, fate) or not await self._read(wire, fate, 1.5, verifier):
                 return
-            rested_at = time.monotonic()
-            await self.rest(self._random.uniform(2.0, 35.0))
-            fate.unread_s = time.monotonic() - rested_at
+            with fate.resting():
+                await self.rest(self._rest_s())
             if await self._read(wire, fate, 4.0, verifier):
                 self._fates.end(fate, Outcome.LEFT)
         finally:
@@ -53,11 +58,10 @@ class SlowClients(OddClients):
             async with asyncio.timeout(LIMIT_S):
                 word = (await process.stdout.readline()).decode().strip()
             if word == "playing":
-                process.send_signal(signal.SIGSTOP)
-                stopped_at = time.monotonic()
-                await self.rest(self._random.uniform(2.0, 35.0))
+                with fate.resting():
+                    process.send_signal(signal.SIGSTOP)
+                    await self.rest(self._rest_s())
                 process.send_signal(signal.SIGCONT)
-                fate.unread_s = time.monotonic() - stopped_at
                 async with asyncio.timeout(LIMIT_S):
                     word = (await process.stdout.readline()).decode().strip()
         finally:
@@ -93,11 +97,10 @@ class SlowClients(OddClients):
         try:
             wire.ask(target, fate.agent)
             rate = self._random.choice((4.0, 1000.0))
-            began_at = time.monotonic()
-            if await self._begin(wire, fate) and await self._read(
-                wire, fate, self._random.uniform(5, 40), self._verifier(fate), rate
-            ):
-                self._fates.end(fate, Outcome.LEFT)
-            fate.unread_s = time.monotonic() - began_at
+            with fate.resting():
+                if await self._begin(wire, fate) and await self._read(
+                    wire, fate, self._random.uniform(5, 40), self._verifier(fate), rate
+                ):
+                    self._fates.end(fate, Outcome.LEFT)
         finally:
             wire.close()

@@ -16,7 +16,7 @@ from bench.chaos_hls import HlsCrowd
 from bench.chaos_jumps import causes_of
 from bench.chaos_odd import OddCrowd
 from bench.chaos_operators import Observer, Operators
-from bench.chaos_players import Crowd
+from bench.chaos_players import PlayerCrowd
 from bench.chaos_programs import STALL_S, Proxy
 
 LAGS_S = 25.0  # for who reads less than half of what comes: until burst and socket are full
@@ -46,9 +46,9 @@ class Visitors:
         queries, port = links(engines, rng), proxy.port
         contents = engines.contents()
         film = next(str(one["content_id"]) for one in contents if one["name"] == FILE)
-        self.players = Crowd(port, queries, players, seed, self._fates)
+        self.players = PlayerCrowd(port, queries, players, seed, self._fates)
         sound = [f"id={dolby().content_id}&audio=aac"]
-        self._sounds = Crowd(port, sound, 2 if has_dolby else 0, seed + 1, self._fates, "sound")
+        self._sounds = PlayerCrowd(port, sound, 2 if has_dolby else 0, seed + 1, self._fates, "sound")
         pictures = links(engines, rng, least_bps=SLOW_BPS)  # of sound alone nobody reads too little
         self._odd = OddCrowd(port, pictures, max(1, players // 2), rng, self._fates)
         self._hls = HlsCrowd(port, queries + (sound if has_dolby else []), max(1, players // 6), rng, self._fates)

@@ -26,7 +26,7 @@ from bench.chaos_files import FileCrowd, read_truth
 from bench.chaos_hls import HlsCrowd
 from bench.chaos_odd import OddCrowd
 from bench.chaos_operators import Operators
-from bench.chaos_players import Crowd
+from bench.chaos_players import PlayerCrowd
 from bench.chaos_programs import Proxy, settled
 from bench.chaos_visitors import FILE, SLOW_BPS, links
 
@@ -59,8 +59,8 @@ class Guests:
             "odd": self._odd, "operators": self._operators,
         }  # fmt: skip
 
-    def _crowd(self, queries: list[str], count: int, kind: str) -> Crowd:
-        return Crowd(self._proxy.port, queries, count, self._seed, self.fates, kind)
+    def _crowd(self, queries: list[str], count: int, kind: str) -> PlayerCrowd:
+        return PlayerCrowd(self._proxy.port, queries, count, self._seed, self.fates, kind)
 
     def _players(self) -> Iterator[Visitor]:
         yield self._crowd(links(self._engines, self._random), self._count, "player")

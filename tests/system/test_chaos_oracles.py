@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.chaos_ends import read_ends
 from bench.chaos_engine import dolby, make_clips
 from bench.chaos_fates import Fate, Fates, Outcome, judge, judge_slow
 from bench.chaos_hls import HlsCrowd, NotAListError, apart_s, read_list, stamps
@@ -35,19 +36,38 @@ LIST = """#EXTM3U
 STALL_S = 12.0
 
 
-def fate(outcome: Outcome, *, unread_s: float = 0.0, slow_s: float = 0.0) -> Fate:
-    return Fate("a", "player", 0.0, outcome, unread_s=unread_s, slow_s=slow_s)
+def fate(outcome: Outcome, *rests: tuple[float, float], slow_s: float = 0.0) -> Fate:
+    return Fate("a", "player", 0.0, outcome, rests=list(rests), slow_s=slow_s)
 
 
 def ends(*reasons: str) -> dict[str, list[dict[str, Any]]]:
-    return {"a": [{"reason": reason} for reason in reasons]}
+    return {"a": [{"reason": reason, "at": 100.0} for reason in reasons]}
 
 
 def test_an_end_that_fits_is_right() -> None:
     assert not judge([fate(Outcome.LEFT)], ends("client_left"), [], STALL_S)
     assert not judge([fate(Outcome.CUT)], ends("source_stalled"), [], STALL_S)
     assert not judge([fate(Outcome.REFUSED)], {}, [], STALL_S)
-    assert not judge([fate(Outcome.CUT, unread_s=14.0)], ends("stalled_client"), [], STALL_S)
+    assert not judge([fate(Outcome.CUT, (20.0, 22.0), (87.5, 101.0))], ends("stalled_client"), [], STALL_S)
+
+
+@pytest.mark.parametrize(
+    "rests",
+    [
+        (),  # it waited for a swarm that stood still
+        ((95.0, 140.0),),  # what it did not read after its end is of no account
+        ((60.0, 80.0),),  # it had read on since
+        ((80.0, 85.0), (91.0, 110.0)),
+    ],
+)
+def test_nobody_may_end_as_stalled_but_after_a_rest_as_long_as_is_told(rests: tuple[tuple[float, float], ...]) -> None:
+    (told,) = judge([fate(Outcome.CUT, *rests)], ends("stalled_client"), [], STALL_S)
+    assert "was ended as stalled" in told
+
+
+def test_ends_are_read_from_the_lines_that_tell_them() -> None:
+    lines = ["secret x", 'ended {"agent": "a", "reason": "client_left", "at": 1.5, "skips": 0}', "held {}"]
+    assert read_ends(lines) == {"a": [{"agent": "a", "reason": "client_left", "at": 1.5, "skips": 0}]}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +78,7 @@ def test_an_end_that_fits_is_right() -> None:
         (Outcome.LEFT, ends("client_left", "client_left"), [], "2 recorded ends"),
         (Outcome.LEFT, ends("internal"), [], "internal"),
         (Outcome.LEFT, ends("client_left"), ["b"], "b is a client still"),
-        (Outcome.CUT, ends("stalled_client"), [], "never rested"),
+        (Outcome.CUT, ends("stalled_client"), [], "was ended as stalled"),
     ],
 )
 def test_an_end_that_does_not_fit_is_told(
@@ -77,7 +97,7 @@ def test_a_slow_reader_has_to_be_shown_as_one() -> None:
 
 def test_who_was_moved_forward_has_to_be_shown_with_a_skip_but_for_a_few_that_ended_at_once() -> None:
     fates = [Fate(f"a{number}", "slow", 0.0, Outcome.LEFT) for number in range(10)]
-    moved = {fate.agent: [{"reason": "client_left", "skips": 1}] for fate in fates}
+    moved = {fate.agent: [{"reason": "client_left", "skips": 1, "at": 0.0}] for fate in fates}
     told = {fate.agent: {"lag_bytes": 1e6, "skips": 1.0} for fate in fates}
     assert not judge_slow(fates, dict(list(told.items())[2:]), moved, 25.0)
     (words,) = judge_slow(fates, dict(list(told.items())[3:]), moved, 25.0)
