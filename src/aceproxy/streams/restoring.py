@@ -79,9 +79,7 @@ class Restoring:
         others_first = error.reason in DISTRUST or not was_settled
         if self._lost_at is None or was_settled:
             self._lost_at = began_at
-        elif await self._pause(
-            self._pause_s(self._lost_at)
-        ):  # it has just come back: what ends at once each time is not to be hammered
+        elif await self._pause(self._pause_s(self._lost_at)):  # what ends at once each time is not to be hammered
             return
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
