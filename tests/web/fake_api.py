@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import LogLine
@@ -525,6 +525,6 @@ class FakeApi:
         return response
 
 
-def as_json(model: BaseModel) -> web.Response:
-    """Answer with a model."""
-    return web.Response(text=model.model_dump_json(), content_type="application/json")
+def as_json(answer: object) -> web.Response:
+    """Answer with a model or a dataclass."""
+    return web.Response(body=TypeAdapter(type(answer)).dump_json(answer), content_type="application/json")

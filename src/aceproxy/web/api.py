@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from aceproxy import __version__
 from aceproxy.engine.links import link_from_query
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.stream import Stream
-from aceproxy.web.answers import json_answer, json_veiled
+from aceproxy.web.answers import json_answer, json_body, json_veiled
 from aceproxy.web.callers import caller_of
 from aceproxy.web.figures import Figures
 from aceproxy.web.models import (
     EngineModel,
     Health,
     Kicked,
+    Stats,
     StatusAll,
     StatusOne,
     Stopped,
@@ -36,6 +38,7 @@ class ApiRoutes:
         self._figures = figures
         self._hub = figures.hub
         self._lists = lists
+        self._stats_json = TypeAdapter(Stats)
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -68,7 +71,7 @@ class ApiRoutes:
 
     async def stats(self, _request: web.Request) -> web.Response:
         """Sums over everything."""
-        return json_answer(self._figures.stats())
+        return json_body(self._stats_json.dump_json(self._figures.stats()))
 
     async def streams(self, request: web.Request) -> web.Response:
         """All streams with their clients, and those that ended lately; with `clients=0` without the clients."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aceproxy.logs import LogLine
+from aceproxy.streams.snapshot import Totals
 from aceproxy.web.models.base import Model
 from aceproxy.web.models.engines import EngineModel
 
@@ -24,22 +27,10 @@ class Ready(Model):
     ready: bool
 
 
-class Stats(Model):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats(Totals):
     """`GET /api/aceproxy/stats`. Totals count since the start, of streams that are gone as well."""
 
-    total_streams: int
-    total_clients: int
-    streams_by_state: dict[str, int]
-    inbound_bytes: int
-    outbound_bytes: int
-    inbound_bps: float
-    outbound_bps: float
-    streams_started: int
-    streams_failed: int
-    clients_served: int
-    skips: int
-    closed_by_reason: dict[str, int]
-    clients_closed_by_reason: dict[str, int]
     started_at: str
     uptime_s: float
 
