@@ -54,11 +54,20 @@ def silent(
     *,
     has_spare: bool = False,
     could_move: bool = False,
+    is_unusual: bool = False,
+    spare_is_behind: bool = False,
     better_left: NoAnswer | None = None,
 ) -> Judgement | None:
     """Judge a source that has been silent for so long."""
     look = replace(
-        WELL, silent_s=silent_s, engine=engine, has_spare=has_spare, could_move=could_move, better_left=better_left
+        WELL,
+        silent_s=silent_s,
+        engine=engine,
+        has_spare=has_spare,
+        could_move=could_move,
+        is_unusual=is_unusual,
+        spare_is_behind=spare_is_behind,
+        better_left=better_left,
     )
     return SourceJudge(LIMITS).look(look)
 
@@ -140,6 +149,14 @@ def test_with_another_source_at_hand_nobody_waits_for_a_silent_one() -> None:
     assert silent(2.5, PLAYS, has_spare=True) is None
 
 
+def test_a_swarm_that_stands_still_is_no_reason_to_take_a_source_that_has_nothing_new() -> None:
+    waits = replace(PLAYS, status="buf")
+    assert silent(3, waits, has_spare=True, spare_is_behind=True) is None
+    assert lost(silent(3, waits, has_spare=True)) is Reason.SOURCE_STALLED
+    assert lost(silent(3, PLAYS, has_spare=True, spare_is_behind=True)) is Reason.ENGINE_STALLED
+    assert lost(silent(30, waits, has_spare=True, spare_is_behind=True)) is Reason.SOURCE_STALLED
+
+
 def test_bytes_that_are_no_packets_are_garbage() -> None:
     assert lost(watch(6, packet_bytes=188, pace=0.0)) is Reason.NOT_MPEGTS
 
@@ -206,3 +223,12 @@ def test_an_engine_that_claims_to_deliver_is_soon_suspect_where_another_one_has_
     waits = replace(PLAYS, status="buf")
     assert silent(7.9, waits, could_move=True) is None, "the swarm is waited for: another engine has the same"
     assert silent(8.0, waits, could_move=True) is not None
+
+
+def test_an_engine_that_waits_for_the_swarm_for_unusually_long_gets_a_rival_as_soon() -> None:
+    waits = replace(PLAYS, status="buf")
+    judgement = silent(3.0, waits, could_move=True, is_unusual=True)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.SOURCE_STALLED)
+    assert silent(2.9, waits, could_move=True, is_unusual=True) is None
+    assert silent(3.0, waits, is_unusual=True) is None, "there is no other engine"

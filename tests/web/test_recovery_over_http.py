@@ -106,12 +106,13 @@ async def test_a_stall_of_the_swarm_drives_no_stream_from_an_engine_that_lives(m
             return sum("get_version" in target for _, target in stalled.requests)
 
         before = version_calls()
-        stalled.set_fault("stall-after", value="0")
+        for engine in (one, other):
+            engine.set_fault("stall-after", value="0")
         await read_for(answer, lambda: version_calls() >= before + 3)  # many times the limit for a sign of life
+        assert [event.reason for event in events(stream, EventKind.TRYING_BESIDE)] == ["source_stalled"], "it is tried"
         stalled.clear_faults()
         await read_for(answer, lambda: stream.intake.quiet_s < 0.2)
         assert (stream.recoveries, stream.supply.switches) == (0, 0)
-        assert not events(stream, EventKind.TRYING_BESIDE)
 
 
 async def test_silence_of_an_engine_that_claims_to_deliver_ends_after_stuck_s(

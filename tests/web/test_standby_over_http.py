@@ -181,6 +181,33 @@ async def test_a_poor_source_is_left_for_a_better_one_and_a_standby_gives_way_to
     assert not checker.errors
 
 
+async def test_an_engine_that_waits_for_the_swarm_is_left_for_one_that_delivers_and_not_for_one_that_waits_too(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], **{**QUICK, "stuck_s": 60.0, "silence_s": 60.0})
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    data = await answer.reader.readexactly(500 * PACKET)
+    first = used(stream, engines)
+    other = next(engine for engine in engines if engine is not first)
+    other.set_fault("never-starts")
+    first.set_fault("stall-after", value="0")
+    data += await read_for(answer, lambda: events(stream, EventKind.TRYING_BESIDE))
+    assert [event.reason for event in events(stream, EventKind.TRYING_BESIDE)] == ["source_stalled"]
+    first.clear_faults()
+    data += await read_for(answer, lambda: stream.supply.reserve.spare is None)
+    assert (stream.recoveries, stream.supply.switches) == (0, 0), "it went on before another one could"
+    other.clear_faults()
+    stream.supply._watching._elsewhere._not_before = 0.0  # a minute later
+    first.set_fault("stall-after", value="0")
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1)
+    assert used(stream, engines) is other
+    data += await answer.reader.readexactly(1500 * PACKET)
+    checker = ContinuityChecker()
+    checker.feed(data[: len(data) // PACKET * PACKET])
+    assert not checker.errors
+
+
 async def test_a_standby_gives_its_slot_to_a_stream_that_needs_it(
     engines: Engines, make_app: MakeApp, play: Play
 ) -> None:

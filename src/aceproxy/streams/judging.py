@@ -94,9 +94,11 @@ class Look:
 
     `silent_s`: since the newest byte. `points`: random-access points found so far. `is_held`: what it sends is held
     back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
-    `has_spare`: another source runs and could take over at once. `is_overtaken`: that goes on while this one is silent
-    for longer than it ever was of late. `could_move`: another engine has room for one. `better_left`: the engine does
-    not even tell its version, since when, and another one could do.
+    `has_spare`: another source runs and could take over at once. `spare_is_behind`: it has nothing yet that viewers
+    lack, though it is of the same broadcast. `is_overtaken`: it goes on while this one is silent for longer than it
+    ever was of late. `could_move`: another engine has room for one. `is_unusual`: it has not been silent for so long of
+    late, and no other engine was tried for that a short time ago. `better_left`: the engine does not even tell its
+    version, since when, and another one could do.
     """
 
     now: float
@@ -112,8 +114,10 @@ class Look:
     repeating_s: float | None = None
     is_held: bool = False
     has_spare: bool = False
+    spare_is_behind: bool = False
     is_overtaken: bool = False
     could_move: bool = False
+    is_unusual: bool = False
     better_left: NoAnswer | None = None
 
 
@@ -202,9 +206,12 @@ class SourceJudge:
         if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
             return _lost(reason, words)
         early_s = min(limits.stuck_s, limits.quiet_s + 1)
-        if look.has_spare and silent_s >= early_s:
+        is_of_use = look.has_spare and not (engine.waits_for_swarm and look.spare_is_behind)
+        if is_of_use and silent_s >= early_s:
             return _lost(reason, words)
-        is_suspect = look.could_move and not engine.waits_for_swarm  # another engine may have what this one has not
+        is_suspect = look.could_move and (
+            look.is_unusual or not engine.waits_for_swarm
+        )  # another may have what it lacks
         if silent_s >= (early_s if is_suspect else limits.stuck_s):
             return Judgement(Call.POOR, AceProxyError(reason, words))
         return None

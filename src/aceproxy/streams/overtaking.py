@@ -109,8 +109,16 @@ class Overtaking:
         last_byte_at, its_last_byte_at = source.last_byte_at, spare.source.last_byte_at
         if last_byte_at is None or its_last_byte_at is None or its_last_byte_at - last_byte_at < AHEAD_S:
             return False
-        lag_s = behind_s(self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES))
+        lag_s = self._lag_s(spare)
         return lag_s is not None and lag_s <= -AHEAD_S
+
+    def is_behind(self, spare: Spare) -> bool:
+        """Say whether a spare of the same broadcast has nothing so far that viewers lack."""
+        lag_s = self._lag_s(spare)
+        return lag_s is not None and lag_s > -AHEAD_S
+
+    def _lag_s(self, spare: Spare) -> float | None:
+        return behind_s(self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES))
 
     def made(self, now: float) -> None:
         """The source was left for it."""

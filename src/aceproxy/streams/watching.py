@@ -6,6 +6,7 @@ import asyncio
 
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.consumer import Consumer
+from aceproxy.streams.elsewhere import Elsewhere
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
 from aceproxy.streams.overtaking import Overtaking
@@ -39,6 +40,7 @@ class Watching:
         self.switches = 0  # without a loss
         self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
         self._is_crowded = False  # since `count_viewers` was last called
+        self._elsewhere = Elsewhere()
         self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
         self._present = present
         self._reserve = reserve
@@ -98,6 +100,8 @@ class Watching:
                     if look.is_overtaken:
                         self._overtaking.made(look.now)
                     return source.lost(judgement.error)
+                if judgement is not None and judgement.call is Call.POOR and look.silent_s >= EASE_SILENT_S:
+                    self._elsewhere.tried(source.last_byte_at, look.now)
                 if judgement is not None and judgement.call is Call.INNOCENT:
                     self._timeline.note(EventKind.REPEATED)
                     self._intake.let_repeat()
@@ -179,6 +183,7 @@ class Watching:
                 source.poll.hurry()
             else:
                 source.poll.calm()
+        standby = self._standby if silent_s >= self._settings.quiet_s and self._reserve.is_ready else None
         return Look(
             now=now,
             silent_s=silent_s,
@@ -194,6 +199,8 @@ class Watching:
             repeating_s=intake.repeating_s,
             is_held=ingest.guard.holding,
             has_spare=self._reserve.is_ready,
+            spare_is_behind=standby is not None and self._overtaking.is_behind(standby),
             is_overtaken=not is_late and self._overtaking.has_overtaken(source, self._standby, now),
+            is_unusual=self._elsewhere.is_worth_a_try(source.last_byte_at, source.gaps, now),
             could_move=bool(self._upstream.pool.fit_for_spares() - {source.engine_url}),
         )
