@@ -115,6 +115,20 @@ async def test_an_engine_that_never_says_dl_is_asked_for_media_when_half_of_the_
     stopper.stop_nowait(result.playback)
 
 
+@pytest.mark.parametrize("status", [None, ["dl"], 5, "DL!", ""])
+async def test_an_engine_that_tells_no_status_is_asked_for_media_at_once(
+    status: object, serve: Serve, session: aiohttp.ClientSession, limits: EngineLimits, stopper: PlaybackStopper
+) -> None:
+    script = Script({"status": status, "peers": None, "livepos": "x"})
+    api = EngineApi(await serve(script.converse), session, limits)
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    result = await opened(api, stopper, limit_s=60.0)
+    assert loop.time() - began_at < 25  # not when half of the time is over
+    result.reader.close()
+    stopper.stop_nowait(result.playback)
+
+
 async def test_a_direct_file_without_a_stat_url_is_opened_at_once(
     serve: Serve, session: aiohttp.ClientSession, limits: EngineLimits, stopper: PlaybackStopper
 ) -> None:

@@ -11,7 +11,7 @@ from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.fetching import Fetcher
 from aceproxy.engine.list_reader import open_list
 from aceproxy.engine.media import ByteSink, NotYet, SourceReader, open_media
-from aceproxy.engine.messages import Stat, reason_for
+from aceproxy.engine.messages import UNTOLD, Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
 MEDIA_TRIES_LIMIT = 6  # refused media requests of a playback said to play, after which it counts as lost
@@ -168,7 +168,7 @@ class Attempt:
         if stat.status in ("err", "error"):
             words = stat.error_message or "the engine reports an error for this broadcast"
             raise AceProxyError(reason_for(words), words)
-        if stat.status == "dl":
+        if stat.status in ("dl", UNTOLD):  # who does not say in which state it is may deliver
             self._ready.set()
         self._on_learnt(stat, "")
 

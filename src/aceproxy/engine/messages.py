@@ -26,6 +26,8 @@ __all__ = [
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
 KILOBYTE_BITS = 8 * 1024  # speeds are told in Kbytes/s; byte counters fit 1024 better than 1000 (§5)
 
+UNTOLD = "unknown"  # the status of a stat that tells none
+
 _STATUS = re.compile(r"[a-z_]{1,20}")
 # Where an engine delivers a progressive body (§3.5); a redirect that leads elsewhere is not one of the engine's own.
 _MEDIA_PATH = re.compile(r"/(?:(?:ace|hls)/r/[0-9a-f]{40}/[0-9a-f]+|content/[0-9a-f]{40}/[0-9.]+)", re.IGNORECASE)
@@ -141,7 +143,7 @@ def parse_stat(text: str) -> Stat:
     word = status.strip().lower() if isinstance(status, str) else ""
     progress = count(response.get("progress"))
     return Stat(
-        status=word if _STATUS.fullmatch(word) else "unknown",
+        status=word if _STATUS.fullmatch(word) else UNTOLD,
         progress=None if progress is None else min(progress, 100),
         peers=count(response.get("peers")),
         speed_down_bps=scaled(response.get("speed_down"), KILOBYTE_BITS),
