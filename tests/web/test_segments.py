@@ -33,6 +33,7 @@ class Shop:
         self.held = HeldSegment(Segment(1, 8.0, datetime.now(UTC), False, False), b"", block, 0.0)
         self.outcomes: list[str] = []
         self.sent_bytes = 0
+        self.signs = 0  # of life, without a piece
         self.port = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -49,6 +50,7 @@ class Shop:
     def note(self, count: int) -> None:
         """Hear of a piece."""
         self.sent_bytes += count
+        self.signs += count == 0
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ async def test_a_player_that_takes_a_segment_slowly_gets_all_of_it(shop: Shop) -
         got += await reader.read(2048)
         await asyncio.sleep(0.02)
     assert len(got) < 1 << 20, "or it was not slow"
+    assert shop.signs > 0
     while len(got) < SIZE and (part := await reader.read(1 << 20)):
         got += part
     writer.close()

@@ -95,9 +95,9 @@ async def send_segment(
 ) -> None:
     """Send a span of a segment as the body of `response`, whose headers are complete.
 
-    `on_sent` hears of every piece that the socket took. A player that takes nothing for `stall_s` is cut off, and one
-    that needs longer than LONGEST times that for a piece. Raises ConnectionError when it is gone. Cancel-safe: the
-    connection is closed with the request.
+    `on_sent` hears of every piece that the socket took, and of 0 bytes while the player takes one slowly. A player that
+    takes nothing for `stall_s` is cut off, and one that needs longer than LONGEST times that for a piece. Raises
+    ConnectionError when it is gone. Cancel-safe: the connection is closed with the request.
     """
     response.content_length = span.stop - span.start
     await response.prepare(request)
@@ -127,7 +127,7 @@ async def _send_block(
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the player has gone")
         count = min(PIECE_BYTES, end - position)
-        async with _while_taking(transport, stall_s):
+        async with _while_taking(transport, stall_s, on_sent):
             sent = await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
         if sent < count:
             raise ConnectionResetError("the player has gone")
@@ -136,7 +136,9 @@ async def _send_block(
 
 
 @asynccontextmanager
-async def _while_taking(transport: asyncio.Transport, stall_s: float) -> AsyncIterator[None]:
+async def _while_taking(
+    transport: asyncio.Transport, stall_s: float, on_sent: Callable[[int], None]
+) -> AsyncIterator[None]:
     """Allow `stall_s` for what is done here, and as long again from each sign that the player takes something.
 
     The kernel says that a socket has room only when a third of its buffer is free, which may be more than a megabyte: a
@@ -153,6 +155,7 @@ async def _while_taking(transport: asyncio.Transport, stall_s: float) -> AsyncIt
         before, taken = taken, _acknowledged_bytes(connection)
         if taken != before and not limit.expired():
             limit.reschedule(min(loop.time() + stall_s, last_at))
+            on_sent(0)
         timer = loop.call_later(stall_s / LOOKS, look)
 
     async with asyncio.timeout(stall_s) as limit:
