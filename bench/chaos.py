@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.chaos_engine import make_clips
 from bench.chaos_fates import Fates
-from bench.chaos_faults import Engines, make, plan
+from bench.chaos_faults import Engines, make, make_drought, plan
 from bench.chaos_files import read_truth
 from bench.chaos_jumps import UNKNOWN
 from bench.chaos_players import PlayerCrowd
@@ -31,6 +31,8 @@ from bench.chaos_verdict import failures, left_over
 from bench.chaos_visitors import FILE, Visitors, links
 
 ROUTES = ("/api/health", "/api/aceproxy/stats", "/api/aceproxy/streams", "/api/logs/tail")
+DROUGHT_STEPS = 20  # of trouble, after each of which the swarm stands still
+DROUGHT_S = 16.0  # longer than who does not read may stay, shorter than what a stream waits for its source
 LONG_S = 60.0  # of trouble, from which on memory is judged
 GIVEN_BACK_S = 8.0  # within which a closed stream's memory is back with the system
 
@@ -45,6 +47,9 @@ async def trouble(engines: Engines, seconds: float, hold_s: float, rng: random.R
         print(f"{seconds - until_at + time.monotonic():6.1f} s  {' and '.join(map(str, troubles))}", flush=True)
         await make(engines, troubles, hold_s, hold_s / 3)
         steps += 1
+        if steps % DROUGHT_STEPS == DROUGHT_STEPS // 2 and time.monotonic() + DROUGHT_S < until_at:
+            print(f"{seconds - until_at + time.monotonic():6.1f} s  the swarm stands still", flush=True)
+            await make_drought(engines, DROUGHT_S, hold_s / 3)
     return steps
 
 

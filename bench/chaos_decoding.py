@@ -11,7 +11,7 @@ from bench.chaos_hls import HlsCrowd
 
 EVERY_S = 8.0
 LIMIT_S = 60.0
-PAST_S = 15.0  # media that is decoded may be that old
+AFTER_S = 12.0  # for which damage may be seen after its end: it is held by engines, ring and lists
 
 
 class Decoding:
@@ -29,7 +29,7 @@ class Decoding:
         while program is not None:
             await asyncio.sleep(EVERY_S)
             runs, self._crowd.runs = self._crowd.runs, []
-            if runs and runs[-1][0] > self._engines.damaged_until_at:
+            if runs and not self._engines.damaged_within(AFTER_S):
                 await self._decode(program, runs[-1][1])
 
     async def _decode(self, program: str, media: bytes) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 LEFT_REASON, STALLED_REASON = "client_left", "stalled_client"
+READ_UP_S = 4.0  # after which who reads has all that was there
 SLACK_S = 2.0  # of a busy machine, on either side
 KEPT_WRONGS = 200
 UNSEEN_SHARE = 0.2  # of those that were moved forward may have ended before the list was looked at
@@ -101,6 +102,34 @@ def judge(
             if end["reason"] == STALLED_REASON and rested_s < stall_s - SLACK_S:
                 wrong.append(f"{fate.agent} was ended as stalled after a rest of {rested_s:.1f} s")
     return wrong
+
+
+def judge_droughts(
+    fates: list[Fate], ends: dict[str, list[dict[str, Any]]], droughts: list[tuple[float, float]], stall_s: float
+) -> list[str]:
+    """Return whom the program ended for a stall of the swarm.
+
+    Who had read all there was, and rested only then, had nothing to take: the time for which it may rest begins with
+    the end of the drought.
+    """
+    wrong = []
+    for fate in fates:
+        stalled_at = [end["at"] for end in ends.get(fate.agent, []) if end["reason"] == STALLED_REASON]
+        for began_at, ended_at in droughts:
+            rested = any(began_at + READ_UP_S < start < ended_at <= stop + SLACK_S for start, stop in fate.rests)
+            if rested and any(began_at < at < ended_at + stall_s - SLACK_S for at in stalled_at):
+                wrong.append(f"{fate.agent} was ended as stalled while the swarm stood still")
+    return wrong
+
+
+def at_drought(fates: list[Fate], droughts: list[tuple[float, float]]) -> list[dict[str, int]]:
+    """Count who was there in each drought, how many of them rested in it, and how many read slowly."""
+    found = []
+    for began_at, ended_at in droughts:
+        there = [one for one in fates if one.began_at < ended_at and not 0 < one.ended_at < began_at]
+        resting = sum(any(start < ended_at and stop > began_at for start, stop in one.rests) for one in there)
+        found.append({"there": len(there), "resting": resting, "slow": sum(one.kind == "slow" for one in there)})
+    return found
 
 
 def judge_slow(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import signal
@@ -31,7 +32,7 @@ QUICK_VALUES = {  # seconds after which a fault sets in, or that it lasts: it wo
     "drip-answers": "0.002",
 }  # fmt: skip
 LIMIT_S = 5.0
-AFTER_S = 12.0  # for which damage may be seen after its end: it is held by engines, ring and lists
+DROUGHT = "stall-after"  # on every engine: nobody has anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Engines:
     def __init__(self, count: int, channels: int, folder: Path, clips: Path | None = None) -> None:
         """Start them; with `clips` they have the channel of `chaos_engine`. Raises ProcessError."""
         self.ports = [free_port() for _ in range(count)]
-        self.damaged_until_at = 0.0  # monotonic: until when what they send need not be decodable
+        self.damaged_until_at = -math.inf  # monotonic: until when what they send need not be decodable
+        self.droughts: list[tuple[float, float]] = []  # monotonic: from when to when none of them sent anything
         self._program = ["-m", "aceproxy.simulator"] if clips is None else ["-m", "bench.chaos_engine", str(clips)]
         self._channels = channels
         self._folder = folder
@@ -93,6 +95,10 @@ class Engines:
             assert isinstance(playbacks, list)
             total += sum(one["stopped_s_ago"] is None for one in playbacks)
         return total
+
+    def damaged_within(self, seconds: float) -> bool:
+        """Whether what they sent in the last `seconds` need not be right."""
+        return time.monotonic() < self.damaged_until_at + seconds
 
     def kill(self, number: int) -> None:
         """Kill an engine without a word."""
@@ -141,7 +147,7 @@ async def make(engines: Engines, troubles: tuple[Trouble, ...], hold_s: float, c
     hit: dict[str, set[int]] = {KILL: set(), STOP: set()}
     for trouble in troubles:
         if trouble.name in DAMAGING:
-            engines.damaged_until_at = time.monotonic() + hold_s + AFTER_S
+            engines.damaged_until_at = time.monotonic() + hold_s
         for number in trouble.engines:
             if trouble.name in hit:
                 hit[trouble.name].add(number)
@@ -157,6 +163,19 @@ async def make(engines: Engines, troubles: tuple[Trouble, ...], hold_s: float, c
     for number in hit[KILL]:
         await asyncio.to_thread(engines.revive, number)
     for number in range(len(engines.ports)):
+        await asyncio.to_thread(_clear, engines, number)
+    await asyncio.sleep(calm_s)
+
+
+async def make_drought(engines: Engines, hold_s: float, calm_s: float) -> None:
+    """Let the swarm stand still for `hold_s`: no engine sends anything of any broadcast. Leave `calm_s` of peace."""
+    everywhere = range(len(engines.ports))
+    for number in everywhere:
+        await asyncio.to_thread(_set, engines, number, Trouble(DROUGHT, tuple(everywhere), None))
+    began_at = time.monotonic()
+    await asyncio.sleep(hold_s)
+    engines.droughts.append((began_at, time.monotonic()))
+    for number in everywhere:
         await asyncio.to_thread(_clear, engines, number)
     await asyncio.sleep(calm_s)
 

@@ -7,11 +7,14 @@ import hashlib
 import random
 import re
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
 from bench.chaos_crowd import Crowd
 from bench.chaos_fates import Fates
+from bench.chaos_jumps import ENGINE, UNKNOWN
 from bench.chaos_wire import PACKET, NoHeadError, fetch, reason_in
 
 POLL_S = 1.0
@@ -84,11 +87,23 @@ def apart_s(before: int, after: int) -> float:
 
 
 class HlsCrowd(Crowd):
-    """So many HLS viewers at any time. `leaps` are pairs of segments that do not fit, with when that was."""
+    """So many HLS viewers at any time. `is_damaged` tells whether media may be wrong that is in the lists now.
 
-    def __init__(self, port: int, links: list[str], count: int, rng: random.Random, fates: Fates) -> None:
+    `leaps` counts pairs of segments that do not fit, by their cause.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        links: list[str],
+        count: int,
+        rng: random.Random,
+        fates: Fates,
+        is_damaged: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(port, links, count, rng)
-        self.leaps: list[tuple[float, float]] = []
+        self.leaps: Counter[str] = Counter()
+        self._is_damaged = is_damaged
         self.segments = 0
         self.runs: list[tuple[float, bytes]] = []  # when, and some segments in a row that are not said to be apart
         self._fates = fates
@@ -113,6 +128,17 @@ class HlsCrowd(Crowd):
     def seen(self, words: str) -> None:
         """Note something for the report."""
         self._fates.seen[f"hls {words}"] += 1
+
+    def judge_step(self, seconds: float, address: str) -> None:
+        """Look at how much later a segment begins than the one before ends, of which it is not said to be apart."""
+        if -BACK_S < seconds < GAP_S:
+            return
+        if self._is_damaged():
+            self.leaps[ENGINE] += 1
+        else:
+            self.leaps[UNKNOWN] += 1
+            now = time.monotonic()
+            self.wrong(f"the segment {address} leaps by {seconds:.1f} s without a cause, seen at {now:.1f}")
 
     async def get(self, address: str, agent: str) -> tuple[int, bytes]:
         """Ask for a list or a segment; what is refused without a reason is a mistake."""
@@ -209,9 +235,9 @@ class _Viewer:
                 self._part()
                 continue
             self._crowd.judge_segment(address, body)
-            self._follow(body, is_break=is_break)
+            self._follow(body, address, is_break=is_break)
 
-    def _follow(self, body: bytes, *, is_break: bool) -> None:
+    def _follow(self, body: bytes, address: str, *, is_break: bool) -> None:
         """Look at how a segment goes on from the one before."""
         if is_break:
             self._part()
@@ -219,8 +245,8 @@ class _Viewer:
         if times is None:
             self._part()
             return
-        if self._last_stamp is not None and not -BACK_S < apart_s(self._last_stamp, times[0]) < GAP_S:
-            self._crowd.leaps.append((time.monotonic(), apart_s(self._last_stamp, times[0])))
+        if self._last_stamp is not None:
+            self._crowd.judge_step(apart_s(self._last_stamp, times[0]), address)
         self._last_stamp = times[1]
         self._run.append(body)
         if len(self._run) == 3:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.chaos_decoding import Decoding
 from bench.chaos_engine import dolby
-from bench.chaos_fates import Fates, judge, judge_slow
+from bench.chaos_fates import Fates, at_drought, judge, judge_droughts, judge_slow
 from bench.chaos_faults import Engines
 from bench.chaos_files import FileCrowd
 from bench.chaos_hls import HlsCrowd
@@ -21,6 +21,7 @@ from bench.chaos_programs import STALL_S, Proxy
 
 LAGS_S = 25.0  # for who reads less than half of what comes: until burst and socket are full
 SLOW_BPS = 900_000
+HELD_S = 20.0  # for which media may be in a list after it came
 FILE = "Film One"
 
 
@@ -41,6 +42,7 @@ class Visitors:
         self, proxy: Proxy, engines: Engines, truth: bytes, players: int, seed: int, *, has_dolby: bool
     ) -> None:
         self._proxy = proxy
+        self._engines = engines
         self._fates = Fates()
         self._random = rng = random.Random(seed)
         queries, port = links(engines, rng), proxy.port
@@ -51,7 +53,10 @@ class Visitors:
         self._sounds = PlayerCrowd(port, sound, 2 if has_dolby else 0, seed + 1, self._fates, "sound")
         pictures = links(engines, rng, least_bps=SLOW_BPS)  # of sound alone nobody reads too little
         self._odd = OddCrowd(port, pictures, max(1, players // 2), rng, self._fates)
-        self._hls = HlsCrowd(port, queries + (sound if has_dolby else []), max(1, players // 6), rng, self._fates)
+        lists = queries + (sound if has_dolby else [])
+        self._hls = HlsCrowd(
+            port, lists, max(1, players // 6), rng, self._fates, lambda: engines.damaged_within(HELD_S)
+        )
         self._files = FileCrowd(port, film, truth, 2, rng, self._fates)
         self._operators = Operators(port, proxy.secret, engines.ports, rng, self._fates)
         self._observer = Observer(port)
@@ -87,6 +92,7 @@ class Visitors:
         fates, tally = self._fates, self.players.tally
         wrongs = [f"{words} ({count} times)" for words, count in fates.wrongs.items()]
         wrongs += judge(fates.all, seen["ends"], seen["open"], STALL_S)
+        wrongs += judge_droughts(fates.all, seen["ends"], self._engines.droughts, STALL_S)
         wrongs += judge_slow(fates.all, self._observer.shown, seen["ends"], LAGS_S)
         return {
             "wrongs": wrongs,
@@ -94,8 +100,9 @@ class Visitors:
             "seen": dict(sorted(fates.seen.items())),
             "jumps_by_cause": causes_of(tally.jumped, seen),
             "ring_jumps": seen["jumps"],
+            "droughts": at_drought(fates.all, self._engines.droughts),
             "hls": {
-                "segments": self._hls.segments, "decoded": self._decoding.decoded, "leaps": self._hls.leaps[:50],
+                "segments": self._hls.segments, "decoded": self._decoding.decoded, "leaps": dict(self._hls.leaps),
             },
             "files": {"compared_bytes": self._files.compared_bytes, "whole": self._files.whole},
             "operators": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -11,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.chaos_crowd import Crowd
 from bench.chaos_ends import read_ends
 from bench.chaos_engine import dolby, make_clips
-from bench.chaos_fates import Fate, Fates, Outcome, judge, judge_slow
+from bench.chaos_fates import Fate, Fates, Outcome, at_drought, judge, judge_droughts, judge_slow
 from bench.chaos_hls import HlsCrowd, NotAListError, apart_s, read_list, stamps
+from bench.chaos_jumps import ENGINE, UNKNOWN
 from bench.chaos_players import Verifier
 from bench.chaos_verdict import failures
 
 from aceproxy.simulator import broadcast
 from aceproxy.simulator.clips import load_clip
 from tests.system.programs import tool
+from tests.waiting import until
 
 LIST = """#EXTM3U
 #EXT-X-VERSION:3
@@ -34,6 +38,22 @@ LIST = """#EXTM3U
 /hls/a/1/8.ts
 """
 STALL_S = 12.0
+
+
+class Guests(Crowd):
+    """Visitors who stay for a moment. `came` is who they were, `most` how many there were at a time."""
+
+    def __init__(self, port: int, links: list[str], count: int, rng: random.Random) -> None:
+        super().__init__(port, links, count, rng)
+        self.came: list[int] = []
+        self.most = self._here = 0
+
+    async def _visit(self, number: int) -> None:
+        self.came.append(number)
+        self._here += 1
+        self.most = max(self.most, self._here)
+        await asyncio.sleep(0.01)
+        self._here -= 1
 
 
 def fate(outcome: Outcome, *rests: tuple[float, float], slow_s: float = 0.0) -> Fate:
@@ -63,6 +83,59 @@ def test_an_end_that_fits_is_right() -> None:
 def test_nobody_may_end_as_stalled_but_after_a_rest_as_long_as_is_told(rests: tuple[tuple[float, float], ...]) -> None:
     (told,) = judge([fate(Outcome.CUT, *rests)], ends("stalled_client"), [], STALL_S)
     assert "was ended as stalled" in told
+
+
+DROUGHT = (95.0, 111.0)
+
+
+@pytest.mark.parametrize(
+    ("rest", "is_wrong"),
+    [
+        ((99.5, 130.0), True),  # it had read all there was
+        ((96.0, 130.0), False),  # it may not have
+        ((80.0, 130.0), False),
+        ((99.5, 105.0), False),  # it had read on by the end of the drought
+    ],
+)
+def test_who_rests_while_there_is_nothing_to_take_may_not_end_for_it(rest: tuple[float, float], is_wrong: bool) -> None:
+    stalled = {"a": [{"reason": "stalled_client", "at": 112.5}]}
+    assert bool(judge_droughts([fate(Outcome.CUT, rest)], stalled, [DROUGHT], STALL_S)) == is_wrong
+    assert not judge_droughts([fate(Outcome.CUT, rest)], ends("source_stalled"), [DROUGHT], STALL_S)
+    late = {"a": [{"reason": "stalled_client", "at": 122.0}]}
+    assert not judge_droughts([fate(Outcome.CUT, rest)], late, [DROUGHT], STALL_S)
+
+
+def test_a_drought_tells_who_was_there() -> None:
+    gone, slow = fate(Outcome.LEFT), fate(Outcome.LEFT, (90.0, 99.0))
+    gone.ended_at, slow.kind = 94.0, "slow"
+    later = Fate("b", "player", 120.0)
+    assert at_drought([gone, slow, later, fate(Outcome.WAITING)], [DROUGHT]) == [{"there": 2, "resting": 1, "slow": 1}]
+
+
+def test_a_leap_between_segments_is_wrong_unless_the_engines_sent_it_so() -> None:
+    fates, damaged = Fates(), False
+    crowd = HlsCrowd(0, [], 0, random.Random(1), fates, lambda: damaged)
+    crowd.judge_step(0.04, "1.ts")
+    crowd.judge_step(-0.1, "2.ts")
+    assert not crowd.leaps
+    crowd.judge_step(9.0, "3.ts")
+    crowd.judge_step(-2.0, "4.ts")
+    told = [words.partition(" leaps")[0] for words in fates.wrongs]
+    assert told == ["HLS: the segment 3.ts", "HLS: the segment 4.ts"]
+    damaged = True
+    crowd.judge_step(9.0, "5.ts")
+    assert len(fates.wrongs) == 2
+    assert crowd.leaps == {UNKNOWN: 2, ENGINE: 1}
+
+
+async def test_a_crowd_is_as_large_as_it_should_be_until_all_are_to_go() -> None:
+    crowd = Guests(0, [], 3, random.Random(1))
+    running = asyncio.create_task(crowd.run())
+    await until(lambda: len(crowd.came) == 6)
+    crowd.leave()
+    await running
+    assert crowd.most == 3
+    assert set(crowd.came) == {0, 1, 2}
 
 
 def test_ends_are_read_from_the_lines_that_tell_them() -> None:
