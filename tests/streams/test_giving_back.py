@@ -91,7 +91,7 @@ async def test_what_requests_leave_behind_is_collected_although_nothing_closes()
     clock = Clock()
     giving = GivingBack(lambda: 0, lambda: None, clock)
     knot = old_knot()
-    clock.now += 59
+    clock.now += 29
     await giving.give_back()
     assert (giving.trims, giving.collections) == (0, 0)
     clock.now += 1

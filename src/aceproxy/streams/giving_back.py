@@ -22,7 +22,7 @@ from typing import Final
 from aceproxy.ticks import tick
 
 LOOK_S: Final = 5.0  # how often it is looked whether something has closed
-AT_ANY_RATE_S: Final = 60.0  # requests and dashboards leave something behind too, and close nothing
+AT_ANY_RATE_S: Final = 30.0  # requests and dashboards leave something behind too, and close nothing
 BUSY_S: Final = 15.0  # between two collections while somebody is watching
 PER_CLIENT_S: Final = 0.3  # longer for each of them
 BUSIEST_S: Final = 300.0  # at most
