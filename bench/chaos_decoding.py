@@ -29,7 +29,7 @@ class Decoding:
         while program is not None:
             await asyncio.sleep(EVERY_S)
             runs, self._crowd.runs = self._crowd.runs, []
-            if runs and not self._engines.damaged_within(AFTER_S):
+            if runs and not self._engines.was_damaged(runs[-1][0] - AFTER_S):
                 await self._decode(program, runs[-1][1])
 
     async def _decode(self, program: str, media: bytes) -> None:

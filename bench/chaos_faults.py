@@ -96,9 +96,9 @@ class Engines:
             total += sum(one["stopped_s_ago"] is None for one in playbacks)
         return total
 
-    def damaged_within(self, seconds: float) -> bool:
-        """Whether what they sent in the last `seconds` need not be right."""
-        return time.monotonic() < self.damaged_until_at + seconds
+    def was_damaged(self, since_at: float) -> bool:
+        """Whether what they have sent since a moment need not be right."""
+        return since_at < self.damaged_until_at
 
     def kill(self, number: int) -> None:
         """Kill an engine without a word."""

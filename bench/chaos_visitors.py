@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from typing import Any
 
 from bench.chaos_decoding import Decoding
@@ -55,7 +56,7 @@ class Visitors:
         self._odd = OddCrowd(port, pictures, max(1, players // 2), rng, self._fates)
         lists = queries + (sound if has_dolby else [])
         self._hls = HlsCrowd(
-            port, lists, max(1, players // 6), rng, self._fates, lambda: engines.damaged_within(HELD_S)
+            port, lists, max(1, players // 6), rng, self._fates, lambda: engines.was_damaged(time.monotonic() - HELD_S)
         )
         self._files = FileCrowd(port, film, truth, 2, rng, self._fates)
         self._operators = Operators(port, proxy.secret, engines.ports, rng, self._fates)
