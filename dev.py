@@ -8,6 +8,7 @@
     python3 dev.py fix             set up, then let ruff format and repair what it can
     python3 dev.py bench [ARGS]    set up, then the benchmark (see bench/run.py --help)
     python3 dev.py chaos [ARGS]    set up, then engines that fail in every way while many watch (--help)
+    python3 dev.py soak KINDS...   set up, then clients of some kinds for long, and what memory becomes of it (--help)
     python3 dev.py lock            compile the lock files anew from pyproject.toml
 
 The packages go to `.venv`, pinned and hash-checked by `locks/`. uv is used where it is installed and is fetched
@@ -224,6 +225,8 @@ def main() -> None:
         call(set_up(DEV_LOCK) / "python", "bench/run.py", *rest)
     elif command == "chaos":
         call(set_up(DEV_LOCK) / "python", "bench/chaos.py", *rest)
+    elif command == "soak":
+        call(set_up(DEV_LOCK) / "python", "bench/soak.py", *rest)
     elif command == "fix":
         bin_dir = set_up(DEV_LOCK)
         call(bin_dir / "ruff", "check", "--fix")
