@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Buffer
 from aceproxy.streams.block import JoinPoint
@@ -65,6 +66,7 @@ class StreamWatch:
         self._due: Counter[tuple[int, int]] = Counter()  # PID and width of jumps the source made
         self._fresh_pids: set[int] = set()  # on which the present source has given something already
         self.sources = 0
+        self.pid_map: Mapping[int, int] = {}  # PIDs that the present source has, and others that are sent for them
 
     def begin_source(self) -> None:
         """Another source follows."""
@@ -82,9 +84,11 @@ class StreamWatch:
         """Take what goes into the ring; return its jumps with their causes."""
         found = []
         for jump in self._given.feed(part):
-            key = jump.pid, (jump.got - jump.before) & 15
-            if self._due[key]:
-                self._due[key] -= 1
+            own = [pid for pid, sent in self.pid_map.items() if sent == jump.pid]
+            keys = [(pid, (jump.got - jump.before) & 15) for pid in (jump.pid, *own)]
+            due = next((key for key in keys if self._due[key]), None)
+            if due is not None:
+                self._due[due] -= 1
                 found.append((jump, ENGINE))
             elif self.sources > 1 and jump.pid not in self._fresh_pids:
                 found.append((jump, SPLICE))
@@ -103,6 +107,7 @@ class JumpLog:
     def __init__(self) -> None:
         self.jumps: deque[tuple[Jump, str]] = deque(maxlen=KEPT)
         self.skipped_at: deque[float] = deque(maxlen=KEPT)
+        self.ingests: WeakKeyDictionary[Ring, ref[Ingest]] = WeakKeyDictionary()
         self._watches: WeakKeyDictionary[Ring, StreamWatch] = WeakKeyDictionary()
 
     def of(self, ring: Ring) -> StreamWatch:
@@ -110,6 +115,13 @@ class JumpLog:
         if ring not in self._watches:
             self._watches[ring] = StreamWatch()
         return self._watches[ring]
+
+    def pid_map_of(self, ring: Ring) -> Mapping[int, int]:
+        """Return the PIDs that the present source of a stream has, and those that are sent for them."""
+        found = self.ingests.get(ring)
+        ingest = found() if found is not None else None
+        rewriter = ingest._splicer._rewriter if ingest is not None else None  # noqa: SLF001 - observed from outside
+        return rewriter.pid_map if rewriter is not None else {}
 
     def told(self) -> dict[str, object]:
         """Return all of it for JSON."""
@@ -123,6 +135,7 @@ def watch() -> JumpLog:
     lose_place = Outlet.lose_place  # where a client is moved forward
 
     def taken(self: Ingest, count: int) -> None:
+        log.ingests[self._ring] = ref(self)
         log.of(self._ring).received(self._view[self._fed : self._fed + count])
         take(self, count)
 
@@ -131,7 +144,9 @@ def watch() -> JumpLog:
         log.of(self.ring).begin_source()
 
     def appended(self: Ring, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
-        log.jumps.extend(log.of(self).appended(part))
+        watch = log.of(self)
+        watch.pid_map = log.pid_map_of(self)
+        log.jumps.extend(watch.appended(part))
         append(self, part, media_s, point)
 
     def moved(self: Outlet, rest: bytes) -> None:

@@ -40,6 +40,16 @@ def hundreds(piece: bytes) -> list[bytes]:
     return [piece[at : at + 100] for at in range(0, len(piece), 100)]
 
 
+async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with a thousand small pieces, about a second long."""
+    await head_of(reader)
+    writer.write(response(b"abc"))
+    for _ in range(1000):
+        writer.write(b"x" * 100)
+        await asyncio.sleep(0.001)
+    await reader.read()
+
+
 @pytest.mark.parametrize("how", [MediaEnd.EOF, MediaEnd.RESET])
 @pytest.mark.parametrize("framed", [False, True])
 async def test_small_pieces_are_read_together_and_the_end_is_noticed(serve: Serve, framed: bool, how: MediaEnd) -> None:
@@ -95,16 +105,7 @@ async def test_what_comes_after_a_silence_is_read_at_once(serve: Serve) -> None:
 
 async def test_a_reader_that_is_paused_while_it_rests_stays_so(serve: Serve) -> None:
     sink = Counting()
-
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await head_of(reader)
-        writer.write(response(b"abc"))
-        for _ in range(1000):
-            writer.write(b"x" * 100)
-            await asyncio.sleep(0.001)
-        await reader.read()
-
-    reader = await opened(await serve(converse), sink)
+    reader = await opened(await serve(drips), sink)
     reader.rest_between_reads(REST_S, BELOW, Beats())
     await until(lambda: sink.used > 1000)
     reader.pause()
@@ -206,17 +207,8 @@ async def test_one_that_fails_at_a_beat_keeps_no_other_one_from_being_read(
 
 async def test_one_that_is_ended_by_another_at_their_beat_is_not_read(serve: Serve) -> None:
     beats = Beats()
-
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await head_of(reader)
-        writer.write(response(b"abc"))
-        for _ in range(1000):
-            writer.write(b"x" * 100)
-            await asyncio.sleep(0.001)
-        await reader.read()
-
     first, second = Counting(), Counting()
-    readers = [await opened(await serve(converse), sink) for sink in (first, second)]
+    readers = [await opened(await serve(drips), sink) for sink in (first, second)]
     took = first.filled
 
     def close_the_other(n: int) -> None:

@@ -64,6 +64,14 @@ def test_a_jump_is_the_engines_or_a_change_of_source_or_without_a_cause() -> Non
     assert [cause for _, cause in stream.appended(packets(3, 4))] == [SPLICE]
 
 
+def test_a_jump_is_the_engines_also_where_its_pid_is_sent_as_another_one() -> None:
+    stream = StreamWatch()
+    stream.begin_source()
+    stream.received(packets(0, 1, 5, 6, pid=0x101))
+    stream.pid_map = {0x100: 0x100, 0x101: 0x103}
+    assert [cause for _, cause in stream.appended(packets(8, 9, 13, 14, 3, pid=0x103))] == [ENGINE, UNKNOWN]
+
+
 def test_what_players_saw_is_looked_up_in_what_the_rings_were_given() -> None:
     seen = [(100.5, 256, 1, 5), (101.0, 256, 2, 9), (300.0, 256, 2, 9)]
     told = {"jumps": [[100.0, 256, 1, 5, ENGINE]], "skipped_at": [99.0]}

@@ -25,13 +25,14 @@ from typing import NamedTuple
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of
 from aceproxy.mpegts.psi import PsiTracker
+from aceproxy.mpegts.splice_counters import Counters
 from aceproxy.mpegts.splice_join import packets_with
 from aceproxy.mpegts.splice_match import Matcher, Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
 from aceproxy.mpegts.splice_result import Splice
-from aceproxy.mpegts.splice_rewrite import Rewriter
+from aceproxy.mpegts.splice_rewrite import Rewriter, steps_of
 from aceproxy.mpegts.splice_search import Search, SpliceLimits
-from aceproxy.mpegts.splice_sent import Counters, PidEnd, TableWatch, Tail, counters_of, ends_of
+from aceproxy.mpegts.splice_sent import PidEnd, TableWatch, Tail, ends_of
 from aceproxy.mpegts.splice_stamps import Stamp, read_stamp
 from aceproxy.mpegts.splice_tables import Tables, TableWriter, tables_of
 
@@ -43,8 +44,18 @@ class _Join(NamedTuple):
 
     head_bytes: int
     """Sent before the first packet of the source."""
-    counters: dict[int, int]
+    counters: Counters
     ends: dict[int, PidEnd]
+
+
+class _Mark(NamedTuple):
+    """How things stood before the newest packets, should they be taken back."""
+
+    kept: bytes
+    """What was sent last then, as the source sent it."""
+    counters: Counters
+    steps: dict[int, int]
+    """By PID of the source, what was added to its counters then."""
 
 
 class Splicer:
@@ -69,7 +80,7 @@ class Splicer:
         self._tail = Tail(self._limits.tail_bytes)
         self._recent = recent
         self._unkept = 0  # bytes sent last that are not in the tail yet, for `recent` has them
-        self._counters = Counters()
+        self._counters = Counters(self._limits.tail_bytes // PACKET_BYTES)
         self._sent_psi = psi
         self._watch = None if psi is not None else TableWatch()  # of the source, as it sends them
         self._tables: Tables | None = None  # sent last, by the sources before
@@ -82,7 +93,7 @@ class Splicer:
         self._overlap: Overlap | None = None  # right after a splice: packets that were sent already may follow
         self._splice: Splice | None = None
         self._sent_any = False
-        self._mark: tuple[bytes, dict[int, int]] | None = None
+        self._mark: _Mark | None = None
         self._join: _Join | None = None  # of the present source, as long as all of it could be taken back
         self._is_join_marked = False
         self._whole_pid: int | None = None  # of which nothing is cut off, since what was begun was taken back
@@ -139,33 +150,23 @@ class Splicer:
             self._even_bytes = min(self._even_bytes, self._tail.held)
         return self._tail.content()
 
-    def mark(self, back_bytes: int, *, is_old: bool = False) -> bool:
+    def mark(self, back_bytes: int) -> bool:
         """Remember how things stood before the last `back_bytes` that came out, for `roll_back`.
 
-        `is_old`: they may have been sent before, in a loop. Returns False, and remembers nothing, where that is farther
-        back than the tail reaches, or where tables of another size were sent since in the place of the source's. What
-        was sent at a join and is not the source's can be taken back only with all of it.
+        Returns False, and remembers nothing, where that is farther back than the tail reaches. What was sent at a join
+        and is not the source's can be taken back only with all of it.
         """
         self._mark, self._is_join_marked = None, False
         tail = self._content()
         if self._join is not None and back_bytes == self._join.head_bytes + self._even_bytes:
-            self._mark, self._is_join_marked = (b"", self._join.counters), True
+            self._mark, self._is_join_marked = _Mark(b"", self._join.counters, {}), True
             return True
         if back_bytes > self._even_bytes:
             return False
+        counters = self._counters.before(back_bytes // PACKET_BYTES)
         kept = tail[: max(0, len(tail) - back_bytes)]
-        writer = self._rewriter.writer if self._rewriter else None
-        pid_map = {**writer.pid_map, **writer.table_map} if writer else {}
-        # of all PIDs: more may come out before it is rolled back, also of those that rest meanwhile
-        counters = self._counters.all()
-        # what is old, in a loop, does not go on from there; else a PID may have been left out for a while before it
-        known = {pid: last for pid, (_, last) in counters_of(kept).items()} if is_old else {}
-        for pid, (before, last) in counters_of(tail[len(kept) :]).items():
-            out = pid_map.get(pid, pid)
-            sent = self._counters.last(out)
-            if sent is not None:  # all of a PID's counters are moved by the same amount
-                counters[out] = (known.get(pid, before) + sent - last) & 0x0F
-        self._mark = kept, counters
+        even = kept[len(kept) - max(0, self._even_bytes - back_bytes) :]
+        self._mark = _Mark(kept, counters, steps_of(even, counters.newest()) if self._rewriter else {})
         return True
 
     def roll_back(self, whole_pid: int | None = None) -> None:
@@ -176,17 +177,16 @@ class Splicer:
         if self._mark is None:
             return
         self._whole_pid = whole_pid
-        kept, counters = self._mark
+        kept, self._counters, steps = self._mark
         self._mark = None
         self._tail.clear()
         self._unkept = 0
         self._tail.append(kept)
         self._even_bytes = len(kept)
-        self._counters.set_back(counters)
         if self._is_join_marked and self._join is not None:
             self._ends, self._whole_pid = self._join.ends, None
-        if self._rewriter and self._rewriter.writer:
-            self._rewriter.writer.set_back(counters)
+        if self._rewriter:
+            self._rewriter.set_back(self._counters.all(), steps)
 
     def begin_source(self) -> None:
         """The next packets come from a new source. What was held of one that found no place is dropped."""
@@ -289,7 +289,15 @@ class Splicer:
             self._has_pcr = True
         elif ends and not self._has_pcr:
             self._clock = next(iter(ends.values())).dts
-        self._last = LastSent(self._ends, self._clock, not self._has_pcr, own, self._tables, shift, self._counters.seen)
+        self._last = LastSent(self._ends, self._clock, not self._has_pcr, own, self._tables, shift, self._is_used)
+
+    def _sent_counters(self) -> dict[int, int]:
+        """Return the last continuity counter of every PID sent."""
+        return self._counters.all()
+
+    def _is_used(self, pid: int) -> bool:
+        """Tell whether a PID was ever sent."""
+        return self._counters.seen(pid)
 
     def _follow(self, search: Search, plan: Plan) -> Buffer:
         """Go on with the source as planned."""
@@ -316,17 +324,23 @@ class Splicer:
 
     def _begin_rewriting(self, search: Search, plan: Plan) -> bytes:
         """Make the rewriter; return what is sent before the first packet of the source."""
+        before = self._counters.before(0), dict(self._ends)
         counters = self._counters.all()
-        before = dict(counters), dict(self._ends)
         psi = search.source.psi
         head = b"".join(packets_with(rest, counters) for rest in plan.rests)
-        writer = TableWriter(self._tables, psi, self._counters.seen, counters) if plan.is_mapped else None
+        writer = TableWriter(self._tables, psi, self._is_used, counters) if plan.is_mapped else None
         if writer:
             head += writer.packets()
         opened = [packets_with(picture, counters) for picture in plan.openings]
         head += b"".join(opened)
         self._rewriter = Rewriter(
-            plan.start, counters, shift=plan.shift, writer=writer, gates=plan.gates, floor=self._clock
+            plan.start,
+            counters,
+            shift=plan.shift,
+            writer=writer,
+            gates=plan.gates,
+            floor=self._clock,
+            sent=self._sent_counters,
         )
         self._tail.clear()
         self._even_bytes = 0

@@ -18,6 +18,7 @@ from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, heads_of
+from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
 NEAR: Final = CLOCK_HZ * 4 // 10
@@ -41,6 +42,7 @@ class Matcher:
         """Index of the packet after the last sent one, once that is certain."""
         self._tail = tail
         self._places: list[int] = []
+        self._pids: list[int] = []
         self._ranks: dict[bytes, int] = {}
         self._clocks: list[int | None] = []
         self._with_pcr: list[bool] = []
@@ -52,6 +54,8 @@ class Matcher:
         self._best: tuple[int, int] | None = None  # rank, and index of the packet after it
         self._unverified = False
         self._last_counters: dict[int, int] = {}
+        self._table_pids = frozenset(table_pids)
+        self._hit_pids: set[int] = set()  # of the known packets that count
         self._build(tail, table_pids, clock_pid)
 
     def _build(self, tail: bytes, table_pids: Collection[int], clock_pid: int | None) -> None:
@@ -80,6 +84,7 @@ class Matcher:
         self._with_pcr = [has_pcr(packet) for packet, _ in kept]
         self._has_pcr = any(self._with_pcr)
         self._places = [place[0] for _, place in kept]
+        self._pids = [pids[place] for place in self._places]
 
     @property
     def trailing(self) -> tuple[bytes, ...]:
@@ -109,12 +114,14 @@ class Matcher:
             return
         if self._best is not None and rank <= self._best[0]:
             self._count = self._run = self._pcr_count = 0  # the source goes over it once more
+            self._hit_pids.clear()
         self._run = self._run + 1 if self._best is not None and rank == self._best[0] + 1 else 1
         if self._run == 1:
             self._begun = index
         self._count += 1
         self._pcr_count += self._with_pcr[rank]
         self._best = rank, index + 1
+        self._hit_pids.add(self._pids[rank])
         if clock is None and known is not None:
             self._unverified = True
         if rank == len(self._clocks) - 1 and self._run >= _RUN and self._is_certain():
@@ -145,6 +152,27 @@ class Matcher:
         rank, after = self._best
         at_start = self._begun < _EARLY and rank == len(self._clocks) - 1 and self._count == self._run
         return after if self._count >= _RUN or at_start else None
+
+    def is_contradicted(self, before: bytes) -> bool:
+        """Tell whether the newest known packet is one by chance; `before` is what the new source had last before it.
+
+        Where a broadcast is multiplexed once more, the packets of one stream are the same as before in one of sixteen
+        cases. Then none of another stream is, and its counters do not stand where they stood.
+        """
+        if self._best is None:
+            return False
+        sent = last_counters(heads_of(self._tail[: (self._places[self._best[0]] + 1) * PACKET_BYTES]))
+        came = last_counters(heads_of(before))
+        return any(
+            pid in sent and sent[pid] != counter
+            for pid, counter in came.items()
+            if _LOWEST_PID <= pid < NULL_PID and pid not in self._table_pids and pid not in self._hit_pids
+        )
+
+    def give_up(self) -> None:
+        """Know nothing any more: the new source does not send the same packets."""
+        self.found = self._best = None
+        self._ranks = {}
 
     def adjacent(self, beginning: bytes) -> int | None:
         """Return the index of the packet at which a new source goes on that begins where the old one ended.

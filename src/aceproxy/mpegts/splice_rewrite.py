@@ -8,12 +8,13 @@ those of a few special PIDs, are looked at one by one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from aceproxy.mpegts.clock import WRAP
-from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES
+from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of
+from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_sent import WINDOW_PACKETS
 from aceproxy.mpegts.splice_stamps import (
     FRAME,
@@ -33,6 +34,7 @@ _NEW: Final = 0x80  # the first packet of the PID will say what to add
 _CLOSED: Final = 0x81  # left out until its gate opens
 _TABLE: Final = 0x82  # own packets in its place
 _LEFT_OUT: Final = 0x83
+_FIRST: Final = 0x0F  # the counter before the first one of a PID
 _SPECIAL: Final = re.compile(rb"[\x80-\xff]")
 _EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
 _PLAIN: Final = bytes(value if value < 0x10 else 0 for value in range(256))
@@ -62,7 +64,8 @@ class Gate:
 class Rewriter:
     """Makes what is sent out of one source, packet by packet: the result does not depend on how it is cut.
 
-    `counters` are the last continuity counters by PID sent. Every PCR is left out until it exceeds `floor`.
+    `counters` are the last continuity counters by PID sent, kept up for tables and for PIDs that are closed; `sent`
+    returns those of all PIDs, up to what `feed` returned last. Every PCR is left out until it exceeds `floor`.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Rewriter:
         writer: TableWriter | None = None,
         gates: Mapping[int, Gate] | None = None,
         floor: int | None = None,
+        sent: Callable[[], Mapping[int, int]] = dict,
     ) -> None:
         self.shift = shift % WRAP
         self.writer = writer
@@ -81,6 +85,9 @@ class Rewriter:
         """Bytes of the source that were left out behind closed gates."""
         self._offset = self._begun = offset
         self._counters = counters
+        self._sent = sent
+        self._counted: int | None = None  # of the parts of what is sent now, those whose counters are in `_counters`
+        self._is_padded = False  # what is sent now has null packets where the source had other ones
         self._gates = dict(gates or {})
         self._leading: dict[int, int] = {}  # PIDs on which leading pictures may follow, and `leading_before` of each
         self._floor = floor
@@ -99,17 +106,30 @@ class Rewriter:
         """Take the next whole packets; return what to send, and the source's packets that are in it as they came."""
         out: list[bytes] = []
         kept: list[bytes] = []
-        dropped = self.dropped_bytes
+        dropped, self._counted, self._is_padded = self.dropped_bytes, None, False
         for start in range(0, len(view), WINDOW_PACKETS * PACKET_BYTES):
             with view[start : start + WINDOW_PACKETS * PACKET_BYTES] as window:
                 self._window(window, out, kept)
                 self._offset += len(window)
-        return b"".join(out), view if dropped == self.dropped_bytes else b"".join(kept)
+        is_all = dropped == self.dropped_bytes and not self._is_padded
+        return b"".join(out), view if is_all else b"".join(kept)
 
     def resume(self) -> None:
         """Go on with the same source after a break: gates that are still closed open by the clock alone."""
         self._gates = {pid: Gate(0, gate.after) for pid, gate in self._gates.items()}
         self._begun = self._offset
+
+    def set_back(self, counters: Mapping[int, int], steps: Mapping[int, int]) -> None:
+        """Take back what was sent last: `counters` are the last ones before it, by PID sent.
+
+        `steps` is what was added to counters then, by PID of the source.
+        """
+        self._counters.clear()
+        self._counters.update(counters)
+        for pid, step in steps.items():
+            if self._codes[pid] < 0x10 or self._codes[pid] in (_NEW, _CLOSED):
+                self._codes[pid] = step
+                self._gates.pop(pid, None)
 
     def _prepare(self) -> None:
         """Say what is to be done with every PID."""
@@ -196,7 +216,10 @@ class Rewriter:
             gate = self._gates.pop(pid)
             if gate.leading_before is not None:
                 self._leading[pid] = gate.leading_before
-        last = self._counters.get(self.pid_map.get(pid, pid))
+        target = self.pid_map.get(pid, pid)
+        if code == _CLOSED:
+            self._counters.setdefault(target, _FIRST)  # as of the clocks that were sent before it
+        last = self._counters.get(target)
         step = head[3] >> 4 & 1
         self._codes[pid] = 0 if last is None else (last + step - head[3]) & 0x0F
         return True
@@ -279,15 +302,19 @@ class Rewriter:
         """Do one special packet; tell whether that changed what is to be done with others."""
         if code == _TABLE and self.writer is not None:
             replaced, changed = self.writer.feed(packet)
-            out.append(replaced)
-            kept.append(packet)
+            # as many packets as the source had with them, so that places in the one are places in the other
+            count = len(replaced) // PACKET_BYTES
+            self._is_padded = self._is_padded or count > 1
+            out.append(replaced or NULL_PACKET)
+            kept.append(packet + NULL_PACKET * (count - 1))
             if changed:
+                self._count(out)
                 self._prepare()
             return changed
         pcr = read_stamp(packet).pcr if code == _CLOSED else None
         if pcr is not None and self._clock_is_due(pcr):
             target = self.pid_map.get(pid, pid)
-            lone = lone_pcr(packet, self._counters.setdefault(target, 0x0F))
+            lone = lone_pcr(packet, self._counters.setdefault(target, _FIRST))
             kept.append(lone)
             moved = bytearray(lone)
             shift_stamps(moved, 0, self.shift)
@@ -295,3 +322,22 @@ class Rewriter:
             out.append(bytes(moved))
         self.dropped_bytes += PACKET_BYTES
         return False
+
+    def _count(self, out: list[bytes]) -> None:
+        """Keep up the counters: what is to be done with a PID changes. `out` is what is sent now, up to here."""
+        if self._counted is None:
+            self._counters.update(self._sent())
+        self._counters.update(last_counters(heads_of(b"".join(out[self._counted or 0 :]))))
+        self._counted = len(out)
+
+
+def steps_of(own: bytes, sent: Heads) -> dict[int, int]:
+    """Return what was added to the counters of each PID of a source, by the newest of its packets.
+
+    `own` are packets of the source, `sent` the heads of as many that were sent for them, or of more: the newest count.
+    """
+    heads = heads_of(own)
+    count = min(len(heads.first), len(sent.first))
+    heads, sent = heads.part(len(heads.first) - count), sent.part(len(sent.first) - count)
+    pairs = zip(pids_of(heads), heads.control, sent.control, strict=True)
+    return {pid: (after - before) & 0x0F for pid, before, after in pairs}

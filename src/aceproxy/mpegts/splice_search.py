@@ -18,6 +18,7 @@ _BEAT_PACKETS: Final = 1024  # a decision is due at least every so many packets,
 _BEAT_BYTES: Final = _BEAT_PACKETS * PACKET_BYTES
 _EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
 _BEGINNING_BYTES: Final = 2112 * PACKET_BYTES
+_COMPARED_BYTES: Final = 4096 * PACKET_BYTES
 _TRIM_BYTES: Final = 256 << 10
 _STILL_BEHIND: Final = 3 * CLOCK_HZ // 2  # a source so far behind needs nothing kept but a way in
 _ADJACENT: Final = 3 * CLOCK_HZ // 10
@@ -81,7 +82,7 @@ class Search:
             return None
         is_behind = self._ahead is not None and self._ahead < -NEAR  # then what is known is old, and no place
         place = None if is_behind else self._matcher.passed()
-        if place is not None:
+        if place is not None and self._is_place(place):
             return self._same_bytes(place)
         if not self._elsewhere and self._ahead is not None and self._ahead > 0 and self._same_layout():
             plan = same_clock(self.source, self._last, max_jump=self._max_jump, is_last_resort=True)
@@ -181,7 +182,7 @@ class Search:
 
     def _decide(self, *, only_found: bool) -> Plan | None:
         """Return the plan if it can be made now."""
-        if self._matcher.found is not None:
+        if self._matcher.found is not None and self._is_place(self._matcher.found):
             return self._same_bytes(self._matcher.found)
         if only_found:
             return None
@@ -197,7 +198,7 @@ class Search:
     def _past(self) -> Plan | None:
         """Return the plan for a source that has gone past the last clock sent."""
         place = self._matcher.passed()
-        if place is not None:
+        if place is not None and self._is_place(place):
             return self._same_bytes(place)
         if self._begins_near() and self.source.base == 0:
             place = self._matcher.adjacent(bytes(self.source.held[:_BEGINNING_BYTES]))
@@ -235,6 +236,15 @@ class Search:
         """Return the plan to begin at the first random-access point."""
         point = self.source.point_start(0)
         return other_clock(self.source, self._last, point) if point else None
+
+    def _is_place(self, place: int) -> bool:
+        """Tell whether the place that was found is none by chance; if it is, no place is known any more."""
+        stop = max(0, place * PACKET_BYTES - self.source.base)
+        before = bytes(self.source.held[max(0, stop - _COMPARED_BYTES) : stop])
+        if self._same_layout() and not self._matcher.is_contradicted(before):
+            return True
+        self._matcher.give_up()
+        return False
 
     def _same_bytes(self, place: int, *, trailing: bool = True) -> Plan:
         newest = self._matcher.trailing if trailing else ()

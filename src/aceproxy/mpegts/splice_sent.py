@@ -12,7 +12,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Final
 
-from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of, marks_of, payload_start
+from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, marks_of, payload_start
 from aceproxy.mpegts.pes import read_pes_header
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stamp, stamped
@@ -20,8 +20,6 @@ from aceproxy.mpegts.splice_stamps import PIDS, Stamp, later, pids_of, read_stam
 WINDOW_PACKETS: Final = 1024  # looked at together
 
 _ANY: Final = bytes(1 if value else 0 for value in range(256))
-_USUAL: Final = 8  # PIDs up to which a stream's packets are told apart by byte tables: a bit each
-_TOGETHER: Final = 4096  # packets whose counters are looked at together
 _RECENT: Final = 32  # time stamps of a PID from which its frame gap and its highest PTS are taken
 _MAX_GAP: Final = 90_000
 
@@ -66,92 +64,6 @@ class Tail:
         if self._held < self._size:
             return bytes(self._ring[: self._at])
         return bytes(self._ring[self._at :] + self._ring[: self._at])
-
-
-class Counters:
-    """The last continuity counter of every PID that went by.
-
-    They are asked for when a source has been lost. Until then the heads of packets are put aside, and looked at when a
-    few thousand have come together.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[int, int] = {}
-        self._aside: list[Heads] = []
-        self._aside_packets = 0
-        self._usual: tuple[int, ...] = ()  # the PIDs of an ordinary stream, each with a bit in the tables
-        self._first, self._second = bytes(256), bytes(256)
-
-    def note(self, heads: Heads) -> None:
-        """Take the next whole packets."""
-        self._aside.append(heads)
-        self._aside_packets += len(heads.first)
-        if self._aside_packets >= _TOGETHER:
-            self._look()
-
-    def _look(self) -> None:
-        """Look at what was put aside."""
-        if not self._aside:
-            return
-        heads = Heads(*map(b"".join, zip(*self._aside, strict=True)))
-        self._aside, self._aside_packets = [], 0
-        if self._usual:
-            marks = marks_of(heads, self._first, self._second)
-            if not marks.count(0):
-                for bit, pid in enumerate(self._usual):  # nothing is looked at but the last packet of each PID
-                    at = marks.rfind(1 << bit)
-                    if at >= 0:
-                        self._last[pid] = heads.control[at]
-                return
-        known = len(self._last)
-        self._last.update(zip(pids_of(heads), heads.control, strict=True))
-        if len(self._last) != known:
-            self._learn()
-
-    def _learn(self) -> None:
-        """Make the byte tables; of a stream with more PIDs than bits every packet is counted."""
-        self._usual = tuple(self._last) if len(self._last) <= _USUAL else ()
-        first, second = bytearray(256), bytearray(256)
-        for bit, pid in enumerate(self._usual):
-            for flags in range(0, 0x100, 0x20):
-                first[flags | pid >> 8] |= 1 << bit
-            second[pid & 0xFF] |= 1 << bit
-        self._first, self._second = bytes(first), bytes(second)
-
-    def set_back(self, counters: Mapping[int, int]) -> None:
-        """Take these counters for the last ones of their PIDs."""
-        self._look()
-        self._last.update(counters)
-
-    def last(self, pid: int) -> int | None:
-        """Return the counter of the last packet of a PID, None where there was none."""
-        self._look()
-        found = self._last.get(pid)
-        return None if found is None else found & 0x0F
-
-    def all(self) -> dict[int, int]:
-        """Return the last counter of every PID."""
-        self._look()
-        return {pid: control & 0x0F for pid, control in self._last.items()}
-
-    def seen(self, pid: int) -> bool:
-        """Tell whether a PID was ever used."""
-        self._look()
-        return pid in self._last
-
-
-def counters_of(packets: bytes) -> dict[int, tuple[int, int]]:
-    """Return for each PID the counter that it had before its first packet, and the last one.
-
-    Only packets with payload count: others have the counter of the one before them.
-    """
-    heads = heads_of(packets)
-    found: dict[int, tuple[int, int]] = {}
-    for pid, control in zip(pids_of(heads), heads.control, strict=True):
-        if control & 0x10:
-            first, _ = found.get(pid, ((control - 1) & 0x0F, 0))
-            found[pid] = first, control & 0x0F
-    return found
 
 
 class TableWatch:

@@ -7,7 +7,7 @@ next version number as soon as anything in it differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -175,15 +175,6 @@ class TableWriter:
         return self._psi.pids
 
     @property
-    def table_map(self) -> dict[int, int]:
-        """Return the PID on which each table of the source is sent."""
-        mine, program, sent = self._psi.pat, self._psi.program, self.sent
-        if mine is None or program is None or sent is None:
-            return {}
-        own = mine.programs.get(program.program_number)
-        return {} if own is None else {own: sent.pmt_pid}
-
-    @property
     def keeps_services(self) -> bool:
         """Tell whether the source's service tables are true for what is sent: the program has kept its number."""
         mine, program = self._psi.program, self.sent
@@ -208,12 +199,6 @@ class TableWriter:
         if self.sent is None:
             return b""
         return self._write(PAT_PID, self.sent.pat) + self._write(self.sent.pmt_pid, self.sent.pmt)
-
-    def set_back(self, counters: Mapping[int, int]) -> None:
-        """Go on from these counters, by PID sent: what was written last was not sent after all."""
-        for pid in (PAT_PID, *([self.sent.pmt_pid] if self.sent is not None else [])):
-            if pid in counters:
-                self._counters[pid] = counters[pid]
 
     def _write(self, pid: int, section: bytes) -> bytes:
         packets = packets_of(pid, section, self._counters.get(pid, 0x0F))

@@ -223,7 +223,7 @@ class Ingest:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
         if self.guard.note_clock(scan.last_pts, self._now(), point_waits=self._point is not None):
-            self._splicer.mark(self._fed + count - self._given, is_old=True)
+            self._splicer.mark(self._fed + count - self._given)
         self._fed += count
         self._tracks.note(scan.tables_at, self.analyzer.psi.program)
         for point in scan.points:
@@ -266,7 +266,7 @@ class Ingest:
         self.points += 1
         action = self.guard.note_point(point.pts, bytes(self._view[at : at + PACKET_BYTES]), self._now())
         if action is Action.HOLD:
-            self._splicer.mark(self._fed - at, is_old=True)
+            self._splicer.mark(self._fed - at)
         elif action is Action.RELEASE:
             self._release()
         self._point = point

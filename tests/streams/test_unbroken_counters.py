@@ -1,0 +1,64 @@
+"""Continuity counters go on for each PID, whatever sources follow each other, unless a source itself has a jump."""
+
+from __future__ import annotations
+
+import pytest
+
+from aceproxy.mpegts.splice import Outcome, Splicer
+from tests.mpegts.splicing import check, clip, media, pieces, run
+from tests.streams.sources_at_random import AC3, AUDIO, PACKET, VIDEO, Follower, Walk, changed
+
+SEEDS = 300
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 100))
+def test_sources_of_all_kinds_one_after_the_other_leave_no_jump(first: int) -> None:
+    found: list[str] = []
+    for seed in range(first, first + 100):
+        walk = Walk(seed)
+        walk.run()
+        found += walk.found
+    assert found == []
+
+
+@pytest.mark.parametrize("alike", [VIDEO, AUDIO])
+def test_a_broadcast_multiplexed_anew_is_not_the_same_because_one_pid_has_the_same_counters(alike: int) -> None:
+    splicer = Splicer()
+    out = run(splicer, media("light", 0, 4))
+    splicer.begin_source()
+    again = changed(media("light", 2, 8), steps={VIDEO + AUDIO - alike: 5})
+    out += run(splicer, again)
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.SAME_CLOCK
+    check(out)
+
+
+def joined_elsewhere(*parts: bytes) -> bytes:
+    """Return what comes of a source of sound alone, and then of one that has these parts one after the other."""
+    splicer = Splicer()
+    out = run(splicer, changed(media("light", 0, 3), types={AUDIO: AC3}))
+    splicer.begin_source()
+    return out + b"".join(bytes(splicer.feed(piece)) for part in parts for piece in pieces(part, 100))
+
+
+def test_counters_go_on_where_a_joined_source_changes_its_pids() -> None:
+    source = media("light", 20, 26)
+    place = clip("light").entry_point(23).offset - clip("light").entry_point(20).offset
+    parts = changed(source[:place], pids={AUDIO: 0x201}), changed(source[place:], pids={AUDIO: 0x202})
+    assert Follower().feed(joined_elsewhere(*parts)) == []
+
+
+def test_what_is_taken_back_of_a_loop_leaves_the_counters_as_they_were_before_it() -> None:
+    splicer = Splicer()
+    out = run(splicer, media("clock", 0, 2))
+    splicer.begin_source()
+    once = changed(media("light", 20, 23), pids={VIDEO: 0x300, AUDIO: 0x301})
+    out += run(splicer, once)
+    looped = run(splicer, once[len(once) // 3 :])
+    assert splicer.mark(len(looped))
+    run(splicer, once[len(once) // 3 :])  # it goes on in its loop, and nobody is sent that
+    splicer.roll_back()
+    splicer.begin_source()
+    out += run(splicer, media("light", 60, 64))
+    assert len(out) % PACKET == 0
+    check(out)
