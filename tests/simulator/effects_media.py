@@ -64,6 +64,17 @@ async def empty_body(simulator: Simulator, light: Content) -> None:
     await wire.close()
 
 
+async def html_body(simulator: Simulator, light: Content) -> None:
+    simulator.set_fault("html-body", "1")
+    target = await media_target(simulator, await start(simulator, light))
+    reply = await ask(simulator, target)
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html")
+    assert b"<html>" in reply.body
+    wire = await playing(simulator, light)
+    await wire.read(PACKET)
+    await wire.close()
+
+
 async def stall_after(simulator: Simulator, light: Content) -> None:
     response = await start(simulator, light)
     wire = await open_media(simulator, response)

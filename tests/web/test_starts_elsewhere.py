@@ -52,8 +52,8 @@ def plays_on(stream: Stream, engine: Simulator) -> bool:
 @pytest.mark.parametrize(
     "fault",
     [
-        "json-hang", "text-answer", "truncated-json", "never-starts", "headers-held", "empty-body", "session-vanishes",
-        "slow-start", "mp4-bytes",
+        "json-hang", "text-answer", "truncated-json", "never-starts", "headers-held", "empty-body", "html-body",
+        "session-vanishes", "slow-start", "mp4-bytes",
     ],
 )  # fmt: skip
 async def test_what_one_engine_cannot_start_plays_on_the_other(
@@ -96,6 +96,32 @@ async def test_where_both_fail_the_reason_is_that_of_the_engine_asked_first(
     bad.clear_faults()
     bad.set_fault("missing-option")
     assert (await ask(app, url_of(sim))).reason == "engine_option_missing"
+
+
+@pytest.mark.parametrize("engines", [1, 2])
+async def test_engines_that_all_send_nothing_of_use_are_asked_again_until_one_plays(
+    make_app: MakeApp, sim: Simulator, bad: Simulator, play: Play, engines: int
+) -> None:
+    both = [sim, bad][:engines]
+    app = await make_app(engines=[engine.url for engine in both], start_timeout_s=60)
+    for engine in both:
+        engine.set_fault("html-body", "2")
+    answer = await play(app, url_of(sim))
+    assert answer.status == 200
+    await answer.reader.readexactly(500 * PACKET)
+    told = events(app.hub.streams[0], EventKind.ENGINE_FAILED)
+    assert {event.reason for event in told} == {Reason.NO_DATA}
+    assert {event.details["engine"] for event in told} == {engine.url for engine in both}
+
+
+async def test_engines_that_all_send_nothing_of_use_are_not_called_unreachable(
+    make_app: MakeApp, sim: Simulator, bad: Simulator
+) -> None:
+    app = await make_app(engines=[sim.url, bad.url], start_timeout_s=2)
+    for engine in (sim, bad):
+        engine.set_fault("html-body")
+    answer = await ask(app, url_of(sim))
+    assert (answer.status, answer.reason) == (504, "no_data")
 
 
 async def test_a_rival_that_calls_it_a_recording_is_not_taken(

@@ -62,6 +62,7 @@ FAULTS: dict[str, FaultKind] = {
     "early-500": FaultKind("that many media requests get 500 `start timeout`, then it works", "count", "1"),
     "headers-held": FaultKind("media requests never get headers"),
     "empty-body": FaultKind("media is 200 and 0 bytes, that many times or for ever", "count"),
+    "html-body": FaultKind("media is 200 and a page of HTML, that many times or for ever", "count"),
     "stall-after": FaultKind("media stops after that much time, the socket stays open", "seconds", "5"),
     "frozen-after": FaultKind("the same, but stat goes on as if it were delivered", "seconds", "5"),
     "forgotten-after": FaultKind("the session is forgotten; its socket stays open and silent", "seconds", "5"),

@@ -79,6 +79,8 @@ async def deliver(engine: Engine, request: Request, connection: Connection, sess
         return media_reply(200, TS_HEADERS, b"")
     if engine.faults.use("empty-body", session.infohash):
         return media_reply(200, TS_HEADERS, b"")
+    if engine.faults.use("html-body", session.infohash):
+        return media_reply(200, (("Content-Type", "text/html"),), b"<html><body>The engine is busy.</body></html>\n")
     if session.readers and not second_reader_may(engine, connection, session):
         return None
     reader = LiveReader(engine, session, connection)

@@ -41,12 +41,18 @@ class Starting:
         self._reserve.close()
 
     def shun(self, error: AceProxyError) -> bool:
-        """Leave the present engine for what came of it; return whether there is another one to go to."""
+        """Leave the present engine for what came of it; return whether there is another one to go to.
+
+        If there is none, all of them may be asked again.
+        """
         engine = self._present.engine_url
         if engine is None or error.reason not in ELSEWHERE:
             return False
         self._shunned |= {engine}
-        return bool(self._elsewhere())
+        if self._elsewhere():
+            return True
+        self._shunned = frozenset()
+        return False
 
     async def open(self, at: int, deadline_at: float, *, wants_standby: bool) -> None:
         """Open a source of link number `at`; returns when its first bytes are in. Cancel-safe.

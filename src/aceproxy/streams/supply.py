@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
@@ -128,23 +129,35 @@ class Supply:
         raise AssertionError("a stream without links")
 
     async def _start_with(self, at: int, deadline_at: float) -> AceProxyError | None:
-        """Open sources of one link until one sends packets."""
+        """Open sources of one link until one sends packets; a failure has the reason of the first of them."""
         loop = asyncio.get_running_loop()
+        backoff = Backoff(self._settings.retry_first_s)
         self._starting.next_link()
+        first: AceProxyError | None = None
         while True:
             self._watching.count_viewers()
-            await self._starting.open(at, deadline_at, wants_standby=self.wants_standby)
+            try:
+                await self._starting.open(at, deadline_at, wants_standby=self.wants_standby)
+            except AceProxyError as error:
+                raise first or error from None
             try:
                 return await self._wait_joinable()
             except AceProxyError as error:
-                if self._starting.shun(error) and loop.time() < deadline_at:
-                    self._present.lost(error)
-                    continue
-                if error.reason is not Reason.NO_DATA or loop.time() + self._settings.retry_first_s > deadline_at:
-                    raise
-            self._log.info("the engine sent no packet; trying again")
-            self._present.close()
-            await asyncio.sleep(self._settings.retry_first_s)
+                self._note_failed(error)
+                first = first or error
+                elsewhere = self._starting.shun(error)
+                pause_s = 0.0 if elsewhere else self._settings.retry_first_s
+                if not (elsewhere or error.reason is Reason.NO_DATA) or loop.time() + pause_s > deadline_at:
+                    raise first from None
+                self._present.lost(error)
+            if not elsewhere:
+                await backoff.wait()
+
+    def _note_failed(self, error: AceProxyError) -> None:
+        """Tell that what the present engine sent is of no use."""
+        link = self._present.links[self._present.at].label
+        engine = self._present.engine_words
+        self._timeline.note(EventKind.ENGINE_FAILED, reason=error.reason, engine=engine, link=link, detail=error.detail)
 
     async def _wait_joinable(self) -> AceProxyError | None:
         """Wait for a join point, or so long that none is to be expected. Raises NOT_MPEGTS, NO_DATA."""
