@@ -36,6 +36,19 @@ def _clips_are_read_once() -> Iterator[None]:
         yield
 
 
+@contextlib.asynccontextmanager
+async def running_app(**values: Any) -> AsyncIterator[App]:
+    """The program on a free port, with settings by name."""
+    settings = Settings.model_validate({"listen": "127.0.0.1:0", **values})
+    logs = make_logs(settings)
+    logs.start()
+    try:
+        async with App(settings, logs) as app:
+            yield app
+    finally:
+        logs.stop()
+
+
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
     """A simulated engine that starts at once."""
@@ -49,12 +62,8 @@ async def make_app(sim: Simulator) -> AsyncIterator[MakeApp]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(**changes: Any) -> App:
-            values = {"listen": "127.0.0.1:0", "engines": [sim.url], "log_level": "debug", "retry_first_s": 0.1}
-            settings = Settings.model_validate({**values, **changes})
-            logs = make_logs(settings)
-            logs.start()
-            stack.callback(logs.stop)
-            return await stack.enter_async_context(App(settings, logs))
+            values = {"engines": [sim.url], "log_level": "debug", "retry_first_s": 0.1}
+            return await stack.enter_async_context(running_app(**{**values, **changes}))
 
         yield make
 

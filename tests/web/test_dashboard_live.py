@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from aceproxy.app import App
-from aceproxy.logs import Logs
-from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams.quality import Viewing
-from tests.conftest import Answer, ask
+from tests.conftest import Answer, ask, running_app
 from tests.waiting import until
 from tests.web.browsing import fresh_page, no_refusals
 
@@ -35,14 +32,9 @@ async def engine() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def app(engine: Simulator, tmp_path: Path) -> AsyncIterator[App]:
     """The program in front of it, with a state folder."""
-    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "state_dir": tmp_path / "state"}
-    values["client_stall_s"] = 600  # the client that plays reads nothing
-    settings = Settings.model_validate(values)
-    logs = Logs(settings.log_level, settings.log_lines)
-    logs.start()
-    async with App(settings, logs) as started:
+    # client_stall_s: the client that plays reads nothing
+    async with running_app(engines=[engine.url], state_dir=tmp_path / "state", client_stall_s=600) as started:
         yield started
-    logs.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -7,7 +7,6 @@ import re
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import resources
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,9 +14,8 @@ from aiohttp import web
 from playwright.async_api import Browser, Page
 
 from aceproxy.app import App
-from aceproxy.preparing import make_logs
-from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.conftest import running_app
 from tests.players_table import PlayersTable, browser_of
 from tests.system.programs import tool
 from tests.waiting import until
@@ -52,13 +50,8 @@ async def engine() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(engine: Simulator) -> AsyncIterator[App]:
     """The program in front of it."""
-    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "retry_first_s": 0.5}
-    settings = Settings.model_validate(values)
-    logs = make_logs(settings)
-    logs.start()
-    async with App(settings, logs) as started:
+    async with running_app(engines=[engine.url], retry_first_s=0.5) as started:
         yield started
-    logs.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

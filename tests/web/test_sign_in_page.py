@@ -6,17 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import closing
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from aceproxy.app import App
-from aceproxy.logs import Logs
-from aceproxy.settings import Settings
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
-from tests.conftest import ask
+from tests.conftest import ask, running_app
 from tests.web.browsing import fresh_page, no_dialogs, no_script_errors
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,13 +31,8 @@ async def engine() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(engine: Simulator) -> AsyncIterator[App]:
     """The program in front of it."""
-    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "stat_poll_s": 0.2}
-    settings = Settings.model_validate(values)
-    logs = Logs(settings.log_level, settings.log_lines)
-    logs.start()
-    async with App(settings, logs) as started:
+    async with running_app(engines=[engine.url], stat_poll_s=0.2) as started:
         yield started
-    logs.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

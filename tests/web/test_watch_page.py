@@ -20,6 +20,7 @@ from aceproxy.errors import Reason
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from tests.conftest import running_app
 from tests.players_table import PlayersTable, browser_of
 from tests.system.fake_engine import FakeEngine
 from tests.waiting import until
@@ -40,13 +41,8 @@ async def engine() -> AsyncIterator[Simulator]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(engine: Simulator) -> AsyncIterator[App]:
     """The program in front of it."""
-    values: dict[str, Any] = {"listen": "127.0.0.1:0", "engines": [engine.url], "start_timeout_s": 5}
-    settings = Settings.model_validate(values)
-    logs = Logs(settings.log_level, settings.log_lines)
-    logs.start()
-    async with App(settings, logs) as started:
+    async with running_app(engines=[engine.url], start_timeout_s=5) as started:
         yield started
-    logs.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

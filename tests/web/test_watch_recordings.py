@@ -12,9 +12,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from aceproxy.app import App
-from aceproxy.logs import Logs
-from aceproxy.settings import Settings
 from aceproxy.simulator import Content, ContentFile, Simulator, SimulatorConfig
+from tests.conftest import running_app
 from tests.system.programs import tool
 from tests.web.browsing import fresh_page
 from tests.web.pictures import GRAB, holds, moving
@@ -71,12 +70,8 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simu
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def app(engine: Simulator) -> AsyncIterator[App]:
     """The program in front of it."""
-    settings = Settings.model_validate({"listen": "127.0.0.1:0", "engines": [engine.url]})
-    logs = Logs(settings.log_level, settings.log_lines)
-    logs.start()
-    async with App(settings, logs) as started:
+    async with running_app(engines=[engine.url]) as started:
         yield started
-    logs.stop()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
