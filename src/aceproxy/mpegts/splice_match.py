@@ -12,6 +12,7 @@ that is found is the place.
 from __future__ import annotations
 
 import struct
+from array import array
 from collections import deque
 from collections.abc import Collection
 from typing import Final
@@ -41,9 +42,9 @@ class Matcher:
         self.found: int | None = None
         """Index of the packet after the last sent one, once that is certain."""
         self._tail = tail
-        self._places: list[int] = []
-        self._pids: list[int] = []
-        self._ranks: dict[bytes, int] = {}
+        self._places = array("L")
+        self._pids = array("H")
+        self._ranks: dict[int, int] = {}  # by the hash of a packet: the packets would take a megabyte once more
         self._clocks: list[int | None] = []
         self._with_pcr: list[bool] = []
         self._count = 0
@@ -65,7 +66,7 @@ class Matcher:
         self._last_counters = dict(zip(pids, heads.control, strict=True))
         first = max(0, len(pids) - _INDEX_PACKETS)
         clock: int | None = None
-        seen: dict[bytes, tuple[int, int | None] | None] = {}
+        seen: dict[int, tuple[int, int | None, bool] | None] = {}  # by hash: place, clock, whether it has a PCR
         for index in range(first, len(pids)):
             packet = tail[index * PACKET_BYTES : (index + 1) * PACKET_BYTES]
             pcr = read_stamp(packet).pcr if packet[3] & 0x20 else None
@@ -76,15 +77,16 @@ class Matcher:
                 and pids[index] not in table_pids
                 and (pcr is not None or is_distinctive(packet))
             ):
-                seen[packet] = None if packet in seen else (index, clock)
-        kept = [(packet, place) for packet, place in seen.items() if place is not None]
-        kept.sort(key=lambda entry: entry[1][0])
-        self._ranks = {packet: rank for rank, (packet, _) in enumerate(kept)}
-        self._clocks = [place[1] for _, place in kept]
-        self._with_pcr = [has_pcr(packet) for packet, _ in kept]
+                key = hash(packet)
+                seen[key] = None if key in seen else (index, clock, has_pcr(packet))
+        for key, place in seen.items():  # in the order in which they were sent
+            if place is not None:
+                self._ranks[key] = len(self._places)
+                self._places.append(place[0])
+                self._pids.append(pids[place[0]])
+                self._clocks.append(place[1])
+                self._with_pcr.append(place[2])
         self._has_pcr = any(self._with_pcr)
-        self._places = [place[0] for _, place in kept]
-        self._pids = [pids[place] for place in self._places]
 
     @property
     def trailing(self) -> tuple[bytes, ...]:
@@ -101,9 +103,9 @@ class Matcher:
             return []
         known = self._ranks
         return [
-            (index, known[packet])
+            (index, rank)
             for index, (packet,) in enumerate(struct.iter_unpack(f"{PACKET_BYTES}s", view))
-            if packet in known
+            if (rank := known.get(hash(packet))) is not None
         ]
 
     def note(self, rank: int, index: int, clock: int | None) -> None:
