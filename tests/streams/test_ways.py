@@ -28,3 +28,13 @@ def test_a_link_that_ends_again_and_again_comes_last_and_at_once_where_no_other_
     assert ways_back(0, ONE, BOTH, [1], others_first=True, short_runs=2) == [Way(1), ELSEWHERE, HERE]
     alone = frozenset({ONE})
     assert ways_back(0, ONE, alone, [1], others_first=True, short_runs=1) == [Way(1), Way(0)]
+
+
+def test_of_the_other_engines_those_that_are_ahead_come_first() -> None:
+    engines = BOTH | {"http://late"}
+    ways = ways_back(0, ONE, engines, [1], others_first=True, short_runs=0, ahead=BOTH)
+    assert ways == [
+        Way(0, frozenset({ONE, "http://late"})), Way(0, frozenset({ONE})), Way(0, engines - {ONE}), Way(1)
+    ]  # fmt: skip
+    nobody = ways_back(0, ONE, engines, [], others_first=True, short_runs=0, ahead=frozenset({ONE}))
+    assert nobody == [Way(0, frozenset({ONE})), Way(0, engines - {ONE})]

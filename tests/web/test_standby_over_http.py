@@ -15,6 +15,7 @@ from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams import present, spare
 from aceproxy.streams.company import KNOWN_S
+from aceproxy.streams.lags import MEASURED
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
@@ -142,6 +143,65 @@ async def test_an_engine_that_freezes_right_after_the_start_is_left_for_the_stan
     [loss] = events(stream, EventKind.SOURCE_LOST)
     assert loss.reason == "engine_stalled"
     frozen.clear_faults()
+
+
+async def test_a_standby_far_behind_is_not_waited_for_where_another_engine_can_do(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    first, third = engines
+    async with Simulator(SimulatorConfig.fast(in_step=True, behind_s=25.0)) as late:
+        app = await make_app(
+            engines=[first.url, late.url, third.url], **{**QUICK, "splice_wait_s": 60.0, "standby_clients": 0}
+        )
+        labels = {engine.url: engine.label for engine in app.pool.snapshot()}
+        for engine in (late, third):
+            app.pool.drain(labels[engine.url])
+        answer = await play(app, url_of(first, standby="1"))
+        stream = app.hub.streams[0]
+        app.pool.undrain(labels[late.url])
+        data = await read_for(answer, lambda: is_ready(stream))
+        assert stream.supply.reserve.spare is not None
+        assert stream.supply.reserve.spare.engine_url == late.url
+        app.pool.undrain(labels[third.url])
+        first.set_fault("down")
+        data += await read_for(answer, lambda: stream.supply.recoveries == 1, 60)
+        assert stream.source is not None
+        assert stream.source.engine_url == third.url
+        [beside] = events(stream, EventKind.TRYING_BESIDE)
+        assert beside.details["purpose"] == "restore"
+        data += await answer.reader.readexactly(1500 * PACKET)
+        checker = ContinuityChecker()
+        checker.feed(data[: len(data) // PACKET * PACKET])
+        assert not checker.errors
+        times = video_dts(data[: len(data) // PACKET * PACKET])
+        assert all(earlier < later for earlier, later in pairwise(times)), "nothing comes twice"
+
+
+async def test_a_standby_far_behind_is_waited_for_where_no_other_engine_is_known_to_be_less(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    first, third = engines
+    async with Simulator(SimulatorConfig.fast(in_step=True, behind_s=5.0)) as late:
+        app = await make_app(
+            engines=[first.url, late.url, third.url], **{**QUICK, "splice_wait_s": 60.0, "standby_clients": 0}
+        )
+        labels = {engine.url: engine.label for engine in app.pool.snapshot()}
+        for engine in (late, third):
+            app.pool.drain(labels[engine.url])
+        answer = await play(app, url_of(first, standby="1"))
+        stream = app.hub.streams[0]
+        app.pool.undrain(labels[late.url])
+        data = await read_for(answer, lambda: is_ready(stream))
+        app.pool.undrain(labels[third.url])
+        for _ in range(MEASURED):
+            stream.supply.reserve.lags.note(third.url, 6.0)
+        first.set_fault("down")
+        data += await read_for(answer, lambda: stream.supply.recoveries == 1, 60)
+        assert stream.source is not None
+        assert stream.source.engine_url == late.url
+        assert not events(stream, EventKind.TRYING_BESIDE)
+        data += await answer.reader.readexactly(500 * PACKET)
+        unbroken(data)
 
 
 async def test_a_stream_moves_away_from_an_engine_that_is_drained(

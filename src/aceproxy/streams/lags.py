@@ -18,6 +18,7 @@ from aceproxy.streams.spare import Spare
 LIMIT_S: Final = 1.0  # a standby that is less behind is as good as any
 BETTER_S: Final = 1.0  # differences below that are no reason to change
 EVERY_S: Final = 4.0  # between two measurements
+AT_FIRST_S: Final = 1.5  # the same until there are enough; sources send in pieces for up to three seconds
 MEASURED: Final = 3  # sources send in pieces: one measurement tells little
 PART_BYTES: Final = 512 << 10  # of the newest bytes, in which there is a clock
 ENGINES: Final = 64  # remembered
@@ -39,7 +40,7 @@ class Lags:
         """Measure a spare now and then, in a thread; `of` knows what came of it."""
         if now < self._next_at or not spare.is_at_pace:
             return
-        self._next_at = now + EVERY_S
+        self._next_at = now + (AT_FIRST_S if self.of(spare.engine_url) is None else EVERY_S)
         self._keep(asyncio.get_running_loop().create_task(self._measure(spare), name="measure lag"))
 
     async def _measure(self, spare: Spare) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from aceproxy.mpegts.behind import behind_s
 from aceproxy.streams.company import KNOWN_S, LEAST, TOGETHER_S, Company
+from aceproxy.streams.reserve import AHEAD_S
 from aceproxy.streams.source import Source
 from aceproxy.streams.spare import Spare
 from aceproxy.ticks import next_tick
@@ -24,7 +25,6 @@ DOUBT_S: Final = 0.3  # of silence after which the engine is asked whether it li
 OWES_S: Final = 0.3  # for which it must have owed the answer
 EARLIER_S: Final = 0.5  # before the newest byte: so much earlier it may have been asked, by whoever
 AGAIN_S: Final = 60.0  # between two of these switches of one stream: however it misjudges, it does not go to and fro
-AHEAD_S: Final = 0.25  # of media that the standby has more, and of time that it has sent for longer
 PART_BYTES: Final = 512 << 10  # of the newest bytes of both, in which there is a clock
 LOOK_S: Final = 0.1  # between looks at the company of a source, and at what its engine owes
 

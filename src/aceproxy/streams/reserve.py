@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.mpegts.behind import behind_s
 from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.splice import Outcome
 from aceproxy.mpegts.splice_trial import trial
-from aceproxy.streams.lags import LIMIT_S, Lags
+from aceproxy.streams.lags import LIMIT_S, PART_BYTES, Lags
 from aceproxy.streams.situation import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
@@ -32,6 +33,7 @@ from aceproxy.streams.spare import FRESH_S, RACES, Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
+AHEAD_S: Final = 0.25  # of media that a spare has more than was sent; less may be a matter of when they are looked at
 GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
 CHANGE_S: Final = 60.0  # between two changes of a standby for one on an engine that may be less behind
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
@@ -70,6 +72,14 @@ class Reserve:
     def is_ready(self) -> bool:
         """Whether a source could take over now."""
         return self.spare is not None and self.spare.is_ready
+
+    def is_ahead(self) -> bool:
+        """Whether the spare has media that was not sent yet, by the clock of the broadcast."""
+        spare = self.spare
+        if spare is None:
+            return False
+        lag_s = behind_s(self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES))
+        return lag_s is not None and lag_s <= -AHEAD_S
 
     def tend(self, situation: Situation) -> Spare | None:
         """Open, keep or drop the spare; return it if it is to take over now."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from aceproxy.engine.backoff import LONGEST, pause_s
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.fresher import fresher_comes
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import FROZEN_EDGE_S
 from aceproxy.streams.patience import PATIENCE_S, open_while_promising
@@ -131,7 +132,17 @@ class Restoring:
         order = self._upstream.links.order([link for number, link in enumerate(self._present.links) if number != at])
         fallbacks = [self._present.links.index(link) for link in order]
         engines = frozenset(self._upstream.pool.urls)
-        return ways_back(at, engine, engines, fallbacks, others_first=others_first, short_runs=self._short_runs)
+        fit = self._upstream.pool.fit_for_spares()
+        worse = self._reserve.lags.worse(fit - {engine})
+        return ways_back(
+            at,
+            engine,
+            engines,
+            fallbacks,
+            others_first=others_first,
+            short_runs=self._short_runs,
+            ahead=fit - worse if worse else frozenset(),
+        )
 
     async def _try_round(self, ways: Sequence[Way], deadline_at: float, patience_s: float) -> AceProxyError | None:
         """Try one way after the other; return None once a source delivers, else the last failure.
@@ -152,7 +163,7 @@ class Restoring:
             try:
                 own_s = until_at - loop.time() if number + 1 == len(ways) else patience_s
                 await self._open_first(apart, until_at, own_s)
-                await self._prove()
+                await self._prove_or_pass(until_at)
             except AceProxyError as error:
                 self._present.failed(error)
                 failure = error
@@ -208,13 +219,27 @@ class Restoring:
         is_fresh = self._reserve.spare is not None and self._reserve.spare.silent_s < FRESH_S
         try:
             await take_spare(self._present, self._reserve)
-            await self._prove(inf if is_fresh else SILENT_S)
+            until_at = asyncio.get_running_loop().time() + self._settings.start_timeout_s
+            await self._prove_or_pass(until_at, inf if is_fresh else SILENT_S)
         except AceProxyError as error:
             self._present.close()
             engine = self._present.engine_url
             self._timeline.note(EventKind.REOPEN_FAILED, reason=error.reason, engine=engine, detail=error.detail)
             return False
         return True
+
+    async def _prove_or_pass(self, until_at: float, limit_s: float = inf) -> None:
+        """Wait until something new has gone to the clients, of the present source or of one that comes to it sooner.
+
+        That one may start until `until_at`. Raises AceProxyError if nothing will.
+        """
+        present, ingest, pool = self._present, self._intake.ingest, self._upstream.pool
+        while True:
+            fresher = fresher_comes(present, self._reserve, ingest, pool, self._lost_engine, until_at)
+            if await comes_first(self._prove(limit_s), fresher, "proof"):
+                return
+            await take_spare(present, self._reserve)
+            limit_s = inf
 
     async def _prove(self, limit_s: float = inf) -> None:
         """Wait until something of the new source has gone to the clients. Raises AceProxyError if nothing will."""

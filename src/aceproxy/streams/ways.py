@@ -34,14 +34,19 @@ def ways_back(
     *,
     others_first: bool,
     short_runs: int,
+    ahead: frozenset[str] = frozenset(),
 ) -> list[Way]:
     """Return the ways to try after link number `at` was lost on `engine`, the nearest first.
 
     `engines` are all there are, `fallbacks` the numbers of the other links, best first. `others_first`: the engine is
-    under suspicion. What ended after a moment `short_runs` times in a row comes after what may do better.
+    under suspicion. `ahead`: of the others those that come first, since the rest is behind. What ended after a moment
+    `short_runs` times in a row comes after what may do better.
     """
+    own_engine = frozenset({engine}) if engine else frozenset()
     own = [Way(at, engines - {engine})] if engine in engines else []
-    others = [Way(at, frozenset({engine}) if engine else frozenset())] if engines - {engine} else []
+    others = [Way(at, own_engine)] if engines - {engine} else []
+    if others and ahead - {engine}:
+        others.insert(0, Way(at, engines - ahead | own_engine))
     near = [*others, *own] if others_first else [*own, *others]
     further = [Way(number) for number in fallbacks]
     link_is_doubtful = short_runs > 1 or (short_runs == 1 and not others)
