@@ -10,6 +10,7 @@ import pytest
 from aceproxy import __version__
 from aceproxy.app import App
 from aceproxy.simulator import Simulator
+from aceproxy.streams.snapshot import EngineStat
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 
@@ -87,6 +88,20 @@ async def test_a_running_stream_is_described(sim: Simulator, make_app: MakeApp, 
     assert client["agent"] == "<b>Player </b>"
     assert client["sent_bytes"] >= 188 * 3000
     assert client["skips"] == 0
+
+
+async def test_what_an_engine_said_during_the_start_is_not_told_for_ever(
+    sim: Simulator, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(stat_max_age_s=2, stat_timeout_s=0.1)
+    sim.set_fault("stat-hang")
+    await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
+
+    told = (await ask(app, "/api/aceproxy/streams")).json["streams"][0]["engine_stat"]
+    assert told["status"] == "starting"
+    source = app.hub.streams[0].source
+    assert source is not None
+    await until(lambda: source.engine_stat(asyncio.get_running_loop().time()) == EngineStat())
 
 
 @pytest.mark.parametrize(

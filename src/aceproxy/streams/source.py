@@ -86,6 +86,7 @@ class Source:
         self.paused = False
         self.came_to_its_end = False  # a list was read to its declared end
         self.progress: StartProgress | None = None
+        self._progress_at = 0.0  # loop time
         self.start_failure: AceProxyError | None = None  # of one that could not be opened
         self.on_playback: Callable[[Playback], None] | None = None  # hears of every playback that is started
         self.on_asked: Callable[[], None] | None = None  # is called when an engine is asked to start something
@@ -276,7 +277,8 @@ class Source:
         age_s = now - self.poll.stat_at if self.poll is not None else 0.0
         if stat is None or age_s > self._upstream.settings.stat_max_age_s:
             progress = self.progress
-            if progress is None or stat is not None:
+            is_past = self._reader is not None and now - self._progress_at > self._upstream.settings.stat_max_age_s
+            if progress is None or stat is not None or is_past:
                 return EngineStat()
             return EngineStat(status=progress.status, progress=progress.progress, peers=progress.peers)
         return EngineStat(
@@ -306,7 +308,7 @@ class Source:
         return error
 
     def _note_progress(self, progress: StartProgress) -> None:
-        self.progress = progress
+        self.progress, self._progress_at = progress, asyncio.get_running_loop().time()
         if self.on_progress is not None:
             self.on_progress()
         self._story.note_progress(progress, self.engine_url)

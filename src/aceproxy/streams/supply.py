@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from aceproxy.engine.backoff import Backoff
+from aceproxy.engine.backoff import pause_s
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
@@ -131,7 +131,7 @@ class Supply:
     async def _start_with(self, at: int, deadline_at: float) -> AceProxyError | None:
         """Open sources of one link until one sends packets; a failure has the reason of the first of them."""
         loop = asyncio.get_running_loop()
-        backoff = Backoff(self._settings.retry_first_s)
+        began_at = loop.time()
         self._starting.next_link()
         first: AceProxyError | None = None
         while True:
@@ -146,12 +146,11 @@ class Supply:
                 self._note_failed(error)
                 first = first or error
                 elsewhere = self._starting.shun(error)
-                pause_s = 0.0 if elsewhere else self._settings.retry_first_s
-                if not (elsewhere or error.reason is Reason.NO_DATA) or loop.time() + pause_s > deadline_at:
+                wait_s = 0.0 if elsewhere else pause_s(self._settings.retry_first_s, loop.time() - began_at)
+                if not (elsewhere or error.reason is Reason.NO_DATA) or loop.time() + wait_s > deadline_at:
                     raise first from None
                 self._present.lost(error)
-            if not elsewhere:
-                await backoff.wait()
+            await asyncio.sleep(wait_s)
 
     def _note_failed(self, error: AceProxyError) -> None:
         """Tell that what the present engine sent is of no use."""
