@@ -15,9 +15,9 @@ from aceproxy.streams.spare import TailSink
 class Target:
     """A sink with little room that keeps everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 7) -> None:
         self.data = bytearray()
-        self._buffer = memoryview(bytearray(7))
+        self._buffer = memoryview(bytearray(room))
 
     def room(self) -> memoryview:
         """See ByteSink."""
@@ -79,6 +79,22 @@ async def test_what_comes_during_the_hand_over_follows_in_order() -> None:
     await handing
     give(sink, b"end")
     assert bytes(target.data) == b"".join(bytes([number]) * 10 for number in range(9)) + b"end"
+    assert sink.held_bytes == 0
+
+
+async def test_nothing_is_left_out_of_the_middle_however_much_comes_during_the_hand_over() -> None:
+    sink, target = TailSink(300_000), Target(5000)
+    pieces = [bytes([number]) * 3000 for number in range(100)] + [
+        bytes([number]) * 200_000 for number in range(100, 103)
+    ]
+    for piece in pieces[:100]:
+        give(sink, piece)
+    handing = asyncio.ensure_future(sink.hand_over(target))
+    for piece in pieces[100:]:
+        await asyncio.sleep(0)
+        give(sink, piece)
+    await handing
+    assert bytes(target.data) == b"".join(pieces)
     assert sink.held_bytes == 0
 
 

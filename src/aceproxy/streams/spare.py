@@ -46,6 +46,7 @@ class TailSink:
         self._times: deque[float] = deque()  # monotonic, when each of them came
         self._buffer: memoryview | None = None
         self._target: ByteSink | None = None
+        self._is_given = False  # to the target: nothing may be missing in the middle
 
     def room(self) -> memoryview:
         """See ByteSink."""
@@ -65,7 +66,7 @@ class TailSink:
         self._parts.append(bytes(self._buffer[:n]))
         self._times.append(time.monotonic())
         self.held_bytes += n
-        while self.held_bytes > self._limit_bytes:
+        while self.held_bytes > self._limit_bytes and not self._is_given:
             self._drop_oldest()
 
     def drop_before(self, came_at: float) -> None:
@@ -101,19 +102,28 @@ class TailSink:
     async def hand_over(self, target: ByteSink) -> None:
         """Give `target` all that is kept and, from then on, all that comes. Raises what `target.filled` raises.
 
-        Other tasks get their turn after every piece. Cancelled, it goes on keeping the rest.
+        Other tasks get their turn after every `ROOM_BYTES`, which is as much as may come meanwhile. Cancelled, it goes
+        on keeping the rest.
         """
-        while self._parts:
-            part = memoryview(self._parts.popleft())
-            self._times.popleft()
-            self.held_bytes -= len(part)
-            while part:
-                room = target.room()
-                n = min(len(room), len(part))
-                room[:n] = part[:n]
-                target.filled(n)
-                part = part[n:]
-            await asyncio.sleep(0)
+        self._is_given = True
+        try:
+            given = 0
+            while self._parts:
+                part = memoryview(self._parts.popleft())
+                self._times.popleft()
+                self.held_bytes -= len(part)
+                given += len(part)
+                while part:
+                    room = target.room()
+                    n = min(len(room), len(part))
+                    room[:n] = part[:n]
+                    target.filled(n)
+                    part = part[n:]
+                if given >= ROOM_BYTES:
+                    given = 0
+                    await asyncio.sleep(0)
+        finally:
+            self._is_given = False
         self._buffer = None
         self._target = target
 
