@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,8 @@ async def lose_all(ring: Ring, pump: Pump, ingest: Ingest, *slow: Listener) -> N
     await until(lambda: all(one.outlet.skips == 1 for one in slow))
 
 
-async def all_of(listener: Listener) -> bytes:
-    """Read until the client is at the live edge."""
-    data = b""
+async def all_of(listener: Listener, data: bytes = b"") -> bytes:
+    """Read until the client is at the live edge; `data` is what was read before."""
 
     def caught_up() -> bool:
         nonlocal data
@@ -157,3 +158,36 @@ async def test_a_new_client_of_h264_without_idr_pictures_begins_with_one(
     assert data[3] & 0x30 != 0x20  # no mark: nothing came before
     assert client.outlet.skips == 0
     ring.clear()
+
+
+@pytest.mark.parametrize("pid", [0x14, 0x700])
+async def test_the_counter_of_a_pid_that_comes_seldom_is_said_to_begin_anew_as_well(
+    pump: Pump, ring: Ring, listen: Listen, pid: int
+) -> None:
+    """Nothing of it comes behind the join point for a while, but something did before."""
+    first, end = (len(LIGHT) // PACKET * part // 4 * PACKET for part in (1, 3))
+    middle = end - 4000 * PACKET  # six seconds
+    counters = count()
+    ingest = Ingest(ring, lambda: 0.0)
+    send(ingest, LIGHT[: first - 2000 * PACKET])
+    for at in range(first - 2000 * PACKET, first, 50 * PACKET):
+        send(ingest, LIGHT[at : at + 50 * PACKET] + seldom(pid, counters))
+    pump.appended(ring)
+    slow = listen(ring)
+    await until(lambda: slow.outlet.watched)
+    send(ingest, LIGHT[first:middle] + seldom(pid, counters) + seldom(pid, counters) + LIGHT[middle:end])
+    pump.appended(ring)
+    await until(lambda: slow.outlet.skips == 1)
+    data = await all_of(slow)
+    send(ingest, seldom(pid, counters) + LIGHT[end : end + 1000 * PACKET])
+    pump.appended(ring)
+    data = await all_of(slow, data)
+    seen = [at for at in range(0, len(data), PACKET) if data[at + 1 : at + 3] == pid.to_bytes(2, "big")]
+    assert len(seen) > 2
+    assert read(data, max_step_s=60).faults == []
+    ring.clear()
+
+
+def seldom(pid: int, counters: Iterator[int]) -> bytes:
+    """Return the next packet of a PID."""
+    return bytes((0x47, pid >> 8, pid & 0xFF, 0x10 | next(counters) & 15)) + bytes(184)

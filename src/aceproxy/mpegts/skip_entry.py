@@ -16,7 +16,7 @@ seen nothing needs all but the first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -24,6 +24,7 @@ from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, heads_of
+from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_join import Rest, packets_with
 from aceproxy.mpegts.splice_opening import Beginning, beginning_of, stamped
 from aceproxy.mpegts.splice_rewrite import Gate, Rewriter
@@ -34,6 +35,8 @@ from aceproxy.mpegts.splice_stamps import FRAME, later, pids_of
 _ROOM: Final = CLOCK_HZ // 2  # of time stamps before the join point, for the pictures of an opening
 _SOUND_PATIENCE: Final = CLOCK_HZ // 2  # how far pictures may go on while an elementary stream has not begun
 _VIDEO_GAP: Final = 3600
+_SERVICE_PIDS: Final = (0x10, 0x11, 0x12, 0x14)
+"""Of NIT, SDT, EIT, and TDT with TOT (ETSI EN 300 468 §5.1.3): some of them come twice a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +83,16 @@ class EntryMaker:
                     self._end = self._stop(self._start, self._beginning, is_all=is_all)
         return is_all or self._end is not None
 
-    def entry(self, further: bytes = b"") -> Entry:
+    def entry(self, further: bytes = b"", earlier: Iterable[bytes] = ()) -> Entry:
         """Return the entry; of a stream that cannot be read it is the tables alone.
 
-        `further` is what follows that which was fed, as far as that is known: of PIDs that come seldom only their
-        counters are wanted. To be called once it `is_ready`.
+        `further` is what follows that which was fed, as far as that is known, and `earlier` what came before it, the
+        newest part first: of PIDs that come seldom only their counters are wanted. No more is taken of `earlier` than
+        is needed for the PIDs that the tables name and those of the service tables. To be called once it `is_ready`.
         """
         if self._start is None or self._beginning is None or self._end is None:
             return Entry(b"", self._tables, 0)
-        return self._made(self._end, self._start, self._beginning, further)
+        return self._made(self._end, self._start, self._beginning, further, earlier)
 
     def _stop(self, start: PesStart, beginning: Beginning, *, is_all: bool) -> int | None:
         """Return where the stream goes on as it is: the leading pictures are over, and sound has begun."""
@@ -110,7 +114,9 @@ class EntryMaker:
             return None
         return max(shown.offset, beginning.open_at, *begun, 0)
 
-    def _made(self, stop: int, start: PesStart, beginning: Beginning, further: bytes) -> Entry:
+    def _made(
+        self, stop: int, start: PesStart, beginning: Beginning, further: bytes, earlier: Iterable[bytes]
+    ) -> Entry:
         """Return the entry after which the stream goes on at `stop`."""
         source, base, pid = self._source, len(self._tables), self._source.reference_pid
         streams = source.tables.program.streams if source.tables else ()
@@ -127,8 +133,24 @@ class EntryMaker:
         following = _first_controls(bytes(source.held[stop:]) + further)
         made = _leading_to(made, following)
         begun = {**following, **_first_controls(made)}
-        marks = [_mark(pid, control) for pid, control in sorted(begun.items())]
+        rest = self._before_silence(begun.keys(), earlier)
+        counters = {pid: _before_it(control) for pid, control in begun.items()} | rest
+        marks = [_mark(pid, counter) for pid, counter in sorted(counters.items())]
         return Entry(b"".join(marks), made, stop - base)
+
+    def _before_silence(self, begun: Collection[int], earlier: Iterable[bytes]) -> dict[int, int]:
+        """Return the last counter of each PID that is silent for now, as far as it is in `earlier`.
+
+        Who has had packets of it before those may take what comes next for one that follows a loss.
+        """
+        program = self._source.tables.program if self._source.tables else None
+        wanted = {*_SERVICE_PIDS, *(one.pid for one in (program.streams if program else ()))} - set(begun)
+        found: dict[int, int] = {}
+        for part in earlier if wanted else ():
+            found = last_counters(heads_of(part)) | found
+            if wanted <= found.keys():
+                break
+        return {pid: counter for pid, counter in found.items() if pid not in begun and pid != NULL_PID}
 
     def _before(self, start: PesStart, pid: int) -> PidEnd:
         """Return the end of a part that lies before the join point by more than an opening takes."""
@@ -172,7 +194,7 @@ def _before_it(control: int) -> int:
     return (control - (control >> 4 & 1)) & 0x0F
 
 
-def _mark(pid: int, control: int) -> bytes:
-    """Return a packet that says that the counter of a PID begins anew with the packet that has this fourth byte."""
-    head = bytes((0x47, pid >> 8, pid & 0xFF, 0x20 | _before_it(control), 183, 0x80))
+def _mark(pid: int, counter: int) -> bytes:
+    """Return a packet that says that the counter of a PID goes on from this one, whatever it was before."""
+    head = bytes((0x47, pid >> 8, pid & 0xFF, 0x20 | counter, 183, 0x80))
     return head.ljust(PACKET_BYTES, b"\xff")

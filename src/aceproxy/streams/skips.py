@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -36,6 +36,8 @@ KEPT_S: Final = 5.0  # how long an entry is kept for others
 SELDOM_BYTES: Final = (
     11_000 * PACKET_BYTES
 )  # of the stream after that, for the counters of service tables and subtitles
+EARLIER_BYTES: Final = 16 << 20  # before it, for the same of PIDs of which nothing comes in that
+_PART_BACK_BYTES: Final = 4096 * PACKET_BYTES
 _READ_BYTES: Final = 512 * PACKET_BYTES
 PART_BYTES: Final = 4096 * PACKET_BYTES  # of a block: clients in the same part are looked at together
 
@@ -143,7 +145,8 @@ class Skips:
         if entry is None or (not is_same and (now - entry.asked_at > ENTRY_WAIT_S or entry.join.block.dropped)):
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(1, thread_name_prefix="entries")
-            entry = self._entries[ring] = _Entry(join, now, self._worker.submit(_made_of, join))
+            blocks = ring.blocks()
+            entry = self._entries[ring] = _Entry(join, now, self._worker.submit(_made_of, join, blocks))
             entry.made.add_done_callback(lambda _: self._on_made(ring))
         return entry
 
@@ -169,16 +172,19 @@ def _read(block: Block, position: int, ring: Ring, count: int) -> bytes:
     return b"".join(parts)
 
 
-def _made_of(join: Join) -> _Made:
-    """Return a join point with an entry in the place of its tables, and the place where the stream goes on after it."""
+def _made_of(join: Join, blocks: tuple[Block, ...]) -> _Made:
+    """Return a join point with an entry in the place of its tables, and the place where the stream goes on after it.
+
+    `blocks` are those of its ring.
+    """
     try:
-        return _entry_at(join)
+        return _entry_at(join, blocks)
     except Exception:
         log.exception("a client is moved forward without an entry: none could be made")
         raise
 
 
-def _entry_at(join: Join) -> _Made:
+def _entry_at(join: Join, blocks: tuple[Block, ...]) -> _Made:
     maker, onwards = EntryMaker(join.preamble), _Onwards(join)
     taken, is_all = 0, False
     while not maker.is_ready(is_all=is_all):
@@ -186,11 +192,23 @@ def _entry_at(join: Join) -> _Made:
         maker.feed(part)
         taken += len(part)
         is_all = not part or taken >= ENTRY_BYTES
-    entry = maker.entry(onwards.read(SELDOM_BYTES))
+    entry = maker.entry(onwards.read(SELDOM_BYTES), _backwards(join, blocks))
     block, position = join.block, join.position + entry.skipped
     while position >= block.size and block.next is not None:
         block, position = block.next, position - block.size
     return _Made(Join(block, position, entry.marks + entry.packets), Join(block, position, entry.packets))
+
+
+def _backwards(join: Join, blocks: tuple[Block, ...]) -> Iterator[bytes]:
+    """Yield what lies before a join point, the newest part first, as far as anybody may want it."""
+    left = EARLIER_BYTES
+    for block in reversed(blocks):
+        stop = min(block.size, join.block.start + join.position - block.start)
+        while stop > 0 and left > 0:
+            start = max(0, stop - _PART_BACK_BYTES)
+            yield block.read(start, stop - start)
+            left -= stop - start
+            stop = start
 
 
 class _Onwards:
