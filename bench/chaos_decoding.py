@@ -11,7 +11,7 @@ from bench.chaos_hls import HlsCrowd
 
 EVERY_S = 8.0
 LIMIT_S = 60.0
-AFTER_S = 12.0  # for which damage may be seen after its end: it is held by engines, ring and lists
+AFTER_S = 8.0  # for which damage may come after its end: engines and the proxy hold it back for a while
 
 
 class Decoding:

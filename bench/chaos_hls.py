@@ -23,6 +23,7 @@ WRAP = 1 << 33
 CLOCK_HZ = 90_000
 GAP_S = 5.0  # between two segments that are not said to be apart; what is lost in between is less
 BACK_S = 0.2  # a picture may be shown before one of the segment before
+LISTED = 3  # segments from the live edge at which a viewer begins; without keyframes each may be ten seconds long
 LATE_S = 3.0  # a list that old says nothing about what can be had
 LINE = re.compile(r"#EXT-X-(MEDIA-SEQUENCE|DISCONTINUITY-SEQUENCE|TARGETDURATION):(\d+)")
 
@@ -105,7 +106,7 @@ class HlsCrowd(Crowd):
         self.leaps: Counter[str] = Counter()
         self._is_damaged = is_damaged
         self.segments = 0
-        self.runs: list[tuple[float, bytes]] = []  # when, and some segments in a row that are not said to be apart
+        self.runs: list[tuple[float, bytes]] = []  # since when at most, and some segments in a row not said to be apart
         self._fates = fates
         self._digests: dict[str, str] = {}
 
@@ -172,7 +173,7 @@ class _Viewer:
         self._newest: MediaList | None = None
         self._next: int | None = None
         self._last_stamp: int | None = None
-        self._run: list[bytes] = []
+        self._run: list[tuple[float, bytes]] = []  # since when each may have been there at most, and the segment
 
     async def watch(self, query: str, stay_s: float, leaving: asyncio.Event) -> None:
         """Watch for so long. Raises what `fetch` does, and NotAListError."""
@@ -220,7 +221,7 @@ class _Viewer:
         if not found.entries:
             return
         if self._next is None:
-            self._next = max(found.sequence, max(found.entries) - 2)
+            self._next = max(found.sequence, max(found.entries) - LISTED + 1)
         elif found.sequence > self._next:
             self._crowd.seen("missed segments")
             self._part()
@@ -248,9 +249,10 @@ class _Viewer:
         if self._last_stamp is not None:
             self._crowd.judge_step(apart_s(self._last_stamp, times[0]), address)
         self._last_stamp = times[1]
-        self._run.append(body)
+        age_s = LISTED * (self._newest.target_s if self._newest is not None else 0)
+        self._run.append((time.monotonic() - age_s, body))
         if len(self._run) == 3:
-            self._crowd.runs.append((time.monotonic(), b"".join(self._run)))
+            self._crowd.runs.append((self._run[0][0], b"".join(segment for _, segment in self._run)))
             del self._run[:2]
 
     def _part(self) -> None:
