@@ -11,12 +11,12 @@ import pytest
 from aceproxy.app import App
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator, SimulatorConfig
-from aceproxy.streams import starting
+from aceproxy.streams import starting, supply
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
-from tests.web.test_recovery_over_http import events, url_of
+from tests.web.test_recovery_over_http import channel, events, url_of
 from tests.web.test_streams_over_http import PACKET
 
 Play = Callable[[App, str], Awaitable[Answer]]
@@ -122,6 +122,64 @@ async def test_engines_that_all_send_nothing_of_use_are_not_called_unreachable(
         engine.set_fault("html-body")
     answer = await ask(app, url_of(sim))
     assert (answer.status, answer.reason) == (504, "no_data")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links are left early."""
+    monkeypatch.setattr(supply, "LINK_PATIENCE_S", 0.6)
+    monkeypatch.setattr(starting, "RIVAL_AFTER_S", 0.3)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("fault", "engines", "reason"),
+    [
+        ("never-starts", 2, Reason.NO_PEERS),
+        ("headers-held", 1, Reason.NO_DATA),
+        ("json-hang", 1, Reason.START_TIMEOUT),
+    ],
+)
+async def test_a_link_of_which_nothing_comes_in_is_left_for_its_fallback(
+    make_app: MakeApp, sim: Simulator, bad: Simulator, play: Play, fault: str, engines: int, reason: Reason
+) -> None:
+    both = [sim, bad][:engines]
+    app = await make_app(engines=[engine.url for engine in both], start_timeout_s=120, stop_timeout_s=0.3)
+    for engine in both:
+        engine.set_fault(fault, infohash=channel(sim, "Light One").infohash)
+    async with asyncio.timeout(40):  # not half of the time
+        answer = await play(app, url_of(sim, fallback=channel(sim, "Light Two").content_id))
+        assert answer.status == 200
+    stream = app.hub.streams[0]
+    assert stream.supply.at == 1
+    assert [event.reason for event in events(stream, EventKind.LINK_FAILED)] == [reason]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_link_for_which_data_comes_in_is_not_left_for_its_fallback(make_app: MakeApp, play: Play) -> None:
+    async with Simulator(replace(SimulatorConfig.fast(), prebuffer_s=1.8)) as slow:
+        app = await make_app(engines=[slow.url], start_timeout_s=60)
+        await play(app, url_of(slow, fallback=channel(slow, "Light Two").content_id))
+        assert app.hub.streams[0].supply.at == 0
+        assert len(slow.playbacks) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_link_that_was_left_is_tried_again_where_the_others_cannot_be_had(
+    make_app: MakeApp, sim: Simulator, play: Play
+) -> None:
+    app = await make_app(start_timeout_s=60)
+    sim.set_fault("never-starts", infohash=channel(sim, "Light One").infohash)
+    asking = asyncio.ensure_future(play(app, url_of(sim, fallback="ab" * 20)))
+    await until(lambda: app.hub.streams and events(app.hub.streams[0], EventKind.LINK_FAILED))
+    sim.clear_faults()
+    assert (await asking).status == 200
+    stream = app.hub.streams[0]
+    assert stream.supply.at == 0
+    assert [event.reason for event in events(stream, EventKind.LINK_FAILED)] == [
+        Reason.NO_PEERS,
+        Reason.CONTENT_NOT_FOUND,
+    ]
 
 
 async def test_a_rival_that_calls_it_a_recording_is_not_taken(

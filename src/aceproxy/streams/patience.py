@@ -19,6 +19,8 @@ async def open_while_promising(
     changed: asyncio.Event,
     patience_s: float,
     delivery_s: float = DELIVERY_S,
+    *,
+    verdict: Callable[[str], AceProxyError] = lambda words: AceProxyError(Reason.NO_DATA, words),
 ) -> None:
     """Await `opening`; after `patience_s` only as long as the engine collects data, and `delivery_s` from then on.
 
@@ -26,8 +28,8 @@ async def open_while_promising(
 
     An engine that takes a broadcast on and then gives nothing, or loses it each time, would else be asked until its
     whole time is over while another one could deliver. One that has just collected enough is about to deliver: it is
-    not left at that very moment. Raises what `opening` raises, and NO_DATA when it is given up. Cancel-safe: the
-    opening is cancelled with it, and waited for.
+    not left at that very moment. Raises what `opening` raises, and what `verdict` says when it is given up; that is
+    called before the opening is cancelled. Cancel-safe: the opening is cancelled with it, and waited for.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(opening, name="promising opening")
@@ -44,10 +46,11 @@ async def open_while_promising(
             changed.clear()
             await _first_of(task, changed, left_s)
         if not task.done():
+            error = verdict(f"nothing came of it in {patience_s:.0f} s")
             task.cancel()
             await asyncio.wait({task})
             if task.cancelled():
-                raise AceProxyError(Reason.NO_DATA, f"nothing came of it in {patience_s:.0f} s")
+                raise error
         task.result()
     finally:
         if not task.done():

@@ -85,6 +85,11 @@ class Present:
             self.source.lost(error)
         self.close()
 
+    def gave_up(self, error: AceProxyError) -> None:
+        """Tell that the source that is being opened is waited for no longer; the link has failed, the engine not."""
+        if self.source is not None and self.source.engine_url is not None:
+            self.source.meter.failed(self.source.link.key, self.source.engine_url, error.reason)
+
     def failed(self, error: AceProxyError) -> None:
         """Let go of a source that could not be opened; `error` is told until there is another one."""
         self.close()

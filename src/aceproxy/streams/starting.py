@@ -8,15 +8,16 @@ link is begun there as well after a while, and the first that delivers stays.
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Final
 
 from aceproxy.engine.api import Playback
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.streams.patience import COLLECTING
+from aceproxy.streams.patience import COLLECTING, open_while_promising
 from aceproxy.streams.present import Present
 from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
-from aceproxy.streams.source import Upstream
+from aceproxy.streams.source import Source, Upstream
 from aceproxy.streams.spare import Purpose
 from aceproxy.streams.ways import Way
 
@@ -34,10 +35,11 @@ class Starting:
         self._reserve = reserve
         self._pool = upstream.pool
         self._shunned: frozenset[str] = frozenset()  # engines (by URL) on which the present link has failed
+        self.gave_up = False  # on the present link, of which something might still have come
 
     def next_link(self) -> None:
         """Another link is begun: no engine has failed with it yet."""
-        self._shunned = frozenset()
+        self._shunned, self.gave_up = frozenset(), False
         self._reserve.close()
 
     def shun(self, error: AceProxyError) -> bool:
@@ -54,19 +56,20 @@ class Starting:
         self._shunned = frozenset()
         return False
 
-    async def open(self, at: int, deadline_at: float, *, wants_standby: bool) -> None:
+    async def open(self, at: int, deadline_at: float, *, wants_standby: bool, patience_s: float = inf) -> None:
         """Open a source of link number `at`; returns when its first bytes are in. Cancel-safe.
 
-        `wants_standby`: a rival that comes second is kept. Raises AceProxyError with the reason of the engine that was
-        asked first, or what `Present.open` raises.
+        `wants_standby`: a rival that comes second is kept. After `patience_s` it is given up unless an engine says that
+        data comes in. Raises AceProxyError with the reason of the engine that was asked first, or what `Present.open`
+        raises.
         """
         first: AceProxyError | None = None
         while True:
             try:
-                await self._open_first(Way(at, self._shunned), deadline_at)
+                await self._open_first(Way(at, self._shunned), deadline_at, patience_s)
             except AceProxyError as error:
                 first = first or error
-                if not self.shun(error) or asyncio.get_running_loop().time() + LOOK_S > deadline_at:
+                if self.gave_up or not self.shun(error) or asyncio.get_running_loop().time() + LOOK_S > deadline_at:
                     raise first from None
                 self._present.close()
             else:
@@ -76,10 +79,13 @@ class Starting:
     def _elsewhere(self) -> frozenset[str]:
         return self._pool.fit_for_spares() - self._shunned
 
-    async def _open_first(self, way: Way, deadline_at: float) -> None:
+    async def _open_first(self, way: Way, deadline_at: float, patience_s: float) -> None:
         """Open the present source by one way; a rival that delivers before that takes its place."""
         self._present.asked.clear()
         opening, rivals = self._present.open(way, deadline_at), self._run_rivals(way.at, deadline_at)
+        if patience_s < inf:
+            progressed = self._present.progressed
+            opening = open_while_promising(opening, self._collected, progressed, patience_s, verdict=self._give_up)
         try:
             if await comes_first(opening, rivals, "start"):
                 return
@@ -95,7 +101,7 @@ class Starting:
         moved_at = loop.time()
         while not self._reserve.delivering.is_set():
             await asyncio.sleep(LOOK_S)
-            if self._collects():
+            if _collects(self._present.source):
                 moved_at = loop.time()
             self._drop_failed()
             here = frozenset(url for url in (self._present.engine_url,) if url is not None)
@@ -105,8 +111,13 @@ class Starting:
                 rival.source.on_playback = _refuse_recording
 
     async def _rival_delivers(self) -> bool:
-        """Wait for what comes of the rival, if there is one; its own deadline bounds that."""
-        while self._reserve.spare is not None and not self._reserve.delivering.is_set():
+        """Wait for what comes of the rival, if there is one; its own deadline bounds that.
+
+        Where the link was given up a rival is waited for only as long as data comes in for it.
+        """
+        while (rival := self._reserve.spare) is not None and not self._reserve.delivering.is_set():
+            if self.gave_up and not _collects(rival.source):
+                return False
             self._drop_failed()
             await asyncio.sleep(LOOK_S)
         return self._reserve.delivering.is_set()
@@ -118,11 +129,29 @@ class Starting:
             self._shunned |= {rival.engine_url}
         self._reserve.drop_failed()
 
-    def _collects(self) -> bool:
-        """Whether the engine says that data comes in for the start."""
+    def _collected(self) -> str | None:
+        """What the engine says of the start, None where no data comes in for it."""
+        return self._present.start_status() if _collects(self._present.source) else None
+
+    def _give_up(self, words: str) -> AceProxyError:
+        """Give the present link up; return why."""
+        self.gave_up = True
         source = self._present.source
         told = source.progress if source is not None else None
-        return told is not None and told.status in COLLECTING and bool(told.peers or told.progress)
+        reason = Reason.START_TIMEOUT
+        if told is not None and told.status == "dl":
+            reason = Reason.NO_DATA
+        elif told is not None and told.peers == 0:
+            reason = Reason.NO_PEERS
+        error = AceProxyError(reason, words)
+        self._present.gave_up(error)
+        return error
+
+
+def _collects(source: Source | None) -> bool:
+    """Whether the engine says that data comes in for a start."""
+    told = source.progress if source is not None else None
+    return told is not None and told.status in COLLECTING and bool(told.peers or told.progress)
 
 
 def _refuse_recording(playback: Playback) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Final
 
 from aceproxy.engine.backoff import pause_s
 from aceproxy.engine.links import Link
@@ -23,6 +25,8 @@ from aceproxy.streams.starting import Starting
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import Watching
 from aceproxy.streams.ways import LINK_FAULTS
+
+LINK_PATIENCE_S: Final = 8.0  # with a link of which nothing comes in, while there is another one
 
 
 class Supply:
@@ -107,29 +111,42 @@ class Supply:
     async def start(self, deadline_at: float) -> AceProxyError | None:
         """Open the first source, of the first link that can be had, until clients can join.
 
-        Links that have played clearly better than others come first. Returns why that source has ended already, if it
-        has. Raises AceProxyError with the reason of the link that was tried first, or what `Consumer.infohash_known`
-        raises.
+        Links that have played clearly better than others come first. One that gets nowhere is left for the next after
+        LINK_PATIENCE_S, and tried again, for what time is left, when none of the others can be had. Returns why that
+        source has ended already, if it has. Raises AceProxyError with the reason of the link that was tried first, or
+        what `Consumer.infohash_known` raises.
         """
         loop = asyncio.get_running_loop()
         first: AceProxyError | None = None
         order = [self._present.links.index(link) for link in self._upstream.links.order(self._present.links)]
-        for number, at in enumerate(order):
-            share_s = (deadline_at - loop.time()) / (len(order) - number)
+        stuck: list[int] = []  # links given up while there was another one
+        patience_s = LINK_PATIENCE_S
+        while order:
+            at = order.pop(0)
+            others = len(order) + len(stuck)
+            share_s = (deadline_at - loop.time()) / (others + 1)
             try:
-                return await self._start_with(at, loop.time() + share_s)
+                return await self._start_with(at, loop.time() + share_s, patience_s if others else inf)
             except AceProxyError as error:
                 self._present.close()
                 first = first or error
-                if error.reason not in LINK_FAULTS or number + 1 == len(order):
+                if error.reason not in LINK_FAULTS or not (others or self._starting.gave_up):
                     raise first from None
                 self._timeline.note(
                     EventKind.LINK_FAILED, reason=error.reason, link=self._present.links[at].label, detail=error.detail
                 )
-        raise AssertionError("a stream without links")
+            if self._starting.gave_up:
+                stuck.append(at)
+            if not order:
+                order, stuck, patience_s = stuck, [], inf
+        assert first is not None
+        raise first
 
-    async def _start_with(self, at: int, deadline_at: float) -> AceProxyError | None:
-        """Open sources of one link until one sends packets; a failure has the reason of the first of them."""
+    async def _start_with(self, at: int, deadline_at: float, patience_s: float) -> AceProxyError | None:
+        """Open sources of one link until one sends packets; a failure has the reason of the first of them.
+
+        `patience_s` as for `Starting.open`.
+        """
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         self._starting.next_link()
@@ -137,7 +154,7 @@ class Supply:
         while True:
             self._watching.count_viewers()
             try:
-                await self._starting.open(at, deadline_at, wants_standby=self.wants_standby)
+                await self._starting.open(at, deadline_at, wants_standby=self.wants_standby, patience_s=patience_s)
             except AceProxyError as error:
                 raise first or error from None
             try:
