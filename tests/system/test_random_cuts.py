@@ -14,9 +14,23 @@ from pathlib import Path
 import pytest
 
 from tests.mpegts.splicing import read
-from tests.system.cutting import RECORDINGS, VIDEO, Decoded, Walk, decode, encode, record, skipped
+from tests.system.cutting import (
+    AAC,
+    NOISE,
+    PICTURES,
+    RECORDINGS,
+    VIDEO,
+    Decoded,
+    Recording,
+    Walk,
+    decode,
+    encode,
+    record,
+    skipped,
+)
 
 CUTS = 28  # of each recording in each of the two tests: 1232 of 22 recordings
+TICKS = 3600  # of a picture
 SKIPS = 6  # of one client
 MORE = [("hevc open gop", seed) for seed in "dfkl"]  # sources lost right after they were joined
 
@@ -117,6 +131,41 @@ def test_a_client_that_is_moved_forward_sees_no_damaged_picture(
     walk.go(stream, 0, len(stream))
     walk.ingest.finish()
     assert_undamaged(name, skipped(walk, rng, SKIPS), whole, tmp_path, max_step_s=30)
+
+
+RENEWED = Recording(
+    f"{PICTURES} {NOISE} -t 10 -c:v libx264 -preset superfast -pix_fmt yuv420p"
+    f" -x264-params intra-refresh=1:keyint=25:bframes=0 {AAC}"
+)
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_pictures_that_are_renewed_bit_by_bit_are_not_to_be_looked_at_before_they_are_complete(
+    is_moved: bool, tmp_path: Path
+) -> None:
+    stream = encode(RENEWED.arguments, tmp_path)
+    path = tmp_path / "cut.ts"
+    path.write_bytes(stream)
+    whole = decode(path)
+    rng = random.Random(5)
+    walk = Walk(stream, rng)
+    walk.go(stream, 0, len(stream))
+    for _ in range(0 if is_moved else 12):
+        walk.cut()
+        walk.elsewhere(5 * len(stream) // 10, 3 * len(stream) // 10)
+    if not is_moved:
+        walk.cut()
+        walk.go(stream, 0, len(stream))
+    walk.ingest.finish()
+    path.write_bytes(skipped(walk, rng, SKIPS) if is_moved else walk.content())
+    assert read(path.read_bytes(), max_step_s=30).faults == []
+    seen = decode(path)
+    assert seen.complaints == ""
+    assert_rising(seen)
+    known = {digest for _, digest in whole.pictures}
+    damaged = [then - at for (at, digest), (then, _) in pairwise(seen.pictures) if digest not in known]
+    assert len(damaged) > 10
+    assert sum(damaged) < len(damaged) * TICKS // 8  # a few milliseconds each; they took 40
 
 
 def assert_undamaged(name: str, out: bytes, whole: Decoded, folder: Path, *, max_step_s: float) -> Decoded:

@@ -105,6 +105,12 @@ class EntryMaker:
             shown = next((one for one in after if later(one.pts or 0, first) >= FRAME), None)
             if shown is None:
                 return start.offset if is_all else None
+            recovery = beginning.recovery
+            if recovery is not None:
+                shown = next((one for one in after if one.dts is not None and recovery.is_over(one.dts)), None)
+                if shown is None and not is_all:
+                    return None
+                shown = shown or start  # it has not come yet: then they are shown
         else:
             shown = start
         streams = source.tables.program.streams if source.tables else ()
@@ -127,7 +133,10 @@ class EntryMaker:
             gates[pid] = Gate(max(base, beginning.open_at), None, start.pts)
         counters: dict[int, int] = {}
         opened = b"".join([packets_with(rest, counters) for rest in openings])
-        rewriter = Rewriter(base, counters, gates=gates)
+        further_on = (one.dts for one in source.starts.get(pid or 0, ()) if one.offset >= stop and one.dts is not None)
+        recovery, then = beginning.recovery, next(further_on, None)
+        is_in_it = recovery is not None and then is not None and recovery.is_over(then)
+        rewriter = Rewriter(base, counters, gates=gates, recovery=recovery if is_in_it else None)
         with memoryview(source.held) as view, view[base:stop] as part:
             made = self._tables + opened + rewriter.feed(part)[0]
         following = _first_controls(bytes(source.held[stop:]) + further)

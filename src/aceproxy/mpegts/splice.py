@@ -276,6 +276,9 @@ class Splicer:
         pid_map = rewriter.pid_map if rewriter else {}
         shift = rewriter.shift if rewriter else 0
         ends, clocks = ends_of(tail, pid_map, shift)
+        if rewriter:
+            own_pids = {sent: pid for pid, sent in pid_map.items()}
+            ends = {pid: rewriter.delayed(own_pids.get(pid, pid), end) for pid, end in ends.items()}
         whole_pid, self._whole_pid = self._whole_pid, None
         if whole_pid in ends:
             ends[whole_pid] = replace(ends[whole_pid], is_whole=True)
@@ -341,6 +344,7 @@ class Splicer:
             gates=plan.gates,
             floor=self._clock,
             sent=self._sent_counters,
+            recovery=plan.recovery,
         )
         self._tail.clear()
         self._even_bytes = 0

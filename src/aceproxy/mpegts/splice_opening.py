@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median_low
 from typing import Final
 
 from aceproxy.mpegts.clock import WRAP
 from aceproxy.mpegts.h264 import UnreadableError
 from aceproxy.mpegts.h264_opening import opening
 from aceproxy.mpegts.pes import read_pes_header
+from aceproxy.mpegts.recovery import LONGEST, Recovery, recovery_frames
 from aceproxy.mpegts.splice_join import Rest, start_after
 from aceproxy.mpegts.splice_sent import PidEnd
 from aceproxy.mpegts.splice_source import NewSource, PesStart
 from aceproxy.mpegts.splice_stamps import FRAME, later
 
 _VIDEO_GAP: Final = 3600
+_LONGEST_STEP: Final = 90_000
 _FIELDS: Final = 2  # PES packets of one frame, at most
 _MOST_BYTES: Final = 4 << 20  # of one of them, with what is multiplexed with it
 _CLEAN_ACCESS: Final = re.compile(rb"\x00\x00\x01[\x2a\x2b]")  # a slice of a CRA picture: type 21
@@ -37,6 +41,8 @@ class Beginning:
     """The access unit to send in its place."""
     open_at: int = 0
     """From where on packets are sent as they are, if something is sent in its place."""
+    recovery: Recovery | None = None
+    """The pictures that are not to be looked at, if it is the first of these."""
 
 
 _AS_IT_IS: Final = Beginning()
@@ -90,11 +96,21 @@ def _h264(source: NewSource, pid: int, start: PesStart, *, is_last_resort: bool)
         try:
             found = opening(content, None if is_last_resort else after or b"")
         except UnreadableError:
-            return _AS_IT_IS
+            return Beginning(recovery=_recovery(source, pid, start, recovery_frames(content)))
         if found is not None:
             return Beginning(found)
         at = stop
     return None
+
+
+def _recovery(source: NewSource, pid: int, start: PesStart, frames: int) -> Recovery | None:
+    """Return the pictures from `start` on up to so many frames later; None where there are none, or too many."""
+    stamps = [one.dts for one in source.starts[pid] if one.dts is not None]
+    steps = [step for one, other in pairwise(stamps) if 0 < (step := later(other, one)) < _LONGEST_STEP]
+    span = frames * (median_low(steps) if steps else _VIDEO_GAP)
+    if start.pts is None or start.dts is None or not 0 < span <= LONGEST:
+        return None
+    return Recovery(pid, start.pts, start.dts, span)
 
 
 def _next_shown(source: NewSource, pid: int, start: PesStart) -> PesStart | None:

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
+from aceproxy.mpegts.recovery import Recovery
 from aceproxy.mpegts.splice_join import Rest, cut_off, regrouped, rest_of, start_after
 from aceproxy.mpegts.splice_opening import Beginning, beginning_of, stamped
 from aceproxy.mpegts.splice_rewrite import Gate
@@ -91,6 +92,8 @@ class Plan:
     gap: int = 0
     """Media time that is missing, 90 kHz; 0 where it cannot be known."""
     at_access_point: bool = False
+    recovery: Recovery | None = None
+    """Pictures that are not to be looked at."""
 
 
 def needs_mapping(last: LastSent, new: Tables) -> bool:
@@ -137,6 +140,7 @@ def same_clock(source: NewSource, last: LastSent, *, max_jump: int, is_last_reso
         needs_mapping(last, tables),
         gap=max(0, step - gap),
         at_access_point=start.offset in source.points,
+        recovery=beginning.recovery,
     )
 
 
@@ -171,7 +175,18 @@ def other_clock(source: NewSource, last: LastSent, start: PesStart, *, is_last_r
     point = start.offset in source.points
     gap = _closed_gap(source, last, start, out_pid)
     outcome = Outcome.CLOSED_GAP if gap else Outcome.OTHER_CLOCK
-    return Plan(outcome, start.offset, shift, gates, (), openings, is_mapped, gap=gap, at_access_point=point)
+    return Plan(
+        outcome,
+        start.offset,
+        shift,
+        gates,
+        (),
+        openings,
+        is_mapped,
+        gap=gap,
+        at_access_point=point,
+        recovery=beginning.recovery,
+    )
 
 
 def _closed_gap(source: NewSource, last: LastSent, start: PesStart, out_pid: int) -> int:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aceproxy.mpegts.clock import WRAP
 from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of
+from aceproxy.mpegts.recovery import Recovery
 from aceproxy.mpegts.splice_counters import last_counters
-from aceproxy.mpegts.splice_sent import WINDOW_PACKETS
+from aceproxy.mpegts.splice_sent import WINDOW_PACKETS, PidEnd
 from aceproxy.mpegts.splice_stamps import (
     FRAME,
     PIDS,
     Stamp,
+    delay_stamps,
     later,
     lone_pcr,
     pids_of,
@@ -78,6 +80,7 @@ class Rewriter:
         gates: Mapping[int, Gate] | None = None,
         floor: int | None = None,
         sent: Callable[[], Mapping[int, int]] = dict,
+        recovery: Recovery | None = None,
     ) -> None:
         self.shift = shift % WRAP
         self.writer = writer
@@ -91,6 +94,7 @@ class Rewriter:
         self._gates = dict(gates or {})
         self._leading: dict[int, int] = {}  # PIDs on which leading pictures may follow, and `leading_before` of each
         self._floor = floor
+        self._recovery = recovery
         self._codes = bytearray()
         self._span = WINDOW_PACKETS
         self._highs = self._lows = b""
@@ -113,6 +117,16 @@ class Rewriter:
                 self._offset += len(window)
         is_all = dropped == self.dropped_bytes and not self._is_padded
         return b"".join(out), view if is_all else b"".join(kept)
+
+    def delayed(self, pid: int, end: PidEnd) -> PidEnd:
+        """Return where a PID of the source ended, if `end` is where it ended but for pictures that passed quickly."""
+        recovery = self._recovery
+        if recovery is None or pid != recovery.pid:
+            return end
+        pts, dts = recovery.later_by(*((stamp - self.shift) % WRAP for stamp in (end.own_pts, end.dts)))
+        moved = ((stamp + by) % WRAP for stamp, by in ((end.own_pts, pts), (end.pts, pts), (end.dts, dts)))
+        own_pts, highest, last_dts = moved
+        return replace(end, own_pts=own_pts, pts=highest, dts=last_dts)
 
     def resume(self) -> None:
         """Go on with the same source after a break: gates that are still closed open by the clock alone."""
@@ -267,7 +281,7 @@ class Rewriter:
         counters = summed.to_bytes(count, "little").translate(_NIBBLE)
         upper = int.from_bytes(control.translate(_UPPER), "little")
         out[3::PACKET_BYTES] = (upper | int.from_bytes(counters, "little")).to_bytes(count, "little")
-        if self.shift or self._floor is not None:
+        if self.shift or self._floor is not None or self._recovery is not None:
             self._move_clocks(view, out, codes)
         if self._highs:
             flags = int.from_bytes(view[1::PACKET_BYTES].tobytes().translate(_FLAGS), "little")
@@ -288,6 +302,17 @@ class Rewriter:
                     without_pcr(out, at)
             if self.shift:
                 shift_stamps(out, at, self.shift)
+            if self._recovery is not None:
+                self._pass_quickly(self._recovery, view, out, at)
+
+    def _pass_quickly(self, recovery: Recovery, view: memoryview, out: bytearray, at: int) -> None:
+        """Have a picture pass quickly that is not to be looked at."""
+        stamp = read_stamp(bytes(view[at : at + PACKET_BYTES]))
+        if stamp.pid != recovery.pid or stamp.pts is None or stamp.dts is None:
+            return
+        delay_stamps(out, at, *recovery.later_by(stamp.pts, stamp.dts))
+        if recovery.is_long_over(stamp.dts):
+            self._recovery = None
 
     def _clock_is_due(self, pcr: int) -> bool:
         """Tell whether a PCR of the source may be sent: it is later than all before the splice."""

@@ -99,6 +99,18 @@ def shift_stamps(out: bytearray, at: int, shift: int) -> None:
         _shift_field(out, at + start + 14, shift)
 
 
+def delay_stamps(out: bytearray, at: int, pts_by: int, dts_by: int) -> None:
+    """Add so much to the PTS, and to the DTS where there is one, of the packet that begins at `at` in `out`."""
+    packet = bytes(out[at : at + PACKET_BYTES])
+    start = _pes_at(packet)
+    header = read_pes_header(packet[start:]) if start is not None else None
+    if start is None or header is None or header.pts is None:
+        return
+    _shift_field(out, at + start + 9, pts_by)
+    if _has_dts(packet[start:]):
+        _shift_field(out, at + start + 14, dts_by)
+
+
 def without_pcr(out: bytearray, at: int) -> None:
     """Take the PCR out of the packet that begins at `at` in `out`; what stood after it moves up, stuffing follows."""
     end = at + 5 + out[at + 4]
