@@ -124,6 +124,33 @@ async def test_engines_that_all_send_nothing_of_use_are_not_called_unreachable(
     assert (answer.status, answer.reason) == (504, "no_data")
 
 
+@pytest.mark.parametrize("fault", ["empty-body", "never-starts"])
+async def test_a_rival_that_gets_nowhere_either_is_left_for_a_third_engine(
+    make_app: MakeApp,
+    bad: Simulator,
+    sim: Simulator,
+    play: Play,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    monkeypatch.setattr(starting, "RIVAL_AFTER_S", 0.3)
+    async with Simulator(SimulatorConfig.fast(in_step=True)) as worse:
+        weights = {bad.url: 100, worse.url: 10, sim.url: 1}
+        engines = [{"url": url, "label": str(weight), "weight": weight} for url, weight in weights.items()]
+        app = await make_app(engines=engines, start_timeout_s=60, stop_timeout_s=0.3)
+        await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+        bad.set_fault(fault)
+        worse.set_fault(fault)
+        async with asyncio.timeout(50):  # before the time is over
+            answer = await play(app, url_of(sim))
+            assert answer.status == 200
+            await answer.reader.readexactly(PACKET)
+        assert plays_on(app.hub.streams[0], sim)
+        assert bad.playbacks
+        assert worse.playbacks
+        await until(lambda: not (bad.active_playbacks or worse.active_playbacks))
+
+
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Links are left early."""

@@ -18,7 +18,7 @@ from aceproxy.streams.present import Present
 from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.spare import Purpose
+from aceproxy.streams.spare import Purpose, Spare
 from aceproxy.streams.ways import Way
 
 RIVAL_AFTER_S: Final = 4.0  # without a sign that the engine gets anywhere: that it collects data, from somebody
@@ -95,20 +95,38 @@ class Starting:
         await take_spare(self._present, self._reserve)
 
     async def _run_rivals(self, at: int, deadline_at: float) -> None:
-        """Begin rivals, one after the other, while the start gets nowhere; return when one delivers."""
+        """Begin rivals, one after the other, while the start gets nowhere; return when one delivers.
+
+        A rival that gets nowhere either is left for an engine that was not asked yet.
+        """
         await self._present.asked.wait()
         loop = asyncio.get_running_loop()
-        moved_at = loop.time()
-        while not self._reserve.delivering.is_set():
+        moved_at = rival_moved_at = loop.time()
+        while True:
             await asyncio.sleep(LOOK_S)
+            if self._reserve.delivering.is_set():
+                return
             if _collects(self._present.source):
                 moved_at = loop.time()
             self._drop_failed()
             here = frozenset(url for url in (self._present.engine_url,) if url is not None)
             is_stuck = loop.time() - moved_at >= RIVAL_AFTER_S
+            if (other := self._reserve.spare) is not None:
+                if _collects(other.source):
+                    rival_moved_at = loop.time()
+                elif loop.time() - rival_moved_at >= RIVAL_AFTER_S:
+                    self._leave_rival(other, here)
             if is_stuck and self._reserve.spare is None and self._elsewhere() - here:
+                rival_moved_at = loop.time()
                 rival = self._reserve.race(Way(at, self._shunned | here), deadline_at, Purpose.START)
                 rival.source.on_playback = _refuse_recording
+
+    def _leave_rival(self, rival: Spare, here: frozenset[str]) -> None:
+        """Let go of a rival that gets nowhere, if there is an engine that was asked neither `here` nor before."""
+        asked = here | {url for url in (rival.engine_url,) if url is not None}
+        if self._elsewhere() - asked:
+            self._shunned |= asked - here
+            self._reserve.close()
 
     async def _rival_delivers(self) -> bool:
         """Wait for what comes of the rival, if there is one; its own deadline bounds that.
