@@ -71,6 +71,34 @@ async def test_a_client_that_does_not_read_costs_the_others_nothing(
     assert frozen.outlet.watched
 
 
+async def test_full_and_broken_sockets_among_others_are_told_apart_from_them(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    feed.send(1)
+    clients = [listen(ring) for _ in range(9)]
+    for client in clients:
+        await client.read_packets(2)
+    frozen, gone = (clients[0], clients[4]), (clients[1], clients[5], clients[8])
+    others = [client for client in clients if client not in frozen + gone]
+    for client in gone:
+        client.socket.close()
+    for number in range(1, 41):
+        feed.send(1)
+        pump.appended(ring)
+        for client in others:
+            assert await client.read_packets(1) == [number]
+    for client in gone:
+        assert await client.ended is Reason.CLIENT_LEFT
+    for client in frozen:
+        assert not client.outlet.is_at_edge
+        assert await client.read_packets(40) == list(range(1, 41))
+    await until(lambda: all(client.outlet.is_at_edge for client in frozen))
+    feed.send(1)
+    pump.appended(ring)
+    for client in (*others, *frozen):
+        assert await client.read_packets(1) == [41]
+
+
 async def test_a_client_that_fell_off_the_ring_goes_on_at_a_packet_with_tables_first(
     pump: Pump, ring: Ring, feed: Feed, listen: Listen
 ) -> None:

@@ -14,6 +14,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable
+from itertools import repeat
 
 from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
@@ -163,22 +164,27 @@ class Audience:
         All are sent the same bytes, from the processor's cache. Only who is behind is served by `sendfile`: pages that
         it hands to a socket cannot be written over when their block is dropped.
         """
-        fallen: list[tuple[Outlet, int]] = []
-        write, count = os.write, len(piece)
-        for fd, outlet in self.live.items() if count else ():
+        count = len(piece)
+        if not count:
+            return
+        descriptors, taken = list(self.live), list[int]()
+        left = iter(descriptors)
+        while len(taken) < len(descriptors):
             try:
-                taken = write(fd, piece)
+                # No loop of ours: what the interpreter needs between two calls is no longer in the processor's cache
+                # after each. What was taken before a call fails is in the list.
+                taken.extend(map(os.write, left, repeat(piece)))
             except BlockingIOError:
-                taken = 0
+                taken.append(0)
             except OSError:
-                taken = -1
-            if taken != count:
-                fallen.append((outlet, taken))
-        for outlet, taken in fallen:
-            if taken < 0:
-                self.end(outlet, Reason.CLIENT_LEFT)
-            else:
-                self._fall_behind(outlet, taken, spans)
+                taken.append(-1)
+        if taken.count(count) == len(taken):
+            return
+        for fd, bytes_taken in zip(descriptors, taken, strict=True):
+            if bytes_taken < 0:
+                self.end(self.live[fd], Reason.CLIENT_LEFT)
+            elif bytes_taken < count:
+                self._fall_behind(self.live[fd], bytes_taken, spans)
 
     def _fall_behind(self, outlet: Outlet, taken: int, spans: list[_Span]) -> None:
         """Give an outlet a place of its own: it took only `taken` bytes of what lies in `spans`."""
