@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 LEFT_REASON, STALLED_REASON = "client_left", "stalled_client"
+READ_FOR_S = 1.0  # and more reads who rests later
 READ_UP_S = 4.0  # after which who reads has all that was there
 SLACK_S = 2.0  # of a busy machine, on either side
 KEPT_WRONGS = 200
@@ -110,13 +111,14 @@ def judge_droughts(
     """Return whom the program ended for a stall of the swarm.
 
     Who had read all there was, and rested only then, had nothing to take: the time for which it may rest begins with
-    the end of the drought.
+    the end of the drought. One that trickled from its first byte on has not read all.
     """
     wrong = []
     for fate in fates:
         stalled_at = [end["at"] for end in ends.get(fate.agent, []) if end["reason"] == STALLED_REASON]
+        read_up = [(start, stop) for start, stop in fate.rests if start >= fate.began_at + READ_FOR_S]
         for began_at, ended_at in droughts:
-            rested = any(began_at + READ_UP_S < start < ended_at <= stop + SLACK_S for start, stop in fate.rests)
+            rested = any(began_at + READ_UP_S < start < ended_at <= stop + SLACK_S for start, stop in read_up)
             if rested and any(began_at < at < ended_at + stall_s - SLACK_S for at in stalled_at):
                 wrong.append(f"{fate.agent} was ended as stalled while the swarm stood still")
     return wrong

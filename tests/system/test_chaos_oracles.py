@@ -101,6 +101,8 @@ def test_who_rests_while_there_is_nothing_to_take_may_not_end_for_it(rest: tuple
     stalled = {"a": [{"reason": "stalled_client", "at": 112.5}]}
     assert bool(judge_droughts([fate(Outcome.CUT, rest)], stalled, [DROUGHT], STALL_S)) == is_wrong
     assert not judge_droughts([fate(Outcome.CUT, rest)], ends("source_stalled"), [DROUGHT], STALL_S)
+    trickling = Fate("a", "trickling", rest[0], Outcome.CUT, rests=[rest])
+    assert not judge_droughts([trickling], stalled, [DROUGHT], STALL_S), "it has never read all there was"
     late = {"a": [{"reason": "stalled_client", "at": 122.0}]}
     assert not judge_droughts([fate(Outcome.CUT, rest)], late, [DROUGHT], STALL_S)
 
