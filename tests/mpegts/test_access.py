@@ -221,6 +221,22 @@ def test_the_latest_pts_is_that_of_the_reference_pid(encode: Callable[[str], byt
     assert Analyzer().feed(b"").last_pts is None
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_step_back_is_seen_between_two_pictures_and_pictures_out_of_order_are_none(
+    encode: Callable[[str], bytes], size: int
+) -> None:
+    stream = encode(HEVC_CLOSED)
+    analyzer, step = Analyzer(), size * PACKET_BYTES
+
+    def steps(part: bytes) -> int:
+        return sum(analyzer.feed(part[at : at + step]).steps_back for at in range(0, len(part), step))
+
+    assert steps(stream) == 0
+    assert steps(stream) == 1, "from its end to its beginning"
+    analyzer.forget_newest()
+    assert steps(stream) == 0, "what came before was taken back"
+
+
 def test_a_change_of_program_in_the_middle_is_followed(encode: Callable[[str], bytes]) -> None:
     first, second = encode(CLOSED), encode(f"{MPEG2} -mpegts_start_pid 0x300 -mpegts_pmt_start_pid 0x40")
     points, analyzer = analyze(first + second, 50)

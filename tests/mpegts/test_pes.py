@@ -22,6 +22,16 @@ def test_a_known_time_stamp_is_read() -> None:
     assert read_pts(bytes.fromhex("210007d861")) == 126_000  # the first PTS of ffmpeg's own streams
 
 
+def test_the_time_of_decoding_is_read_where_it_is_told() -> None:
+    stamps = bytes.fromhex("31001b7741" + "11001af9a1")
+    whole = b"\x00\x00\x01\xe0\x00\x00\x80\xc0\x0a" + stamps + b"content"
+    header = read_pes_header(whole)
+    assert header == PesHeader(read_pts(stamps[:5]), False, 19, read_pts(stamps[5:]))
+    assert header.pts != header.dts
+    for size in range(9, 19):
+        assert read_pes_header(whole[:size]) is None
+
+
 @pytest.mark.parametrize("stream_id", [0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF])
 def test_streams_without_the_optional_header_begin_after_six_bytes(stream_id: int) -> None:
     start = b"\x00\x00\x01" + bytes([stream_id]) + b"\x00\x08\x80\x80\x05abcde"

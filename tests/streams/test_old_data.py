@@ -59,6 +59,20 @@ def test_a_source_behind_the_clock_of_a_loop_that_was_dropped_has_not_jumped_bac
     assert sent_s(intake) > 8.5
 
 
+@pytest.mark.parametrize("back_s", [0.88, 1.12, 1.48, 2.04])
+def test_a_loop_hardly_longer_than_a_group_of_pictures_shows_nothing_twice(intake: Intake, back_s: float) -> None:
+    """The newest time stamp of what arrives at once may be after the one before, though the clock stepped back."""
+    intake.begin_source(Source())
+    send(intake, 0, 8)
+    for _ in range(5):
+        send(intake, 8 - back_s, 8)
+    assert intake.repeating_s is not None
+    assert sent_s(intake) <= 8.0
+    intake.begin_source(Source(), only_new=True)
+    send(intake, 7, 12)
+    assert sent_s(intake) > 11.5
+
+
 async def test_of_an_engine_that_has_looped_nothing_is_begun_that_was_sent_before(intake: Intake) -> None:
     intake.begin_source(Source())
     send(intake, 0, 10)

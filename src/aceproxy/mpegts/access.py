@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.codecs import ElementaryStream
 from aceproxy.mpegts.packets import (
     PACKET_BYTES,
@@ -32,6 +33,7 @@ from aceproxy.mpegts.psi import PsiTracker
 
 MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
 MAX_UNDECIDED_BYTES: Final = 4096 * PACKET_BYTES  # of the whole stream
+STEP_BACK: Final = 7 * CLOCK_HZ // 10  # pictures without a DTS of their own are out of order by less
 
 _WINDOW_PACKETS: Final = (
     1400  # looked at together, a read of a source as a rule; bounds the work that a change of the tables makes anew
@@ -77,6 +79,8 @@ class Scan(NamedTuple):
     """How many PES packets of the reference PID have begun so far."""
     tables_at: int | None
     """Absolute offset of the last packet in this piece with which a table changed."""
+    steps_back: bool
+    """An access unit of the reference PID in this piece is decoded long before the one that it follows."""
 
 
 @dataclass(slots=True)
@@ -139,6 +143,8 @@ class Analyzer:
         self._unit_at: int | None = None
         self._units = 0
         self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._steps_back = False
         self._points: list[AccessPoint] = []
         self._tables_at: int | None = None
 
@@ -182,6 +188,7 @@ class Analyzer:
         """The newest access unit was taken back: where it begins again, that is no packet sent twice."""
         self._undecided = None
         self._last_start = b"", 0
+        self._last_dts, self._steps_back = None, False
 
     def flush(self) -> Scan:
         """End of input: settle what is undecided by what is known. More may be fed afterwards."""
@@ -191,8 +198,11 @@ class Analyzer:
     def _scan(self) -> Scan:
         points, self._points = tuple(self._points), []
         tables_at, self._tables_at = self._tables_at, None
+        steps_back, self._steps_back = self._steps_back, False
         decided = self._undecided.offset if self._undecided else self.offset
-        return Scan(points, decided, self._last_pts, tables_at is not None, self._unit_at, self._units, tables_at)
+        return Scan(
+            points, decided, self._last_pts, tables_at is not None, self._unit_at, self._units, tables_at, steps_back
+        )
 
     def _window(self, view: memoryview, heads: Heads) -> None:
         """Look at the packets of interest among a few hundred."""
@@ -221,6 +231,7 @@ class Analyzer:
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
             self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
+            self._last_dts = None
         self._reference = reference
         self._is_video = reference is not None and reference.kind == "video"
         self._table = _PidTable(self.psi, self.reference_pid)
@@ -254,7 +265,7 @@ class Analyzer:
         header = read_pes_header(payload)
         content = payload[header.content_at :] if header else b""
         if header and self._is_video and not header.scrambled and is_no_start(self._reference.codec, content):
-            self._last_pts = self._last_pts if header.pts is None else header.pts
+            self._note_stamps(header)
             return
         judge = judge_for(self._reference.codec) if self._is_video else None
         if header is None:
@@ -270,11 +281,19 @@ class Analyzer:
 
     def _begin(self, header: PesHeader, judge: Judge | None, content: bytes) -> Verdict | None:
         """Take the header of a PES packet and what follows it; return the verdict if that decides it."""
-        if header.pts is not None:
-            self._last_pts = header.pts
+        self._note_stamps(header)
         if not self._is_video:
             return Verdict.YES
         return Verdict.MAYBE if judge is None or header.scrambled else judge.feed(content)
+
+    def _note_stamps(self, header: PesHeader) -> None:
+        """Take the time stamps of an access unit. They are decoded in the order in which they come."""
+        if header.pts is None:
+            return
+        last, self._last_pts = self._last_dts, header.pts
+        self._last_dts = dts = header.pts if header.dts is None else header.dts
+        if last is not None and STEP_BACK < (last - dts) % WRAP < WRAP // 2:
+            self._steps_back = True
 
     def _continue(self, unit: _Undecided, packet: bytes) -> None:
         """Take a further packet of the reference PID while an access unit is undecided."""

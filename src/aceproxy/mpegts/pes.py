@@ -20,6 +20,8 @@ class PesHeader(NamedTuple):
     """PES_scrambling_control says that the content is not clear."""
     content_at: int
     """Where the elementary stream begins, counted from the first byte of the header."""
+    dts: int | None = None
+    """The same; None where it is that of the PTS."""
 
 
 def read_pts(field: Buffer) -> int:
@@ -43,9 +45,10 @@ def read_pes_header(payload: bytes) -> PesHeader | None:
     if payload[3] in _WITHOUT_HEADER or flags & 0xC0 != 0x80:
         return PesHeader(None, False, 6)
     content_at = 9 + payload[8]
-    pts = None
+    pts = dts = None
     if payload[7] & 0x80 and payload[8] >= 5:
-        if len(payload) < 14:
+        has_dts = payload[7] & 0xC0 == 0xC0 and payload[8] >= 10
+        if len(payload) < (19 if has_dts else 14):
             return None
-        pts = read_pts(payload[9:14])
-    return PesHeader(pts, bool(flags & 0x30), content_at)
+        pts, dts = read_pts(payload[9:14]), read_pts(payload[14:19]) if has_dts else None
+    return PesHeader(pts, bool(flags & 0x30), content_at, dts)

@@ -44,13 +44,16 @@ class RepeatWatch:
         """Take the clock as it is now for that of a new programme."""
         self._first_pts = self._last_pts
 
-    def goes_back(self, pts: int | None) -> bool:
-        """Take the newest PTS of the reference PID; tell whether the clock jumped back."""
+    def goes_back(self, pts: int | None, *, steps_back: bool = False) -> bool:
+        """Take the newest PTS of the reference PID; tell whether the clock jumped back.
+
+        `steps_back`: it did between two pictures since it was last looked at, whatever the newest one says.
+        """
         last = self._pts_before = self._last_pts
         self._last_pts = pts if pts is not None else last
         if self._first_pts is None:
             self._first_pts = pts
-        return last is not None and pts is not None and JUMP_BACK < (last - pts) % WRAP < WRAP // 2
+        return last is not None and pts is not None and (steps_back or JUMP_BACK < (last - pts) % WRAP < WRAP // 2)
 
     def mark(self, *, with_newest_point: bool = False) -> None:
         """What comes from the newest time stamp on may go to nobody: remember how things stood before it.

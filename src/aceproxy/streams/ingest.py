@@ -222,7 +222,8 @@ class Ingest:
     def _analyse(self, count: int, heads: Heads | None = None) -> None:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
-        if self.guard.note_clock(scan.last_pts, self._now(), point_waits=self._point is not None):
+        jumps, waits = scan.steps_back, self._point is not None
+        if self.guard.note_clock(scan.last_pts, self._now(), steps_back=jumps, point_waits=waits):
             self._splicer.mark(self._fed + count - self._given)
         self._fed += count
         self._tracks.note(scan.tables_at, self.analyzer.psi.program)

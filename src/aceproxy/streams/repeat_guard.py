@@ -48,12 +48,17 @@ class RepeatGuard:
         """Another source follows: it is watched again. `strict`: any jump back is a repeat."""
         self._tolerant, self._strict = False, strict
 
-    def note_clock(self, pts: int | None, now: float, *, point_waits: bool = False) -> bool:
-        """Take the newest PTS; return whether holding begins now.
+    def note_clock(self, pts: int | None, now: float, *, steps_back: bool = False, point_waits: bool = False) -> bool:
+        """Take the newest PTS, and whether the clock stepped back before it; return whether holding begins now.
 
-        `point_waits`: the newest random-access point has not been given out yet, and will be held as well.
+        `point_waits`: the newest random-access point has not been given out yet, and will be held as well. What steps
+        back twice without a random-access point between that would decide goes round in a circle.
         """
-        if not self._watch.goes_back(pts) or self.holding or self._tolerant:
+        if not self._watch.goes_back(pts, steps_back=steps_back) or self._tolerant:
+            return False
+        if self.holding:
+            if steps_back and self.repeating_at is None:
+                self.repeating_at = now
             return False
         self._begin(now, point_waits=point_waits)
         if self._strict:
