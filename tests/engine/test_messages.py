@@ -208,6 +208,16 @@ def test_an_object_written_as_a_string_is_read() -> None:
     assert parse_start(answer(json.dumps(START))).infohash == INFOHASH
 
 
+@pytest.mark.parametrize("body", [b"G@\x00\x10\x00\x00\xb0\r" * 40, bytes(range(128, 256)) * 4, b"\x00" * 50])
+def test_media_in_the_place_of_an_answer_is_not_told_as_words(body: bytes) -> None:
+    assert failure(parse_start, body.decode("utf-8", "replace")).detail == "not JSON: bytes that are no text"
+
+
+@pytest.mark.parametrize("text", ["<html>\r\n\tStarting…</html>", "не найдено", "起動中"])
+def test_words_in_any_language_in_the_place_of_an_answer_are_told(text: str) -> None:
+    assert failure(parse_start, text).detail == f"not JSON: {error_text(text)}"
+
+
 def test_error_words_are_one_bounded_printable_line() -> None:
     assert error_text("a\r\nb\x1b[31m\u2028c") == "a b [31m c"
     assert len(error_text("x" * 10_000)) == WORDS_LIMIT

@@ -26,6 +26,8 @@ __all__ = [
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
 KILOBYTE_BITS = 8 * 1024  # speeds are told in Kbytes/s; byte counters fit 1024 better than 1000 (§5)
 
+BINARY_WORDS = "bytes that are no text"
+BEGIN_CHARACTERS = 400  # of an answer that is no JSON
 UNTOLD = "unknown"  # the status of a stat that tells none
 
 _STATUS = re.compile(r"[a-z_]{1,20}")
@@ -226,7 +228,7 @@ def _answer(text: str, member: str) -> object:
         # NaN and Infinity are no JSON and no values; long numbers raise ValueError, deep nesting RecursionError
         answer = json.loads(text.removeprefix("\ufeff"), parse_constant=lambda _: None)
     except (ValueError, RecursionError):
-        words = error_text(text)
+        words = BINARY_WORDS if _is_binary(text) else error_text(text)
         reason = reason_for(words)
         if reason is Reason.ENGINE_ERROR:
             words = f"not JSON: {words}" if words else "an empty answer"
@@ -244,6 +246,14 @@ def _answer(text: str, member: str) -> object:
     if answer.get(member) is None:
         raise AceProxyError(Reason.ENGINE_ERROR, f"the answer has no {member}")
     return answer[member]
+
+
+def _is_binary(text: str) -> bool:
+    """Whether a tenth and more of what an answer begins with is no text, as it is of media."""
+    begin = text[:BEGIN_CHARACTERS]
+    return sum(not (letter.isprintable() or letter.isspace()) or letter == "\ufffd" for letter in begin) * 10 > len(
+        begin
+    )
 
 
 def _livepos(value: object) -> LivePos | None:
