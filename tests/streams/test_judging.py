@@ -161,6 +161,16 @@ def test_bytes_that_are_no_packets_are_garbage() -> None:
     assert lost(watch(6, packet_bytes=188, pace=0.0)) is Reason.NOT_MPEGTS
 
 
+def test_a_packet_a_second_is_a_trickle_though_none_of_them_tells_the_time() -> None:
+    judge = SourceJudge(LIMITS)
+    looks = [
+        replace(WELL, now=at, received_bytes=188 * at, packet_bytes=188 * at, media_s=float(at)) for at in range(20)
+    ]
+    told = [judgement for judgement in map(judge.look, looks) if judgement is not None]
+    assert lost(told[0]) is Reason.SOURCE_STALLED
+    assert told[0].error.detail == "1880 bytes in 10 s"
+
+
 def test_a_trickle_counts_as_a_stall_but_not_of_a_recording() -> None:
     assert lost(watch(11, pace=0.05)) is Reason.SOURCE_STALLED
     assert watch(60, pace=0.05, is_live=False) is None

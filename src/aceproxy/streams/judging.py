@@ -19,6 +19,7 @@ from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
 
 TRICKLE: Final = 0.1  # media per time below which a source that sends counts as one that does not
+TRICKLE_BYTES: Final = 1000  # a second, in packets: the same; the time stamps of so little may be minutes away
 SLOW: Final = 0.6  # media per time below which viewers cannot but wait
 FIT: Final = 0.1  # share of bytes that must be part of packets
 LEAST_BYTES: Final = 32 << 10  # received, before it is judged what they are
@@ -245,10 +246,14 @@ class SourceJudge:
         before = self._before(look, self._limits.trickle_s)
         if before is None or not look.is_live or look.silent_s >= self._limits.quiet_s:
             return None
-        share = (look.media_s - before.media_s) / (look.now - before.now)
-        if share >= TRICKLE:
-            return None
-        return _lost(Reason.SOURCE_STALLED, f"{share:.0%} of real time in {look.now - before.now:.0f} s")
+        elapsed_s = look.now - before.now
+        share = (look.media_s - before.media_s) / elapsed_s
+        if share < TRICKLE:
+            return _lost(Reason.SOURCE_STALLED, f"{share:.0%} of real time in {elapsed_s:.0f} s")
+        count = look.packet_bytes - before.packet_bytes
+        if count < TRICKLE_BYTES * elapsed_s:
+            return _lost(Reason.SOURCE_STALLED, f"{count} bytes in {elapsed_s:.0f} s")
+        return None
 
     def _frozen_edge(self, look: Look) -> Judgement | None:
         """Judge media that flows on although the broadcast's live edge stopped long ago: it can only be old."""

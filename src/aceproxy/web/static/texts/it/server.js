@@ -213,6 +213,7 @@ export default {
     "viewer is at most 64 letters, digits, - and _": "viewer ha al massimo 64 lettere, cifre, - e _",
     "{}; live_last stands still": "{}; live_last è fermo",
     "{} are changed by routes of their own, or in the file": "{} si cambiano con indirizzi propri, o nel file",
+    "{} bytes in {} s": "{} byte in {} s",
     "{} bytes in {} s, {} of them in packets": "{} byte in {} s, {} dei quali in pacchetti",
     "{} clients": "{} client",
     "{} is a whole number": "{} è un numero intero",
