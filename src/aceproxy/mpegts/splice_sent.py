@@ -1,4 +1,4 @@
-"""What has been sent: the newest packets, the last continuity counter of every PID, the tables; where each PID ended.
+"""What has been sent: the newest packets, the tables; where each PID ended.
 
 While the bytes go through untouched this is all that is done with them, so nothing here loops over packets, and what
 can wait until a source has been lost waits; `ends_of` reads the tail once, then.
