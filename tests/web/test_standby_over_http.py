@@ -85,6 +85,26 @@ async def test_a_standby_takes_over_at_once_and_nothing_is_missing(
     assert stream.supply.reserve.spare.source.engine_url == first.url, "the other engine is the standby now"
 
 
+async def test_a_standby_that_is_lost_right_after_it_took_over_has_the_whole_time_for_another_source(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    app = await make_app(engines=[one.url for one in engines], **QUICK)
+    answer = await play(app, url_of(engines[0], standby="1"))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: is_ready(stream))
+    loop = asyncio.get_running_loop()
+    stream.supply._restoring._lost_at = loop.time() - 1000.0  # long ago something was lost, and searched for
+    data += await read_for(answer, lambda: stream.intake.media_s > 4.0)
+    used(stream, engines).set_fault("down", value="4")
+    data += await read_for(answer, lambda: stream.supply.recoveries == 1)
+    used(stream, engines).set_fault("down", value="4")
+    data += await read_for(answer, lambda: stream.supply.recoveries == 2)
+    data += await answer.reader.readexactly(500 * PACKET)
+    checker = ContinuityChecker()
+    checker.feed(data[: len(data) // PACKET * PACKET])
+    assert not checker.errors
+
+
 async def test_of_a_standby_only_what_is_needed_is_gone_through_when_it_takes_over(
     engines: Engines, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,22 +65,30 @@ class Restoring:
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
+        was_settled = self._note_loss(began_at)
         self._reserve.returns.lost(began_at)
         self._reserve.claim()
         if not (self._reserve.delivering.is_set() and await self._try_spare()):
-            await self._search(error, lost_engine, lost_link, began_at)
+            await self._search(error, lost_engine, lost_link, was_settled=was_settled)
         self._reserve.restored(self._present.at, wants_standby=wants_standby)
         self._note_restored(lost_engine, lost_link, began_at)
 
-    async def _search(self, error: AceProxyError, engine: str | None, at: int, began_at: float) -> None:
-        """Try one round after the other; returns once a source delivers, raises `error` when the time is over."""
-        loop = asyncio.get_running_loop()
+    def _note_loss(self, began_at: float) -> bool:
+        """Take note of a loss, whoever takes over; return whether the source was a good one."""
         was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
         self._short_runs = 0 if was_settled else self._short_runs + 1
-        others_first = error.reason in DISTRUST or not was_settled
-        if self._lost_at is None or was_settled:
+        if was_settled:
             self._lost_at = began_at
-        elif await self._pause(self._pause_s(self._lost_at)):  # what ends at once each time is not to be hammered
+        return was_settled
+
+    async def _search(self, error: AceProxyError, engine: str | None, at: int, *, was_settled: bool) -> None:
+        """Try one round after the other; returns once a source delivers, raises `error` when the time is over."""
+        loop = asyncio.get_running_loop()
+        others_first = error.reason in DISTRUST or not was_settled
+        assert self._lost_at is not None
+        if not was_settled and await self._pause(
+            self._pause_s(self._lost_at)
+        ):  # what ends at once each time is not to be hammered
             return
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
