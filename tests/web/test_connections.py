@@ -172,7 +172,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(make_app: MakeApp, monkey
     monkeypatch.setattr(connections, "SEND_LIMIT_S", 0.3)
     app = await make_app()
     big = b"x" * (32 << 20)  # more than the sockets' buffers take
-    monkeypatch.setattr("aceproxy.web.api.json_answer", lambda _: _web_answer(big))
+    monkeypatch.setattr("aceproxy.web.api.json_body", lambda _: _web_answer(big))
     async with connect(app) as [(_, writer)]:
         writer.write(b"GET /api/aceproxy/stats HTTP/1.1\r\nHost: test\r\n\r\n")
         await until(lambda: app.server.connections._open == 1)
