@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aceproxy.mpegts.packets import keep_alive
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice import Outcome, SpliceLimits, Splicer
+from aceproxy.mpegts.splice_match import Overlap
 from tests.mpegts.splicing import PACKET, check, clip, media, read, run, splice, without
 
 LIGHT = media("light", 0, 30)
@@ -247,6 +248,39 @@ def test_giving_up_on_a_source_that_is_still_behind_takes_no_known_packet_for_th
     assert splicer.splice is not None
     assert splicer.splice.outcome is Outcome.OTHER_CLOCK
     check(out + late + run(splicer, LIGHT[end : int(18 * RATE) // PACKET * PACKET]))
+
+
+@pytest.mark.parametrize("behind", [300, 1100, 1300, 1500])
+def test_giving_up_on_a_source_that_is_hardly_behind_repeats_nothing(behind: int) -> None:
+    """Of a broadcast of 6 Mbit/s the last 0.4 s are 1500 packets: the source has yet to send them once more."""
+    one = clip("clock")
+    sent, more = (int(at * one.bytes_per_s) // PACKET for at in (2.0, 3.0))
+    stream = one.read(0, more * PACKET, 0)
+    for lost in ((), (sent - behind + 2,), range(sent - behind + 20, sent - behind + 40)):
+        splicer = Splicer()
+        out = run(splicer, stream[: sent * PACKET])
+        splicer.begin_source()
+        again = without(stream, lost)
+        place = (sent - behind) * PACKET
+        out += run(splicer, again[:place]) + splicer.give_up()
+        assert splicer.splice is not None
+        assert splicer.splice.outcome is Outcome.SAME_BYTES
+        assert out + run(splicer, again[place:]) == stream
+
+
+def test_a_table_that_comes_round_again_is_no_evidence_where_content_is_missing() -> None:
+    """Its counter is the same at every sixteenth time; what lies before that was never sent."""
+    missing = media("light", 1.9, 2.1)
+    tables = [missing[at : at + PACKET] for at in range(0, len(missing), PACKET) if missing[at + 1] & 0x5F == 0x40]
+    later = media("light", 3, 4)
+    assert tables
+    for table in tables:
+        overlap = Overlap(missing)
+        with memoryview(later[: 200 * PACKET] + table + later[200 * PACKET :]) as view:
+            out = overlap.feed(view)
+        assert out is not None
+        assert out == bytes(later[: 200 * PACKET] + table + later[200 * PACKET :])
+        assert overlap.skipped_bytes == 0
 
 
 def test_a_stream_without_tables_clocks_or_pictures_goes_on_too() -> None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
+from itertools import takewhile
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
@@ -30,7 +31,7 @@ _RUN: Final = 8  # packets in a row that are certain evidence
 _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
 _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
-_TRAILING: Final = 1024
+_TRAILING: Final = 1024  # packets that are looked at for one that was sent
 _LOWEST_PID: Final = 0x20
 
 
@@ -89,13 +90,12 @@ class Matcher:
         self._has_pcr = any(self._with_pcr)
 
     @property
-    def trailing(self) -> tuple[bytes, ...]:
-        """Return what was sent after the last packet that is known: the new source may have it after the place."""
-        if self._best is None:
-            return ()
-        first = (self._places[self._best[0]] + 1) * PACKET_BYTES
-        newest = range(first, min(first + _TRAILING * PACKET_BYTES, len(self._tail)), PACKET_BYTES)
-        return tuple(self._tail[at : at + PACKET_BYTES] for at in newest)
+    def trailing(self) -> bytes:
+        """Return what was sent after the last packet that is known: the new source may have it after the place.
+
+        All of it: a source that is joined before it has come to the place sends some tenths of a second of it.
+        """
+        return b"" if self._best is None else self._tail[(self._places[self._best[0]] + 1) * PACKET_BYTES :]
 
     def hits(self, view: memoryview) -> list[tuple[int, int]]:
         """Return index and rank of every packet that is known."""
@@ -212,37 +212,61 @@ class Overlap:
     looked for in a few more packets, and all before the last one found is left out.
     """
 
-    def __init__(self, sent: tuple[bytes, ...]) -> None:
+    def __init__(self, sent: bytes) -> None:
+        """Take the packets that were sent after the place."""
         self.skipped_bytes = 0
-        self._sent = deque(sent)
+        self._sent = sent
+        self._at = 0  # of the next one of them, while they are the very next packets
+        self._left: deque[bytes] = deque()  # of them, once packets are missing
+        self._counts: Counter[bytes] = Counter()  # of those
         self._held: list[bytes] | None = None
-        self._drop = 0
         self._budget = 0
 
     def feed(self, view: memoryview) -> bytes | None:
         """Take packets from the place on; return those to send, once that is known."""
         for at in range(0, len(view), PACKET_BYTES):
-            if not self._sent or (self._held is not None and len(self._held) >= self._budget):
+            if self._is_over or (self._held is not None and len(self._held) >= self._budget):
                 return self._finish(view[at:])
             packet = bytes(view[at : at + PACKET_BYTES])
             if self._held is None:
-                if packet == self._sent[0]:
-                    self._sent.popleft()
+                if self._sent.startswith(packet, self._at):
+                    self._at += PACKET_BYTES
                     self.skipped_bytes += PACKET_BYTES
                     continue
-                self._held = []
-                self._budget = min(len(self._sent), _TRAILING) + _EARLY
-                self._sent = deque(one for one in self._sent if one != NULL_PACKET)
+                self._held = self._look_farther()
             self._held.append(packet)
-            if packet in self._sent:
-                while self._sent.popleft() != packet:
-                    pass  # the source has lost it
-                self._drop = len(self._held)
-        return None if self._sent else self._finish(view[:0])
+            if self._was_sent(packet):
+                while (gone := self._left.popleft()) != packet:
+                    self._counts[gone] -= 1  # the source has lost it
+                self._counts[packet] -= 1
+                self.skipped_bytes += len(self._held) * PACKET_BYTES
+                self._held.clear()
+        return self._finish(view[:0]) if self._is_over else None
+
+    @property
+    def _is_over(self) -> bool:
+        return self._at == len(self._sent) if self._held is None else not self._left
+
+    def _look_farther(self) -> list[bytes]:
+        """The next packet is not the one that was sent: from now on any of them is looked for."""
+        rest = range(self._at, len(self._sent), PACKET_BYTES)
+        self._budget = min(len(rest), _TRAILING) + _EARLY
+        self._left.extend(one for at in rest if (one := self._sent[at : at + PACKET_BYTES]) != NULL_PACKET)
+        self._counts.update(self._left)
+        return []
+
+    def _was_sent(self, packet: bytes) -> bool:
+        """Tell whether a packet is one of those that were sent.
+
+        Tables are the same at every sixteenth time: where content is missing before them they tell nothing.
+        """
+        if self._counts.get(packet, 0) <= 0:
+            return False
+        before = takewhile(packet.__ne__, self._left)
+        return is_distinctive(packet) or has_pcr(packet) or sum(map(is_distinctive, before)) < _RUN
 
     def _finish(self, rest: memoryview) -> bytes:
-        self.skipped_bytes += self._drop * PACKET_BYTES
-        return b"".join((self._held or [])[self._drop :]) + bytes(rest)
+        return b"".join(self._held or ()) + bytes(rest)
 
 
 def has_pcr(packet: bytes) -> bool:

@@ -87,7 +87,7 @@ class Plan:
     """Pictures to send before the first one of the source, after the tables."""
     is_mapped: bool = False
     """Own tables are sent in the place of the source's."""
-    trailing: tuple[bytes, ...] = ()
+    trailing: bytes = b""
     """Packets of the source that may follow at once and were sent already."""
     gap: int = 0
     """Media time that is missing, 90 kHz; 0 where it cannot be known."""

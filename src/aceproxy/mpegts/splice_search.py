@@ -247,7 +247,7 @@ class Search:
         return False
 
     def _same_bytes(self, place: int, *, trailing: bool = True) -> Plan:
-        newest = self._matcher.trailing if trailing else ()
+        newest = self._matcher.trailing if trailing else b""
         return Plan(Outcome.SAME_BYTES, max(place * PACKET_BYTES, self.source.base), trailing=newest)
 
     def _at_limit(self) -> Plan | None:
