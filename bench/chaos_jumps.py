@@ -2,7 +2,7 @@
 
 `watch` observes every stream of the process, before and behind the splicer. A jump of the output has a cause if the
 source made the very same one, if it lies where one source ends and the next begins, or if something was taken out on
-purpose. One without a cause is a mistake of the program.
+purpose. One without a cause is a mistake of the program, and is told in the log with all that surrounds it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
+from aceproxy.logs import StreamLog
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Buffer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ingest import Ingest
@@ -21,6 +22,7 @@ from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Ring
 
 KEPT = 5000  # jumps
+TOLD_RUNS = 60  # runs of packets of one PID, about an unexplained jump
 BEHIND_S = 40.0  # a client at the end of the ring, with what its socket holds
 ENGINE, SPLICE, UNKNOWN = "the engine sent it so", "a source changed", "unexplained"
 MOVED = "a client was moved forward"
@@ -87,18 +89,26 @@ class StreamWatch:
             own = [pid for pid, sent in self.pid_map.items() if sent == jump.pid]
             keys = [(pid, (jump.got - jump.before) & 15) for pid in (jump.pid, *own)]
             due = next((key for key in keys if self._due[key]), None)
-            if due is not None:
+            if self.sources > 1 and jump.pid not in self._fresh_pids:
+                self._fresh_pids.add(jump.pid)
+                found.append((jump, SPLICE))  # of the very width of one that the source makes elsewhere, it may be
+            elif due is not None:
                 self._due[due] -= 1
                 found.append((jump, ENGINE))
-            elif self.sources > 1 and jump.pid not in self._fresh_pids:
-                found.append((jump, SPLICE))
             else:
                 found.append((jump, UNKNOWN))
         data = bytes(part)
         self._fresh_pids.update(
-            (data[at + 1] & 0x1F) << 8 | data[at + 2] for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES)
+            (data[at + 1] & 0x1F) << 8 | data[at + 2]
+            for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES)
+            if data[at + 3] & 0x10  # a clock alone has no counter of its own
         )
         return found
+
+    def told(self) -> str:
+        """Say what else is known, for one who looks for the cause of a jump."""
+        due = {f"{pid}+{width}": count for (pid, width), count in self._due.items() if count}
+        return f"source {self.sources}, PIDs given {sorted(self._fresh_pids)}, jumps the source made {due}"
 
 
 class JumpLog:
@@ -109,12 +119,36 @@ class JumpLog:
         self.skipped_at: deque[float] = deque(maxlen=KEPT)
         self.ingests: WeakKeyDictionary[Ring, ref[Ingest]] = WeakKeyDictionary()
         self._watches: WeakKeyDictionary[Ring, StreamWatch] = WeakKeyDictionary()
+        self._logs: WeakKeyDictionary[Ring, StreamLog] = WeakKeyDictionary()
 
     def of(self, ring: Ring) -> StreamWatch:
         """Return the watch of one stream."""
         if ring not in self._watches:
             self._watches[ring] = StreamWatch()
         return self._watches[ring]
+
+    def tell(self, ring: Ring, part: memoryview, media_s: float) -> None:
+        """Tell of an unexplained jump in `part`, which goes into the ring next."""
+        found = self.ingests.get(ring)
+        ingest = found() if found is not None else None
+        if ingest is None or ring not in self._logs:
+            return
+        splicer = ingest._splicer  # noqa: SLF001 - observed from outside
+        self._logs[ring].warning(
+            "a counter jumps without a cause in %s bytes at %s (%.2f s): %s; rewritten: %s, holding: %s; %s; %s",
+            len(part),
+            ring.head,
+            media_s,
+            splicer.splice,
+            splicer._rewriter is not None,  # noqa: SLF001 - the same
+            ingest.guard.holding,
+            self.of(ring).told(),
+            " ".join(_counters_of(bytes(part))),
+        )
+
+    def note_log(self, ring: Ring, log: StreamLog) -> None:
+        """Tell of the jumps of a ring in the log of its stream."""
+        self._logs[ring] = log
 
     def pid_map_of(self, ring: Ring) -> Mapping[int, int]:
         """Return the PIDs that the present source of a stream has, and those that are sent for them."""
@@ -126,6 +160,22 @@ class JumpLog:
     def told(self) -> dict[str, object]:
         """Return all of it for JSON."""
         return {"jumps": [[*jump, cause] for jump, cause in self.jumps], "skipped_at": list(self.skipped_at)}
+
+
+def _counters_of(data: bytes) -> list[str]:
+    """Return PID and counters of the packets with a payload, runs of one PID together, of the first ones."""
+    found: list[str] = []
+    last = None
+    for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
+        pid, control = (data[at + 1] & 0x1F) << 8 | data[at + 2], data[at + 3]
+        if pid == NULL_PID or not control & 0x10:
+            continue
+        if pid == last:
+            found[-1] = f"{found[-1].partition('..')[0]}..{control & 15}"
+        else:
+            found.append(f"{pid}:{control & 15}")
+        last = pid
+    return found[:TOLD_RUNS]
 
 
 def watch() -> JumpLog:
@@ -142,11 +192,15 @@ def watch() -> JumpLog:
     def begin_source(self: Intake, source: Pausable, *, with_past: bool = False, only_new: bool = False) -> None:
         begin(self, source, with_past=with_past, only_new=only_new)
         log.of(self.ring).begin_source()
+        log.note_log(self.ring, self._log)
 
     def appended(self: Ring, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
         watch = log.of(self)
         watch.pid_map = log.pid_map_of(self)
-        log.jumps.extend(watch.appended(part))
+        found = watch.appended(part)
+        log.jumps.extend(found)
+        if any(cause == UNKNOWN for _, cause in found):
+            log.tell(self, part, media_s)
         append(self, part, media_s, point)
 
     def moved(self: Outlet, rest: bytes) -> None:
