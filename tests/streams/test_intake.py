@@ -55,6 +55,31 @@ async def test_a_fast_source_waits_for_who_takes_segments_too(pump: Pump) -> Non
     intake.close()
 
 
+async def test_a_source_that_has_just_begun_is_not_taken_for_a_slow_one(pump: Pump) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))
+    source = Source()
+    intake.begin_source(source)
+    send(intake, 0, 0.5)  # all that there was time for before the rates are measured, once a second
+    intake.sample(1.0)
+    send(intake, 0.5, 9)
+    assert source.paused
+    intake.close()
+
+
+async def test_a_source_at_the_pace_of_the_broadcast_is_never_paused(pump: Pump) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))
+    source = Source()
+    intake.begin_source(source)
+    for second in range(9):
+        send(intake, second, second + 1)
+        intake.sample(1.0)
+        assert not source.paused
+    assert not intake.ring.watch_front
+    intake.close()
+
+
 async def test_a_source_that_finds_its_place_waits_for_nobody(pump: Pump) -> None:
     log = stream_log(logging.getLogger(__name__), "a" * 40)
     intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))

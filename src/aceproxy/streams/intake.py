@@ -71,7 +71,7 @@ class Intake:
         self._has_past = False  # it is being given what it sent before
         self._log = log
         self._timeline = timeline
-        self._was_paused = False  # at any time since the last sample, which then says nothing about its speed
+        self._is_skewed = False  # the source was paused or begun since the last sample, which hides how fast it is
         self._rate_bytes = 0
         self._edge_s = 0.0
         self._appended_at = time.monotonic()
@@ -106,6 +106,7 @@ class Intake:
         `only_new`: its engine has looped; what was sent before is not sent again, however far behind the source is.
         """
         self._source = source
+        self._is_skewed = True
         self.flowing.clear()
         self.goes_over_old = False
         self.ingest.begin_source(only_new=only_new)
@@ -220,9 +221,9 @@ class Intake:
         received = self.ingest.received_bytes
         self.inbound_bps = (received - self._rate_bytes) * 8 / elapsed_s
         self._rate_bytes = received
-        if self._source is not None and not self._was_paused:
+        if self._source is not None and not self._is_skewed:
             self.ring.watch_front = self.ring.edge_s - self._edge_s > FAST * elapsed_s
-        self._was_paused = self._source is not None and self._source.paused
+        self._is_skewed = self._source is not None and self._source.paused
         self._edge_s = self.ring.edge_s
         held_s = self.ring.held_s
         self.bitrate_bps = self.ring.held_bytes * 8 / held_s if held_s >= 1 else None
@@ -237,7 +238,7 @@ class Intake:
         if source is None or source.paused or not self._is_far_ahead(PAUSE_SHARE):
             return
         source.pause()
-        self._was_paused = True
+        self._is_skewed = True
         asyncio.get_running_loop().call_later(RESUME_POLL_S, self._let_go, source)
 
     def _let_go(self, source: Pausable) -> None:
