@@ -165,24 +165,36 @@ async def test_an_engine_that_freezes_right_after_the_start_is_left_for_the_stan
     frozen.clear_faults()
 
 
+def undrain(app: App, engine: Simulator) -> None:
+    """Let an engine have streams again."""
+    app.pool.undrain(next(one.label for one in app.pool.snapshot() if one.url == engine.url))
+
+
+async def with_late_standby(
+    make_app: MakeApp, play: Play, first: Simulator, late: Simulator, third: Simulator
+) -> tuple[App, Answer, bytes]:
+    """Play from the first engine with a standby on the late one; the third is drained. Returns what was read, too."""
+    app = await make_app(
+        engines=[first.url, late.url, third.url], **{**QUICK, "splice_wait_s": 60.0, "standby_clients": 0}
+    )
+    for engine in app.pool.snapshot():
+        if engine.url != first.url:
+            app.pool.drain(engine.label)
+    answer = await play(app, url_of(first, standby="1"))
+    undrain(app, late)
+    return app, answer, await read_for(answer, lambda: is_ready(app.hub.streams[0]))
+
+
 async def test_a_standby_far_behind_is_not_waited_for_where_another_engine_can_do(
     engines: Engines, make_app: MakeApp, play: Play
 ) -> None:
     first, third = engines
     async with Simulator(SimulatorConfig.fast(in_step=True, behind_s=25.0)) as late:
-        app = await make_app(
-            engines=[first.url, late.url, third.url], **{**QUICK, "splice_wait_s": 60.0, "standby_clients": 0}
-        )
-        labels = {engine.url: engine.label for engine in app.pool.snapshot()}
-        for engine in (late, third):
-            app.pool.drain(labels[engine.url])
-        answer = await play(app, url_of(first, standby="1"))
+        app, answer, data = await with_late_standby(make_app, play, first, late, third)
         stream = app.hub.streams[0]
-        app.pool.undrain(labels[late.url])
-        data = await read_for(answer, lambda: is_ready(stream))
         assert stream.supply.reserve.spare is not None
         assert stream.supply.reserve.spare.engine_url == late.url
-        app.pool.undrain(labels[third.url])
+        undrain(app, third)
         first.set_fault("down")
         data += await read_for(answer, lambda: stream.supply.recoveries == 1, 60)
         assert stream.source is not None
@@ -202,17 +214,9 @@ async def test_a_standby_far_behind_is_waited_for_where_no_other_engine_is_known
 ) -> None:
     first, third = engines
     async with Simulator(SimulatorConfig.fast(in_step=True, behind_s=5.0)) as late:
-        app = await make_app(
-            engines=[first.url, late.url, third.url], **{**QUICK, "splice_wait_s": 60.0, "standby_clients": 0}
-        )
-        labels = {engine.url: engine.label for engine in app.pool.snapshot()}
-        for engine in (late, third):
-            app.pool.drain(labels[engine.url])
-        answer = await play(app, url_of(first, standby="1"))
+        app, answer, data = await with_late_standby(make_app, play, first, late, third)
         stream = app.hub.streams[0]
-        app.pool.undrain(labels[late.url])
-        data = await read_for(answer, lambda: is_ready(stream))
-        app.pool.undrain(labels[third.url])
+        undrain(app, third)
         for _ in range(MEASURED):
             stream.supply.reserve.lags.note(third.url, 6.0)
         first.set_fault("down")
