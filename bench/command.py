@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from itertools import groupby
 from pathlib import Path
 
 from bench.building import ROOT, BuildError, build
@@ -67,17 +68,24 @@ def main() -> int:
 
 
 def _run_all(setup: Setup, scenarios: list[Scenario], repeats: int, *, references: bool) -> list[Run]:
-    """Make all runs; the targets of a scenario take turns, so that what else the machine does hits all of them."""
+    """Make all runs. What is compared takes turns, the targets of a scenario as well as the scenarios, so that what
+    else the machine does hits all of them.
+    """
     runs: list[Run] = []
-    for scenario in scenarios:
-        targets = [kind for kind in scenario.targets if kind == PROXY or (references and _available(kind))]
-        for repeat in range(1 if scenario.once else repeats):
-            for kind in targets:
-                began_at = time.monotonic()
-                run = run_once(setup, scenario, kind)
-                runs.append(run)
-                _tell(run, repeat, time.monotonic() - began_at)
+    for _, compared in groupby(scenarios, key=lambda one: bool(one.fill_s) or one.name):
+        turns = list(compared)
+        for repeat in range(1 if turns[0].once else repeats):
+            for scenario in turns:
+                targets = [kind for kind in scenario.targets if kind == PROXY or (references and _available(kind))]
+                runs.extend(_run(setup, scenario, kind, repeat) for kind in targets)
     return runs
+
+
+def _run(setup: Setup, scenario: Scenario, kind: str, repeat: int) -> Run:
+    began_at = time.monotonic()
+    run = run_once(setup, scenario, kind)
+    _tell(run, repeat, time.monotonic() - began_at)
+    return run
 
 
 def _available(kind: str) -> bool:

@@ -17,13 +17,17 @@ MB = 1e6
 
 @dataclass(slots=True)
 class Summary:
-    """The medians of one scenario against one target. `errors` are the runs that failed."""
+    """The medians of one scenario against one target. `errors` are the runs that failed.
+
+    `costs`: CPU seconds per GB of each run, in their order; None where it failed.
+    """
 
     scenario: str
     target: str
     figures: Figures
     runs: int
     errors: list[str] = field(default_factory=list)
+    costs: list[float | None] = field(default_factory=list)
 
 
 def figures_of(run: Run) -> Figures:
@@ -110,9 +114,12 @@ def summarize(runs: Iterable[Run]) -> list[Summary]:
 
 def _median(scenario: str, target: str, group: list[Run]) -> Summary:
     values: dict[str, list[float]] = {}
+    costs: list[float | None] = []
     for run in group:
-        for name, value in ({} if run.error else figures_of(run)).items():
+        figures = {} if run.error else figures_of(run)
+        costs.append(figures.get("cpu_s_per_gb"))
+        for name, value in figures.items():
             values.setdefault(name, []).append(value)
     # one bad run must show: faults are summed, never averaged away
     figures = {name: sum(found) if name == "faults" else median(found) for name, found in values.items()}
-    return Summary(scenario, target, figures, len(group), [run.error for run in group if run.error])
+    return Summary(scenario, target, figures, len(group), [run.error for run in group if run.error], costs)

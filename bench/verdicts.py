@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
 
 from bench.figures import Summary
 from bench.scenarios import CHANNEL, ROUTES
@@ -39,9 +40,14 @@ def verdicts(summaries: list[Summary], bitrate_bps: float) -> list[Verdict]:
     def value(scenario: str, name: str, target: str = PROXY) -> float | None:
         return table.get((scenario, target), {}).get(name)
 
+    costs = {(one.scenario, one.target): one.costs for one in summaries}
+
+    def ratio(scenario: str, target: str, to_scenario: str, to_target: str) -> float | None:
+        return _cost_ratio(costs.get((scenario, target), []), costs.get((to_scenario, to_target), []))
+
     errors = sum(len(one.errors) for one in summaries)
     found = [Verdict("runs that failed", errors, 0)]
-    for group in (_cost(value), _hls(value), _delivery(value, bitrate_bps), _delay(value), _api(value), _memory(value)):
+    for group in (_cost(ratio), _hls(value), _delivery(value, bitrate_bps), _delay(value), _api(value), _memory(value)):
         found.extend(verdict for verdict in group if verdict.value is not None)
     return found
 
@@ -50,27 +56,28 @@ def _ratio(one: float | None, other: float | None) -> float | None:
     return one / other if one is not None and other else None
 
 
-def _cost(value: Lookup) -> Iterator[Verdict]:
-    name = "cpu_s_per_gb"
+def _cost_ratio(costs: list[float | None], others: list[float | None]) -> float | None:
+    """Return the median of the ratios of runs that were made one after the other; None where there is no such pair."""
+    pairs = [one / other for one, other in zip(costs, others, strict=False) if one is not None and other]
+    return median(pairs) if pairs else None
+
+
+def _cost(ratio: Callable[[str, str, str, str], float | None]) -> Iterator[Verdict]:
+    """Judge what is paid for a GB; `ratio` takes scenario and target of the one, and of the other."""
     for scenario in ("fan300", "fan1000"):
-        own = value(scenario, name)
         for target, limit in ((COALESCE, 1.15), (CHUNK, 0.6), (NGINX, 1.6)):
-            yield Verdict(
-                f"{scenario}: CPU per GB, to {target}", _ratio(own, value(scenario, name, target)), limit, "x"
-            )
+            yield Verdict(f"{scenario}: CPU per GB, to {target}", ratio(scenario, PROXY, scenario, target), limit, "x")
     for scenario in ("streams20x5", "streams100x1"):
-        own, other = value(scenario, name), value(scenario, name, COALESCE)
-        yield Verdict(f"{scenario}: CPU per GB, to fan100", _ratio(own, value("fan100", name)), 1.5, "x")
+        yield Verdict(f"{scenario}: CPU per GB, to fan100", ratio(scenario, PROXY, "fan100", PROXY), 1.5, "x")
         # each GB is read from an engine once per stream: what that costs where nothing else is done
-        least = _ratio(other, value("fan100", name, COALESCE))
+        least = ratio(scenario, COALESCE, "fan100", COALESCE)
         yield Verdict(f"{scenario}: the same of {COALESCE}", least, None, "x")
-        yield Verdict(f"{scenario}: CPU per GB, to {COALESCE}", _ratio(own, other), None, "x")
-        received = value(scenario, name, RECEIVE)
-        yield Verdict(f"{scenario}: {RECEIVE}, to fan100", _ratio(received, value("fan100", name)), None, "x")
+        to_other = ratio(scenario, PROXY, scenario, COALESCE)
+        yield Verdict(f"{scenario}: CPU per GB, to {COALESCE}", to_other, None, "x")
+        received = ratio(scenario, RECEIVE, "fan100", PROXY)
+        yield Verdict(f"{scenario}: {RECEIVE}, to fan100", received, None, "x")
     for scenario in ("fan300", "fan1000"):
-        yield Verdict(
-            f"{scenario}: CPU per GB, to fan100", _ratio(value(scenario, name), value("fan100", name)), 1.1, "x"
-        )
+        yield Verdict(f"{scenario}: CPU per GB, to fan100", ratio(scenario, PROXY, "fan100", PROXY), 1.1, "x")
 
 
 def _hls(value: Lookup) -> Iterator[Verdict]:
