@@ -127,9 +127,11 @@ async def test_a_proxy_that_does_not_answer_means_that_nothing_is_started(
         status, report = await check(link, url)
     assert (status, report["reason"]) == (FAILS, "proxy_not_asked")
     assert "no answer in 0.2 s" in report["message"]
-    for other in (url, sim.url):  # nobody where one was named; somebody who is no AceProxy
+    # nobody where one was named; somebody who is no AceProxy
+    for other, words in ((url, "(Connection refused)"), (sim.url, "(it answers with status 404)")):
         status, report = await check(link, other)
         assert (status, report["reason"], report["proxy"]) == (FAILS, "proxy_not_asked", other)
+        assert report["message"].endswith(words)
     assert len(sim.playbacks) == 0
 
 

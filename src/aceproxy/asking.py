@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from aceproxy.access.secret import FILE_NAME
 from aceproxy.engine.links import Link, LinkKind
+from aceproxy.engine.os_words import os_words
 from aceproxy.logs import redact
 from aceproxy.settings import Settings, split_address
 
@@ -130,7 +131,7 @@ class RunningProxy:
             raise CannotAskError(f"no answer in {ASK_LIMIT_S:g} s") from None
         except aiohttp.ClientConnectorError as error:
             refused = isinstance(error.os_error, ConnectionRefusedError)
-            raise CannotAskError(redact(str(error)), is_absent=refused) from error
+            raise CannotAskError(redact(os_words(error.os_error)), is_absent=refused) from error
         except (aiohttp.ClientError, OSError) as error:
             raise CannotAskError(redact(str(error))) from error
 
