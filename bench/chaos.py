@@ -20,15 +20,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.chaos_engine import make_clips
 from bench.chaos_fates import Fates
 from bench.chaos_faults import Engines, make, make_drought, plan
-from bench.chaos_files import read_truth
 from bench.chaos_jumps import UNKNOWN
 from bench.chaos_players import PlayerCrowd
 from bench.chaos_programs import Proxy, control, held_at_last, probe, settled
+from bench.chaos_stage import stage
 from bench.chaos_verdict import failures, left_over
-from bench.chaos_visitors import FILE, Visitors, links
+from bench.chaos_visitors import Visitors, links
 
 ROUTES = ("/api/health", "/api/aceproxy/stats", "/api/aceproxy/streams", "/api/logs/tail")
 DROUGHT_STEPS = 20  # of trouble, after each of which the swarm stands still
@@ -56,23 +55,11 @@ async def trouble(engines: Engines, seconds: float, hold_s: float, rng: random.R
 async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Make the whole run; return what was found."""
     rng = random.Random(options.seed)
-    clips = folder / "clips"
-    clips.mkdir()
-    has_dolby = await asyncio.to_thread(make_clips, clips)
-    engines = Engines(options.engines, options.channels, folder, clips if has_dolby else None)
-    try:
-        film = next(str(one["content_id"]) for one in engines.contents() if one["name"] == FILE)
-        truth = await asyncio.to_thread(read_truth, engines.ports[0], film)
-        proxy = Proxy(engines, folder)
-        try:
-            await _warm_up(options, engines, proxy)
-            visitors = Visitors(proxy, engines, truth, options.players, options.seed + 1, has_dolby=has_dolby)
-            return {"seed": options.seed, **await _run(options, rng, engines, proxy, visitors)}
-        finally:
-            proxy.end()
-            proxy.keep_log(options.keep_log)
-    finally:
-        engines.end()
+    async with stage(options.engines, options.channels, folder, options.keep_log) as there:
+        engines, proxy = there.engines, there.proxy
+        await _warm_up(options, engines, proxy)
+        visitors = Visitors(proxy, engines, there.truth, options.players, options.seed + 1, has_dolby=there.has_dolby)
+        return {"seed": options.seed, **await _run(options, rng, engines, proxy, visitors)}
 
 
 async def _warm_up(options: argparse.Namespace, engines: Engines, proxy: Proxy) -> None:

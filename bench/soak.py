@@ -19,15 +19,16 @@ from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.chaos_engine import dolby, make_clips
+from bench.chaos_engine import dolby
 from bench.chaos_fates import Fates
 from bench.chaos_faults import Engines, make, plan
-from bench.chaos_files import FileCrowd, read_truth
+from bench.chaos_files import FileCrowd
 from bench.chaos_hls import HlsCrowd
 from bench.chaos_odd import OddCrowd
 from bench.chaos_operators import Operators
 from bench.chaos_players import PlayerCrowd
 from bench.chaos_programs import Proxy, settled
+from bench.chaos_stage import stage
 from bench.chaos_visitors import FILE, SLOW_BPS, links
 
 HOLD_S = 5.0
@@ -89,21 +90,9 @@ class Guests:
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
     """Make the whole run."""
-    clips = folder / "clips"
-    clips.mkdir()
-    has_dolby = await asyncio.to_thread(make_clips, clips)
-    engines = Engines(options.engines, options.channels, folder, clips if has_dolby else None)
-    try:
-        film = next(str(one["content_id"]) for one in engines.contents() if one["name"] == FILE)
-        truth = await asyncio.to_thread(read_truth, engines.ports[0], film)
-        proxy = Proxy(engines, folder)
-        try:
-            guests = Guests(proxy, engines, truth, options.count, options.seed)
-            await _soak(options, engines, proxy, guests)
-        finally:
-            proxy.end()
-    finally:
-        engines.end()
+    async with stage(options.engines, options.channels, folder) as there:
+        guests = Guests(there.proxy, there.engines, there.truth, options.count, options.seed)
+        await _soak(options, there.engines, there.proxy, guests)
 
 
 async def _soak(options: argparse.Namespace, engines: Engines, proxy: Proxy, guests: Guests) -> None:

@@ -1,10 +1,11 @@
-"""What the tests of the streams share: packets, rings, and a pump with sockets."""
+"""What the tests of the streams share: packets, rings, a pump with sockets, and a time line."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,9 +14,11 @@ from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
+from aceproxy.streams.timeline import Timeline
 from tests.waiting import until
 
 PACKET = 188
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PREAMBLE = b"\x47\x40\x00\x10" + b"P" * 184
 
 
@@ -143,3 +146,25 @@ async def listen(pump: Pump) -> AsyncIterator[Listen]:
     yield make
     for one in made:
         one.socket.close()
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of `timeline`."""
+    return Clock()
+
+
+@pytest.fixture
+def timeline(clock: Clock) -> Timeline:
+    """An empty time line, all of whose events are at noon."""
+    return Timeline(clock, lambda: NOON)

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from aceproxy.errors import Fault
 from aceproxy.streams.stalls import is_told
 from aceproxy.streams.timeline import STREAM_EVENTS, Event, EventKind, Timeline
-from tests.streams.test_timeline import NOON, Clock
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def timeline(clock: Clock) -> Timeline:
-    return Timeline(clock, lambda: NOON)
+from tests.streams.conftest import Clock
 
 
 def stall(timeline: Timeline, clock: Clock, lasted_s: float, fault: Fault = Fault.ENGINE) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,28 +20,7 @@ from aceproxy.streams.timeline import (
     EventKind,
     Timeline,
 )
-
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def timeline(clock: Clock) -> Timeline:
-    return Timeline(clock, lambda: NOON)
+from tests.streams.conftest import NOON, Clock
 
 
 def test_events_have_numbers_times_and_sentences(timeline: Timeline, clock: Clock) -> None:
