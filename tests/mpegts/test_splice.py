@@ -336,6 +336,8 @@ def test_a_splicer_whose_caller_keeps_what_was_sent_joins_as_one_that_keeps_it_i
             if not is_untouched:
                 kept.sent(out)
             assert out == bytes(alone.feed(piece))
+        for few in (0, 5 * PACKET, 100 * PACKET + 1, 700 * PACKET, 8 << 20):
+            assert aided.newest(few) == alone.newest()[max(0, len(alone.newest()) - few // PACKET * PACKET) :]
         assert aided.newest() == alone.newest()
         assert aided.mark(backs * PACKET) == alone.mark(backs * PACKET)
         alone.roll_back()

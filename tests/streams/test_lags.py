@@ -9,7 +9,7 @@ from aceproxy.streams.lags import MEASURED, Lags
 
 def lags(**known: float) -> Lags:
     """Return what is known once each of these engines was measured often enough."""
-    found = Lags(lambda: b"", lambda _: None)
+    found = Lags(lambda _: b"")
     for engine, lag_s in known.items():
         for _ in range(MEASURED):
             found.note(engine, lag_s)
@@ -17,7 +17,7 @@ def lags(**known: float) -> Lags:
 
 
 def test_one_measurement_tells_nothing_and_a_strange_one_is_outvoted() -> None:
-    known = Lags(lambda: b"", lambda _: None)
+    known = Lags(lambda _: b"")
     for lag_s in (0.2, 9.0):
         known.note("one", lag_s)
         assert known.of("one") is None
@@ -47,7 +47,7 @@ def test_the_next_standby_is_where_it_is_least_behind() -> None:
 
 
 async def test_what_is_remembered_is_bounded() -> None:
-    known = Lags(lambda: b"", lambda _: None)
+    known = Lags(lambda _: b"")
     for number in range(1000):
         for _ in range(MEASURED):
             known.note(f"engine {number}", 1.0)

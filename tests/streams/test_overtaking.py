@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 
+from aceproxy.mpegts.behind import behind_s
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.streams.company import KNOWN_S, TOGETHER_S, Company, are_silent
 from aceproxy.streams.gaps import Gaps
@@ -39,16 +41,15 @@ class Sender:
 
 
 class Beside:
-    """A standby that is ready, and its sink in one."""
+    """A standby that is ready."""
 
     def __init__(self, source: Sender) -> None:
         self.source = source
-        self.sink = self
         self.is_ready = self.is_at_pace = True
 
-    def newest(self, _count: int) -> bytes:
-        """See TailSink."""
-        return self.source.newest
+    def lag_s(self, sent: Callable[[int], bytes]) -> float | None:
+        """See Spare."""
+        return behind_s(sent(1 << 20), self.source.newest)
 
 
 class Pair:
@@ -60,7 +61,7 @@ class Pair:
         self.beside = Beside(self.other)
         self.company = Company()
         self.doubted_at: float | None = None  # since when the engine is in doubt
-        self.overtaking = Overtaking(lambda: self.source.newest, self.company)
+        self.overtaking = Overtaking(lambda _: self.source.newest, self.company)
 
     def run(self, seconds: float, *, period_s: float = 0.1, source: bool = True, other: bool = True) -> float | None:
         """Let time pass; both send all they have every `period_s` if they send at all. Return when it was overtaken."""

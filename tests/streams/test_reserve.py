@@ -97,7 +97,7 @@ def reserve(opened: list[int], *, can: bool = True, received: int = 1 << 20) -> 
         return Playing(can=can)
 
     making: Callable[..., Any] = make
-    return Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda: b"", Timeline(lambda: 0.0))
+    return Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda _: b"", Timeline(lambda: 0.0))
 
 
 async def test_a_fallback_is_left_for_each_of_the_links_before_it_in_turn() -> None:

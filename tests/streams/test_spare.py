@@ -107,3 +107,17 @@ async def test_a_target_without_memory_is_told_of() -> None:
     give(sink, b"x" * 10)
     with pytest.raises(OSError, match="space"):
         await sink.hand_over(Full())
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=30), st.integers(0, 1300))
+def test_all_but_the_newest_bytes_are_forgotten_to_the_byte(parts: list[bytes], count: int) -> None:
+    sink = TailSink(1 << 20)
+    for part in parts:
+        give(sink, part)
+    sink.keep_newest(count)
+    everything = b"".join(parts)
+    assert sink.content() == everything[max(0, len(everything) - count) :]
+    assert sink.held_bytes == len(sink.content())
+    assert sink.newest(1 << 20) == sink.content()
+    give(sink, b"more")
+    assert sink.content().endswith(b"more")

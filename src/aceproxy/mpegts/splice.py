@@ -135,9 +135,17 @@ class Splicer:
         behind = self._search.behind if self._search is not None else None
         return None if behind is None else max(0.0, behind / CLOCK_HZ)
 
-    def newest(self) -> bytes:
-        """Return the newest packets of the present source, as it sent them; at most `tail_bytes`."""
-        return self._content()
+    def newest(self, limit_bytes: int | None = None) -> bytes:
+        """Return the newest packets of the present source, as it sent them; at most `tail_bytes`, and `limit_bytes`."""
+        if limit_bytes is None:
+            return self._content()
+        count = limit_bytes // PACKET_BYTES * PACKET_BYTES
+        if self._recent is not None and count <= min(self._unkept, self._tail.size):
+            newest = self._recent(count)
+            if len(newest) == count:
+                return newest
+        content = self._content()
+        return content[max(0, len(content) - count) :]
 
     def _content(self) -> bytes:
         """Return the newest packets, after putting those into the tail that are not there yet."""

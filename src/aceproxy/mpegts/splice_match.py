@@ -14,12 +14,12 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import Counter, deque
-from collections.abc import Collection
-from itertools import takewhile
+from collections.abc import Collection, Sequence
+from itertools import compress, takewhile
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, heads_of
+from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of
 from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
@@ -33,6 +33,10 @@ _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
 _TRAILING: Final = 1024  # packets that are looked at for one that was sent
 _LOWEST_PID: Final = 0x20
+_SAME_END: Final = 48  # bytes of one value with which what is no content ends
+_WITH_FIELD: Final = bytes(1 if value & 0x20 else 0 for value in range(256))
+_WITH_PAYLOAD: Final = bytes(1 if value & 0x10 else 0 for value in range(256))
+_INTACT: Final = bytes(0 if value & 0x80 else 1 for value in range(256))
 
 
 class Matcher:
@@ -61,32 +65,40 @@ class Matcher:
         self._build(tail, table_pids, clock_pid)
 
     def _build(self, tail: bytes, table_pids: Collection[int], clock_pid: int | None) -> None:
-        """Give every distinctive packet its rank."""
-        heads = heads_of(tail)
-        pids = pids_of(heads)
-        self._last_counters = dict(zip(pids, heads.control, strict=True))
-        first = max(0, len(pids) - _INDEX_PACKETS)
+        """Give every distinctive packet its rank. Hardly anything here is done for one packet after the other."""
+        all_heads = heads_of(tail)
+        all_pids = pids_of(all_heads)
+        self._last_counters = dict(zip(all_pids, all_heads.control, strict=True))
+        first = max(0, len(all_pids) - _INDEX_PACKETS)
+        newest, heads, pids = tail[first * PACKET_BYTES :], all_heads.part(first), all_pids[first:]
+        packets = [packet for (packet,) in struct.iter_unpack(f"{PACKET_BYTES}s", newest)]
+        counts = distinctive(newest, packets, heads)
+        with_pcr = bytearray(len(packets))
+        clocks: list[int | None] = []  # before each packet, and with it
         clock: int | None = None
-        seen: dict[int, tuple[int, int | None, bool] | None] = {}  # by hash: place, clock, whether it has a PCR
-        for index in range(first, len(pids)):
-            packet = tail[index * PACKET_BYTES : (index + 1) * PACKET_BYTES]
-            pcr = read_stamp(packet).pcr if packet[3] & 0x20 else None
-            if pcr is not None and (clock_pid is None or pids[index] == clock_pid):
-                clock = pcr
-            if (
-                _LOWEST_PID <= pids[index] < NULL_PID
-                and pids[index] not in table_pids
-                and (pcr is not None or is_distinctive(packet))
-            ):
-                key = hash(packet)
-                seen[key] = None if key in seen else (index, clock, has_pcr(packet))
-        for key, place in seen.items():  # in the order in which they were sent
-            if place is not None:
-                self._ranks[key] = len(self._places)
-                self._places.append(place[0])
-                self._pids.append(pids[place[0]])
-                self._clocks.append(place[1])
-                self._with_pcr.append(place[2])
+        at = -1
+        fields = heads.control.translate(_WITH_FIELD)
+        while (at := fields.find(1, at + 1)) >= 0:
+            with_pcr[at] = has_pcr(packets[at])
+            pcr = read_stamp(packets[at]).pcr
+            if pcr is not None:
+                counts[at] = 1
+                if clock_pid is None or pids[at] == clock_pid:
+                    clocks += [clock] * (at - len(clocks))
+                    clock = pcr
+        clocks += [clock] * (len(packets) - len(clocks))
+        known = {pid for pid in set(pids) if _LOWEST_PID <= pid < NULL_PID and pid not in table_pids}
+        wanted = [index for index in compress(range(len(packets)), counts) if pids[index] in known]
+        keys = [hash(packets[index]) for index in wanted]
+        if len(set(keys)) < len(keys):
+            times = Counter(keys)
+            wanted = [index for key, index in zip(keys, wanted, strict=True) if times[key] == 1]
+            keys = [key for key in keys if times[key] == 1]
+        self._ranks = dict(zip(keys, range(len(keys)), strict=True))
+        self._places = array("L", [first + index for index in wanted])
+        self._pids = array("H", [pids[index] for index in wanted])
+        self._clocks = [clocks[index] for index in wanted]
+        self._with_pcr = [with_pcr[index] != 0 for index in wanted]
         self._has_pcr = any(self._with_pcr)
 
     @property
@@ -276,4 +288,19 @@ def has_pcr(packet: bytes) -> bool:
 
 def is_distinctive(packet: bytes) -> bool:
     """Tell whether a packet has a payload that does not end in one value repeated."""
-    return packet[3] & 0x10 != 0 and not packet[1] & 0x80 and packet[-48:] != packet[-1:] * 48
+    return packet[3] & 0x10 != 0 and not packet[1] & 0x80 and packet[-_SAME_END:] != packet[-1:] * _SAME_END
+
+
+def distinctive(joined: bytes, packets: Sequence[bytes], heads: Heads) -> bytearray:
+    """Return for each of these packets 1 if it is distinctive, else 0; `joined` is all of them, `heads` theirs."""
+    payload = int.from_bytes(heads.control.translate(_WITH_PAYLOAD), "little")
+    intact = int.from_bytes(heads.first.translate(_INTACT), "little")
+    found = bytearray((payload & intact).to_bytes(len(packets), "little"))
+    last, before, first = (
+        int.from_bytes(joined[PACKET_BYTES - back :: PACKET_BYTES], "little") for back in (1, 2, _SAME_END)
+    )
+    differs = (last ^ before | last ^ first).to_bytes(len(packets), "little")
+    at = -1
+    while (at := differs.find(0, at + 1)) >= 0:  # three bytes of its end are equal: perhaps all of it is
+        found[at] = is_distinctive(packets[at])
+    return found

@@ -127,9 +127,9 @@ class Ingest:
         """How far the present source is behind its place, see `Splicer.behind_s`."""
         return self._splicer.behind_s
 
-    def newest(self) -> bytes:
-        """Return the newest packets of the present source, as it sent them."""
-        return self._splicer.newest()
+    def newest(self, limit_bytes: int = TAIL_BYTES) -> bytes:
+        """Return the newest packets of the present source, as it sent them: so many bytes, or as many as are kept."""
+        return self._splicer.newest(limit_bytes)
 
     @property
     def goes_over_old(self) -> bool:

@@ -6,13 +6,11 @@ when it takes over, so one that is far behind is changed for one on another engi
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from statistics import median
 from typing import Final
 
-from aceproxy.mpegts.behind import behind_s
 from aceproxy.streams.spare import Spare
 
 LIMIT_S: Final = 1.0  # a standby that is less behind is as good as any
@@ -20,32 +18,26 @@ BETTER_S: Final = 1.0  # differences below that are no reason to change
 EVERY_S: Final = 4.0  # between two measurements
 AT_FIRST_S: Final = 1.5  # the same until there are enough; sources send in pieces for up to three seconds
 MEASURED: Final = 3  # sources send in pieces: one measurement tells little
-PART_BYTES: Final = 512 << 10  # of the newest bytes, in which there is a clock
 ENGINES: Final = 64  # remembered
 
 
 class Lags:
     """What is known of one stream's standbys. Belongs to the event loop.
 
-    `sent` returns the newest packets of the present source, `keep` keeps a task.
+    `sent` returns the newest packets of the present source, so many bytes at most.
     """
 
-    def __init__(self, sent: Callable[[], bytes], keep: Callable[[asyncio.Task[None]], None]) -> None:
+    def __init__(self, sent: Callable[[int], bytes]) -> None:
         self._sent = sent
-        self._keep = keep
         self._next_at = 0.0
         self._measured: OrderedDict[str, deque[float]] = OrderedDict()
 
     def look(self, spare: Spare, now: float) -> None:
-        """Measure a spare now and then, in a thread; `of` knows what came of it."""
+        """Measure a spare now and then; `of` knows what came of it."""
         if now < self._next_at or not spare.is_at_pace:
             return
         self._next_at = now + (AT_FIRST_S if self.of(spare.engine_url) is None else EVERY_S)
-        self._keep(asyncio.get_running_loop().create_task(self._measure(spare), name="measure lag"))
-
-    async def _measure(self, spare: Spare) -> None:
-        sent, fresh = self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES)
-        lag_s = await asyncio.to_thread(behind_s, sent, fresh)
+        lag_s = spare.lag_s(self._sent)
         if lag_s is not None and spare.engine_url is not None:
             self.note(spare.engine_url, lag_s)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from aceproxy.mpegts.behind import behind_s
 from aceproxy.streams.company import KNOWN_S, LEAST, TOGETHER_S, Company
 from aceproxy.streams.reserve import AHEAD_S
 from aceproxy.streams.source import Source
@@ -25,17 +24,16 @@ DOUBT_S: Final = 0.3  # of silence after which the engine is asked whether it li
 OWES_S: Final = 0.3  # for which it must have owed the answer
 EARLIER_S: Final = 0.5  # before the newest byte: so much earlier it may have been asked, by whoever
 AGAIN_S: Final = 60.0  # between two of these switches of one stream: however it misjudges, it does not go to and fro
-PART_BYTES: Final = 512 << 10  # of the newest bytes of both, in which there is a clock
 LOOK_S: Final = 0.1  # between looks at the company of a source, and at what its engine owes
 
 
 class Overtaking:
     """Compares the present source of one stream with its standby. Belongs to the event loop.
 
-    `sent` returns the newest packets of the present source.
+    `sent` returns the newest packets of the present source, so many bytes at most.
     """
 
-    def __init__(self, sent: Callable[[], bytes], company: Company) -> None:
+    def __init__(self, sent: Callable[[int], bytes], company: Company) -> None:
         self._sent = sent
         self._company = company
         self._not_before = 0.0
@@ -109,16 +107,13 @@ class Overtaking:
         last_byte_at, its_last_byte_at = source.last_byte_at, spare.source.last_byte_at
         if last_byte_at is None or its_last_byte_at is None or its_last_byte_at - last_byte_at < AHEAD_S:
             return False
-        lag_s = self._lag_s(spare)
+        lag_s = spare.lag_s(self._sent)
         return lag_s is not None and lag_s <= -AHEAD_S
 
     def is_behind(self, spare: Spare) -> bool:
         """Say whether a spare of the same broadcast has nothing so far that viewers lack."""
-        lag_s = self._lag_s(spare)
+        lag_s = spare.lag_s(self._sent)
         return lag_s is not None and lag_s > -AHEAD_S
-
-    def _lag_s(self, spare: Spare) -> float | None:
-        return behind_s(self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES))
 
     def made(self, now: float) -> None:
         """The source was left for it."""

@@ -11,7 +11,7 @@ from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
-from aceproxy.mpegts.behind import behind_s
+from aceproxy.mpegts.well_known import offset_of, rows_of
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.owner import MetAnother, PlaysElsewhere
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aceproxy.streams.stream import Stream
 
 OVERLAP_S: Final = 4.0  # of a spare's bytes before the place at which it goes on, to find that: engines send in bursts
-CLOCKED_BYTES: Final = 512 << 10  # of the newest bytes, in which there is a clock
+SEARCHED_BYTES: Final = 1 << 20  # of the newest bytes, in which the place is as a rule
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 
 
@@ -188,10 +188,10 @@ class Present:
         self.since = asyncio.get_running_loop().time()
         self.source.title = self.source.title or title
         self.source.keep()
+        self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
+        await asyncio.sleep(0)  # each of these steps takes milliseconds
         if spare.is_at_pace:
             self._leave_out_what_was_sent(spare)
-            await asyncio.sleep(0)  # each of these steps takes milliseconds
-        self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
         await asyncio.sleep(0)
         await spare.sink.hand_over(self._intake)
         self._intake.past_given()
@@ -199,14 +199,20 @@ class Present:
     def _leave_out_what_was_sent(self, spare: Spare) -> None:
         """Have a spare forget what went to the clients long ago: all of it would have to be gone through now.
 
-        It came to the place that was sent last `-lag_s` ago; a little before that the place is looked for.
+        Where it has the very packets that were sent last, that is what came before those. If it has not: it came to the
+        place that was sent last `-lag_s` ago; a little before that the place is looked for.
         """
-        sent = self._intake.ingest.newest()
-        for newest_bytes in (CLOCKED_BYTES // 8, CLOCKED_BYTES):  # to read all of it takes milliseconds
-            lag_s = behind_s(sent[-newest_bytes:], spare.sink.newest(newest_bytes))
-            if lag_s is not None:
-                spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
+        newest = self._intake.ingest.newest
+        rows = rows_of(newest(SEARCHED_BYTES))
+        for newest_bytes in (SEARCHED_BYTES, spare.sink.held_bytes) if rows else ():
+            fresh = spare.sink.newest(newest_bytes)
+            at = offset_of(rows, fresh)
+            if at is not None:
+                spare.sink.keep_newest(len(fresh) - at)
                 return
+        lag_s = spare.lag_s(newest)
+        if lag_s is not None:
+            spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
 
     async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""

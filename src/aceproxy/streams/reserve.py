@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Final
 
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.mpegts.behind import behind_s
 from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.splice import Outcome
 from aceproxy.mpegts.splice_trial import trial
-from aceproxy.streams.lags import LIMIT_S, PART_BYTES, Lags
+from aceproxy.streams.ingest import TAIL_BYTES
+from aceproxy.streams.lags import LIMIT_S, Lags
 from aceproxy.streams.situation import (
     FIRST_WAIT_S,
     LONGEST_WAIT_S,
@@ -42,14 +42,15 @@ PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left f
 class Reserve:
     """Keeps the spare of one stream. Belongs to the event loop.
 
-    `make` makes an unopened source of a link for a sink; `sent` returns the newest packets of the present source.
+    `make` makes an unopened source of a link for a sink; `sent` returns the newest packets of the present source, so
+    many bytes at most.
     """
 
     def __init__(
         self,
         limits: ReserveLimits,
         make: Callable[[int, TailSink, str], Source],
-        sent: Callable[[], bytes],
+        sent: Callable[[int], bytes],
         timeline: Timeline,
     ) -> None:
         self.spare: Spare | None = None
@@ -62,7 +63,7 @@ class Reserve:
         self._arrivals = 0  # how many there were when last looked
         self._tries = 0  # of returns, each by the next way
         self._poor_at = 0.0  # loop time at which there last was reason to move away
-        self.lags = Lags(sent, self._keep)
+        self.lags = Lags(sent)
         self.returns = Returns(limits.return_s)
         self._change_at = 0.0  # loop time from which on a standby may be changed for one that is less behind
         self.delivering = asyncio.Event()  # the spare has been opened, and has not failed
@@ -78,7 +79,7 @@ class Reserve:
         spare = self.spare
         if spare is None:
             return False
-        lag_s = behind_s(self._sent()[-PART_BYTES:], spare.sink.newest(PART_BYTES))
+        lag_s = spare.lag_s(self._sent)
         return lag_s is not None and lag_s <= -AHEAD_S
 
     def tend(self, situation: Situation) -> Spare | None:
@@ -173,7 +174,7 @@ class Reserve:
 
     async def _compare(self, spare: Spare, *, to_link: bool) -> None:
         """Find out, in a thread, whether a spare sends the very packets that are being sent."""
-        sent = self._sent()
+        sent = self._sent(TAIL_BYTES)
         sent = sent[: len(sent) // 2 // PACKET_BYTES * PACKET_BYTES]  # it may be behind by a moment
         outcome = await asyncio.to_thread(trial, sent, spare.sink.content())
         if outcome is Outcome.PENDING:

@@ -12,12 +12,14 @@ from typing import Final
 
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.mpegts.behind import behind_s
 from aceproxy.streams.source import Source
 
 ROOM_BYTES: Final = 256 << 10
 FRESH_S: Final = 2.0  # since its newest byte; engines send in bursts
 SILENT_S: Final = 4.0  # since its newest byte, with which it is of no use; engines send every three seconds or oftener
 BURST_S: Final = 5.0  # from its first bytes on, in which it may send faster than real time
+CLOCKED_BYTES: Final = 64 << 10, 512 << 10  # of the newest bytes, in which there is a clock: to read them takes time
 LEAST_BYTES: Final = 64 << 10  # received before it counts as one that delivers
 
 
@@ -73,6 +75,14 @@ class TailSink:
         """Let go of what came before a moment (monotonic), but for the part that came last before it."""
         while len(self._times) > 1 and self._times[1] < came_at:
             self._drop_oldest()
+
+    def keep_newest(self, count: int) -> None:
+        """Let go of all but the newest `count` bytes."""
+        while self._parts and self.held_bytes - len(self._parts[0]) >= count:
+            self._drop_oldest()
+        if self.held_bytes > count:
+            self._parts[0] = self._parts[0][self.held_bytes - count :]
+            self.held_bytes = count
 
     def _drop_oldest(self) -> None:
         self._times.popleft()
@@ -175,6 +185,14 @@ class Spare:
     def engine_url(self) -> str | None:
         """The engine that was chosen for it."""
         return self.source.engine_url
+
+    def lag_s(self, sent: Callable[[int], bytes]) -> float | None:
+        """Return how far it is behind what was sent, see `mpegts.behind`; `sent` returns the newest bytes of that."""
+        for newest_bytes in CLOCKED_BYTES:
+            lag_s = behind_s(sent(newest_bytes), self.sink.newest(newest_bytes))
+            if lag_s is not None:
+                return lag_s
+        return None
 
     def begin(self, deadline_at: float, exclude: frozenset[str]) -> asyncio.Task[None]:
         """Start the task that opens the source and waits for its end; the caller keeps it."""
