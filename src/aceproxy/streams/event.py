@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     SWITCHED = "switched"
     SPLICED = "spliced"
     LINK_FAILED = "link_failed"
+    LINK_LEFT = "link_left"
     TRYING_BESIDE = "trying_beside"
     STANDBY_READY = "standby_ready"
     STANDBY_LOST = "standby_lost"
@@ -82,6 +83,9 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.SWITCHED: KindRow(Fault.NONE, "The broadcast comes from another source now."),
     EventKind.SPLICED: KindRow(Fault.NONE, "The new source was joined to what clients had already."),
     EventKind.LINK_FAILED: KindRow(Fault.SWARM, "A link could not be started; the next one is tried."),
+    EventKind.LINK_LEFT: KindRow(
+        Fault.ENGINE, "The link was lost again and again; another one is tried first.", logging.WARNING
+    ),
     EventKind.TRYING_BESIDE: KindRow(Fault.NONE, "Another engine or link is tried beside the present one."),
     EventKind.STANDBY_READY: KindRow(Fault.NONE, "Another source is ready to take over."),
     EventKind.STANDBY_LOST: KindRow(Fault.NONE, "The source beside the present one was given up."),

@@ -224,6 +224,11 @@ class Reserve:
         if self.spare is not None:
             self.spare.source.keep()
 
+    def leave_link(self, at: int) -> None:
+        """Link number `at` is lost again and again: a spare of it is not waited for."""
+        if self.spare is not None and self.spare.at == at:
+            self._drop(self.spare, None, "the link is left")
+
     def drop_failed(self) -> None:
         """Let go of a spare that will not deliver, or has to give way."""
         spare = self.spare

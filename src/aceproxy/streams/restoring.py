@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from math import inf
 from typing import Any, Final
 
 from aceproxy.engine.backoff import LONGEST, pause_s
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.choosing import Choosing, Lost
 from aceproxy.streams.fresher import fresher_comes
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.judging import FROZEN_EDGE_S
@@ -27,7 +27,7 @@ from aceproxy.streams.source import Upstream
 from aceproxy.streams.spare import FRESH_S, SILENT_S
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.watching import LOOK_S
-from aceproxy.streams.ways import DISTRUST, Way, ways_back
+from aceproxy.streams.ways import Way
 
 RACE_AFTER_S: Final = 1.0  # a try that has not delivered so long after it was begun is not the only one
 EACH_S: Final = 0.1  # so much longer is waited between two rounds for each stream that waits: ten starts a second
@@ -51,7 +51,7 @@ class Restoring:
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
         self._lost_engine: str | None = None  # whose playback was lost last
         self._has_looped = False  # that engine has gone over old data: what it begins with is not given out again
-        self._short_runs = 0  # losses in a row of sources that had not settled
+        self._choosing = Choosing(present, reserve, upstream, timeline)
 
     async def restore(self, error: AceProxyError, *, wants_standby: bool = False) -> None:
         """Replace a lost source; `error` says why it was lost, and is raised when the time for it is over.
@@ -65,31 +65,25 @@ class Restoring:
         self._timeline.note(EventKind.SOURCE_LOST, reason=error.reason, engine=lost_engine, detail=error.detail)
         self._present.close()
         began_at = loop.time()
-        was_settled = self._note_loss(began_at)
+        was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
+        if was_settled:
+            self._lost_at = began_at
+        lost = Lost(lost_link, lost_engine, was_settled, error)
         self._reserve.returns.lost(began_at)
         self._reserve.claim()
+        self._choosing.lost(lost, self._intake.media_s)
         if not (self._reserve.delivering.is_set() and await self._try_spare()):
-            await self._search(error, lost_engine, lost_link, was_settled=was_settled)
+            await self._search(lost)
         self._reserve.restored(self._present.at, wants_standby=wants_standby)
         self._note_restored(lost_engine, lost_link, began_at)
 
-    def _note_loss(self, began_at: float) -> bool:
-        """Take note of a loss, whoever takes over; return whether the source was a good one."""
-        was_settled = self._lost_at is None or self._intake.media_s - self._opened_media_s >= SETTLED_S
-        self._short_runs = 0 if was_settled else self._short_runs + 1
-        if was_settled:
-            self._lost_at = began_at
-        return was_settled
-
-    async def _search(self, error: AceProxyError, engine: str | None, at: int, *, was_settled: bool) -> None:
-        """Try one round after the other; returns once a source delivers, raises `error` when the time is over."""
-        loop = asyncio.get_running_loop()
-        others_first = error.reason in DISTRUST or not was_settled
+    async def _search(self, lost: Lost) -> None:
+        """Try one round after the other; returns once a source delivers, raises its error when the time is over."""
+        loop, error = asyncio.get_running_loop(), lost.error
         assert self._lost_at is not None
-        if not was_settled and await self._pause(
-            self._pause_s(self._lost_at)
-        ):  # what ends at once each time is not to be hammered
-            return
+        may_go_on = lost.was_settled or self._choosing.is_new(self._choosing.ways(lost))
+        if not may_go_on and await self._pause(self._pause_s(self._lost_at)):
+            return  # what ends at once each time is not to be hammered
         deadline_at = self._lost_at + self._settings.recover_s
         failure: AceProxyError | None = None
         patience_s = PATIENCE_S
@@ -99,9 +93,8 @@ class Restoring:
                     return
                 if loop.time() >= deadline_at:
                     break
-            ways = self._ways(engine, at, others_first=others_first)
             had_failed = failure is not None
-            failure = await self._try_round(ways, deadline_at, patience_s)
+            failure = await self._try_round(self._choosing.ways(lost), deadline_at, patience_s)
             patience_s *= 2
             if failure is None:
                 if had_failed:
@@ -135,23 +128,6 @@ class Restoring:
                     await _first(delivering.wait(), pool.arrivals.wait())
         return delivering.is_set() and await self._try_spare()
 
-    def _ways(self, engine: str | None, at: int, *, others_first: bool) -> list[Way]:
-        """Return the ways to try."""
-        order = self._upstream.links.order([link for number, link in enumerate(self._present.links) if number != at])
-        fallbacks = [self._present.links.index(link) for link in order]
-        engines = frozenset(self._upstream.pool.urls)
-        fit = self._upstream.pool.fit_for_spares()
-        worse = self._reserve.lags.worse(fit - {engine})
-        return ways_back(
-            at,
-            engine,
-            engines,
-            fallbacks,
-            others_first=others_first,
-            short_runs=self._short_runs,
-            ahead=fit - worse if worse else frozenset(),
-        )
-
     async def _try_round(self, ways: Sequence[Way], deadline_at: float, patience_s: float) -> AceProxyError | None:
         """Try one way after the other; return None once a source delivers, else the last failure.
 
@@ -165,7 +141,7 @@ class Restoring:
             if until_at <= loop.time():
                 break
             self._reserve.drop_failed()
-            apart = self._apart(way)
+            apart = self._choosing.apart(way)
             if apart is None:
                 continue
             try:
@@ -185,19 +161,6 @@ class Restoring:
             else:
                 return None
         return failure
-
-    def _apart(self, way: Way) -> Way | None:
-        """Return a way that leaves alone the engine on which the spare starts, which may be of the same broadcast.
-
-        None where there is no other engine: the spare is this way.
-        """
-        spare = self._reserve.spare
-        if spare is None or spare.engine_url is None or spare.engine_url in way.exclude:
-            return way
-        exclude = way.exclude | {spare.engine_url}
-        if frozenset(self._upstream.pool.urls) - exclude:
-            return replace(way, exclude=exclude)
-        return way if spare.at != way.at else None
 
     async def _open_first(self, way: Way, until_at: float, own_s: float) -> None:
         """Open the present source by one way; a spare that delivers before that takes its place. Cancel-safe.

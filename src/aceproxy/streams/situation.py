@@ -60,15 +60,15 @@ class Returns:
         self._return_s = return_s
         self._refusals = 0
         self._not_before = 0.0
-        self._made_at: float | None = None  # when the present engine was returned to
+        self._made_at: float | None = None  # when the present engine or link was returned to
         self._regrets = 0
 
     def is_due(self, situation: Situation) -> bool:
         """Whether one is to be tried now, or goes on."""
         if not self._return_s or situation.now < self._not_before:
             return False
-        to_link = situation.at > 0 and situation.now - situation.at_since >= self._return_s
         wait_s = min(self._return_s * 2.0**self._regrets, LONGEST_RETURN_S)
+        to_link = situation.at > 0 and situation.now - situation.at_since >= wait_s
         return to_link or (bool(situation.preferred) and situation.now - situation.since >= wait_s)
 
     def refused(self, now: float) -> None:
@@ -77,7 +77,7 @@ class Returns:
         self._refusals = min(self._refusals + 1, 10)
 
     def made(self, now: float) -> None:
-        """A preferred engine was returned to."""
+        """A preferred engine or link was returned to."""
         self._refusals, self._made_at = 0, now
 
     def lost(self, now: float) -> None:

@@ -27,6 +27,7 @@ from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
 from aceproxy.streams.company import Company
 from aceproxy.streams.gaps import Gaps
+from aceproxy.streams.left_links import LeftLinks
 from aceproxy.streams.meter import Meter
 from aceproxy.streams.noted_sink import NotedSink
 from aceproxy.streams.polling import Poll, PollPace, StatPoll
@@ -47,8 +48,8 @@ ENDS = {
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """What a source needs of the world: the engines, who stops playbacks in the background, who knows links, which
-    origins may be read, which other sources there are, and whose turn it is to change its source, which no other does
-    meanwhile.
+    origins may be read, which other sources there are, whose turn it is to change its source, which no other does
+    meanwhile, and which links were left of late.
     """
 
     settings: Settings
@@ -60,6 +61,7 @@ class Upstream:
     origins: Origins | None = None
     turns: asyncio.Lock = field(default_factory=asyncio.Lock)
     company: Company = field(default_factory=Company)
+    left: LeftLinks = field(default_factory=LeftLinks)
 
 
 class Source:

@@ -111,14 +111,16 @@ class Supply:
     async def start(self, deadline_at: float) -> AceProxyError | None:
         """Open the first source, of the first link that can be had, until clients can join.
 
-        Links that have played clearly better than others come first. One that gets nowhere is left for the next after
+        Links that have played clearly better than others come first, and last those that some stream has lost again and
+        again just now. One that gets nowhere is left for the next after
         LINK_PATIENCE_S, and tried again, for what time is left, when none of the others can be had. Returns why that
         source has ended already, if it has. Raises AceProxyError with the reason of the link that was tried first, or
         what `Consumer.infohash_known` raises.
         """
         loop = asyncio.get_running_loop()
         first: AceProxyError | None = None
-        order = [self._present.links.index(link) for link in self._upstream.links.order(self._present.links)]
+        links = self._upstream.left.order(self._upstream.links.order(self._present.links), loop.time())
+        order = [self._present.links.index(link) for link in links]
         stuck: list[int] = []  # links given up while there was another one
         patience_s = LINK_PATIENCE_S
         while order:

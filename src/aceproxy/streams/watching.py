@@ -146,7 +146,7 @@ class Watching:
         except OSError as error:
             return AceProxyError(Reason.SOURCE_ENDED, f"the next source could not take over: {error.strerror}")
         self.switches += 1
-        if spare.purpose is Purpose.RETURN and spare.at == at:
+        if spare.purpose is Purpose.RETURN:
             self._reserve.returns.made(asyncio.get_running_loop().time())
         self._present.note_switch(engine, at)
         return None

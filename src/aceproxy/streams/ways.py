@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from aceproxy.errors import Reason
+from aceproxy.streams.losses import ENGINE_LEFT_AFTER
 
 LINK_FAULTS = frozenset({
     Reason.CONTENT_NOT_FOUND, Reason.ENGINE_ERROR, Reason.ENGINE_OPTION_MISSING, Reason.ENGINE_REDIRECTED,
@@ -16,6 +19,8 @@ DISTRUST = frozenset({
     Reason.ENGINE_TIMEOUT, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED, Reason.SOURCE_LOOPS, Reason.NOT_MPEGTS,
     Reason.SOURCE_STALLED, Reason.ENGINE_STALLED,
 })  # fmt: skip  # losses after which other engines come before the same one
+
+NONE_LOST: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +35,27 @@ def ways_back(
     at: int,
     engine: str | None,
     engines: frozenset[str],
-    fallbacks: Sequence[int],
     *,
+    better: Sequence[int] = (),
+    fallbacks: Sequence[int] = (),
+    losses: Mapping[str, int] = NONE_LOST,
     others_first: bool,
-    short_runs: int,
     ahead: frozenset[str] = frozenset(),
 ) -> list[Way]:
     """Return the ways to try after link number `at` was lost on `engine`, the nearest first.
 
-    `engines` are all there are, `fallbacks` the numbers of the other links, best first. `others_first`: the engine is
-    under suspicion. `ahead`: of the others those that come first, since the rest is behind. What ended after a moment
-    `short_runs` times in a row comes after what may do better.
+    `engines` are all there are. `better`: the numbers of links that come first, since this one is lost again and again,
+    `fallbacks` those that come last. `losses`: how often the link was lost of late on each engine. `others_first`: the
+    engine is under suspicion. `ahead`: of the others those that come first, since the rest is behind.
     """
-    own_engine = frozenset({engine}) if engine else frozenset()
-    own = [Way(at, engines - {engine})] if engine in engines else []
-    others = [Way(at, own_engine)] if engines - {engine} else []
-    if others and ahead - {engine}:
-        others.insert(0, Way(at, engines - ahead | own_engine))
-    near = [*others, *own] if others_first else [*own, *others]
-    further = [Way(number) for number in fallbacks]
-    link_is_doubtful = short_runs > 1 or (short_runs == 1 and not others)
-    return [*further, *near] if link_is_doubtful else [*near, *further]
+    own_engine = frozenset() if engine is None else frozenset({engine})
+    others = engines - own_engine
+    least = min((losses.get(url, 0) for url in others), default=0)
+    sound = frozenset(url for url in others if losses.get(url, 0) == least)
+    tiers = [tier for tier in (sound & ahead, sound, others) if tier]
+    elsewhere = [Way(at, engines - tier | own_engine) for tier in dict.fromkeys(tiers)]
+    own = [Way(at, others)] if engine in engines else []
+    own_losses = losses.get(engine, 0) if engine is not None else 0
+    is_worn = own_losses >= ENGINE_LEFT_AFTER and own_losses > least
+    near = [*elsewhere, *own] if others_first or is_worn else [*own, *elsewhere]
+    return [*map(Way, better), *near, *map(Way, fallbacks)]

@@ -128,6 +128,7 @@ export default {
     standby_ready: "Another source is ready to take over",
     standby_lost: "The source beside it was given up",
     spliced: "Joined to what was sent before",
+    link_left: "A link was lost again and again; another one is tried first",
     link_failed: "A link failed",
     repeated: "The broadcast repeats itself",
     deserted: "The last client left",

@@ -128,6 +128,7 @@ export default {
     standby_ready: "Un’altra sorgente è pronta a prendere il posto",
     standby_lost: "La sorgente accanto è stata lasciata",
     spliced: "Unita a quanto già inviato",
+    link_left: "Un link si è perso più volte; prima se ne prova un altro",
     link_failed: "Un link non ha funzionato",
     repeated: "La trasmissione si ripete",
     deserted: "L’ultimo client se n’è andato",
