@@ -287,3 +287,28 @@ def test_random_payloads_on_known_pids_give_the_same_in_any_pieces(
 @given(st.lists(st.binary(min_size=188, max_size=188), max_size=30).map(b"".join), st.integers(1, 5))
 def test_random_bytes_are_survived(stream: bytes, size: int) -> None:
     same_in_any_pieces(stream, size)
+
+
+@pytest.mark.parametrize("size", [900, 30_000])
+@pytest.mark.parametrize(("flags", "count"), [(RAI, 1), (0, 0)])
+def test_the_flag_decides_where_there_is_no_start_code(
+    tables: bytes, pes: Maker, spread: Carrier, flags: int, count: int, size: int
+) -> None:
+    before = spread(VIDEO_PID, 0, pes(b"\x5a\x00" * (size // 2), 0), flags=RAI)  # one alone may be a picture's rest
+    unit = spread(VIDEO_PID, len(before) & 15, pes(b"\x5a\x01" * (size // 2), 900), flags=flags)
+    following = spread(VIDEO_PID, len(before + unit) & 15, pes(b"\x5a\x02" * 400, 4500))
+    analyzer = Analyzer()
+    analyzer.feed(tables)
+    scan = analyzer.feed(b"".join(before + unit + following))
+    at = len(tables) + len(before) * PACKET_BYTES
+    assert [(point.offset, point.pts) for point in scan.points] == [(at, 900)] * count
+
+
+def test_the_flag_of_a_unit_that_begins_with_the_rest_of_another_decides_nothing(
+    tables: bytes, pes: Maker, spread: Carrier
+) -> None:
+    rest_of_a_picture = b"\x55" * 400 + b"\x00\x00\x01\x41\x00\x26" + REST
+    before = spread(VIDEO_PID, 0, pes(P_SLICE + REST, 0))
+    unit = spread(VIDEO_PID, len(before) & 15, pes(rest_of_a_picture, 900), flags=RAI)
+    following = spread(VIDEO_PID, len(before + unit) & 15, pes(P_SLICE, 4500))
+    assert fed(tables + b"".join(before + unit + following)) == []

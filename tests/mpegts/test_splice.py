@@ -347,3 +347,39 @@ def test_a_splicer_whose_caller_keeps_what_was_sent_joins_as_one_that_keeps_it_i
         aided.begin_source()
         assert aided.splice == alone.splice
     assert kept.asked
+
+
+def numbered(first: int, stop: int) -> bytes:
+    """Packets of one PID that have a number and stuffing, and nothing else: no tables, no PES packets, no clock."""
+    return b"".join(
+        (bytes((0x47, 0x01, 0x00, 0x10 | number & 15)) + b"%012d" % number).ljust(PACKET, b"\xaa")
+        for number in range(first, stop)
+    )
+
+
+@pytest.mark.parametrize("overlap", [8, 100, 3000, 9000])
+def test_packets_that_all_end_in_stuffing_are_known_by_each_having_come_once(overlap: int) -> None:
+    out, splicer = splice(numbered(0, 12_000), numbered(12_000 - overlap, 20_000))
+    assert out == numbered(0, 20_000)
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.SAME_BYTES
+
+
+def test_stuffing_that_comes_again_and_again_is_no_evidence() -> None:
+    stuffing = b"".join(bytes((0x47, 0x01, 0x00, 0x10 | number & 15)).ljust(PACKET, b"\xaa") for number in range(4000))
+    splicer = Splicer()
+    run(splicer, stuffing)
+    splicer.begin_source()
+    assert run(splicer, stuffing) == b""
+    assert splicer.is_pending
+
+
+def test_a_source_in_which_no_pes_packet_begins_goes_on_when_its_place_is_given_up() -> None:
+    tables = LIGHT[: 2 * PACKET]
+    splicer = Splicer()
+    run(splicer, tables + numbered(0, 4000))
+    splicer.begin_source()
+    run(splicer, tables + numbered(50_000, 54_000))
+    out = splicer.give_up() + run(splicer, numbered(54_000, 58_000))
+    assert out.count(b"\xaa" * 100) == 8000
+    assert read(numbered(0, 4000) + out).faults == []

@@ -5,8 +5,9 @@ are found with strided slices and byte tables, no other packet is touched. Only 
 the next packets of the reference PID read as well. The result does not depend on how the input is cut.
 
 For H.264, HEVC and MPEG-1/2 video the elementary stream decides (see `pictures`); random_access_indicator decides for
-other codecs and scrambled streams, and where the first 48 packets of an access unit leave the question open. Of a
-stream without video every PES packet of the first audio PID is a point.
+other codecs and scrambled streams, where the first 48 packets of an access unit leave the question open, and where
+there is no start code in them, nor in those of the access unit before. Of a stream without video every PES packet of
+the first audio PID is a point.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ class Analyzer:
         self._last_start = b"", 0
         self._unit_at: int | None = None
         self._units = 0
+        self._foreign_units = 0  # the newest ones, of which each had no start code
         self._last_pts: int | None = None
         self._last_dts: int | None = None
         self._steps_back = False
@@ -231,7 +233,7 @@ class Analyzer:
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
             self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
-            self._last_dts = None
+            self._last_dts, self._foreign_units = None, 0
         self._reference = reference
         self._is_video = reference is not None and reference.kind == "video"
         self._table = _PidTable(self.psi, self.reference_pid)
@@ -265,6 +267,7 @@ class Analyzer:
         header = read_pes_header(payload)
         content = payload[header.content_at :] if header else b""
         if header and self._is_video and not header.scrambled and is_no_start(self._reference.codec, content):
+            self._foreign_units = 0
             self._note_stamps(header)
             return
         judge = judge_for(self._reference.codec) if self._is_video else None
@@ -272,6 +275,8 @@ class Analyzer:
             self._undecided = _Undecided(offset, self.psi.preamble(), flagged, judge, counter, unread=payload)
             return
         verdict = self._begin(header, judge, content)
+        if verdict is not None:
+            self._foreign_units = 0
         if verdict is None:
             skip = max(0, header.content_at - len(payload))
             preamble = self.psi.preamble()
@@ -338,6 +343,8 @@ class Analyzer:
     def _at_end(self) -> Verdict:
         """Return the verdict on a PES packet that ended before its first picture could be judged."""
         unit = self._undecided
+        if unit and unit.header and unit.judge and unit.judge.is_foreign and self._foreign_units:
+            return Verdict.MAYBE  # encrypted without saying so, or no video at all: the indicator decides
         return Verdict.YES if unit and not self._is_video and is_pes_start(unit.unread) else Verdict.NO
 
     def _at_bound(self) -> Verdict:
@@ -348,6 +355,8 @@ class Analyzer:
     def _settle(self, verdict: Verdict) -> None:
         """Decide the undecided access unit, if there is one."""
         unit, self._undecided = self._undecided, None
+        if unit and unit.header and unit.judge:
+            self._foreign_units = self._foreign_units + 1 if unit.judge.is_foreign else 0
         if unit is None or verdict is Verdict.NO or (verdict is Verdict.MAYBE and not unit.flagged):
             return
         assert self._reference is not None

@@ -37,6 +37,8 @@ class Judge(Protocol):
 
     opened: bool
     """The content has begun like an access unit: a header was seen that is not a slice."""
+    is_foreign: bool
+    """Nothing that the codec knows was seen so far: no start code at all."""
 
     def feed(self, content: bytes) -> Verdict | None:
         """Take the next bytes, return the verdict once there is one."""
@@ -48,12 +50,14 @@ class _StartCodes:
 
     def __init__(self) -> None:
         self.opened = False
+        self.is_foreign = True
         self._buf = b""
 
     def feed(self, content: bytes) -> Verdict | None:
         """Take the next bytes, return the verdict once there is one."""
         buf = self._buf + content if self._buf else content
         found = buf.find(_START_CODE)
+        self.is_foreign = self.is_foreign and found < 0
         while 0 <= found < len(buf) - 2 - _NEEDED_AFTER:
             verdict = self._unit(buf, found + 3)
             if verdict is not None:

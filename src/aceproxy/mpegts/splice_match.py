@@ -89,6 +89,8 @@ class Matcher:
         clocks += [clock] * (len(packets) - len(clocks))
         known = {pid for pid in set(pids) if _LOWEST_PID <= pid < NULL_PID and pid not in table_pids}
         wanted = [index for index in compress(range(len(packets)), counts) if pids[index] in known]
+        if not wanted:  # all packets end in stuffing: there is nothing else to go by than that each came once
+            wanted = [index for index, pid in enumerate(pids) if pid in known]
         keys = [hash(packets[index]) for index in wanted]
         if len(set(keys)) < len(keys):
             times = Counter(keys)

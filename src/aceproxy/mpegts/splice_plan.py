@@ -204,7 +204,9 @@ def anywhere(source: NewSource, last: LastSent) -> Plan:
     starts = source.reference_starts() or [start for starts in source.starts.values() for start in starts]
     plan = other_clock(source, last, min(starts) if starts else PesStart(source.base, None, None), is_last_resort=True)
     assert plan is not None
-    return plan
+    if starts:
+        return plan
+    return replace(plan, gates={})  # no PES packet has begun in all of it: none would ever open them
 
 
 def _pid_map(last: LastSent, tables: Tables) -> Mapping[int, int]:
