@@ -17,7 +17,7 @@ from aceproxy.logs import StreamLog
 from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Buffer
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ingest import Ingest
-from aceproxy.streams.intake import Intake, Pausable
+from aceproxy.streams.intake import Intake
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Ring
 
@@ -181,7 +181,7 @@ def _counters_of(data: bytes) -> list[str]:
 def watch() -> JumpLog:
     """Observe all streams that this process will have."""
     log = JumpLog()
-    take, begin, append = Ingest._take, Intake.begin_source, Ring.append  # noqa: SLF001 - whole packets, not yet spliced
+    take, begin, append = Ingest._take, Intake._begin_anew, Ring.append  # noqa: SLF001 - whole packets, not yet spliced
     lose_place = Outlet.lose_place  # where a client is moved forward
 
     def taken(self: Ingest, count: int) -> None:
@@ -189,8 +189,8 @@ def watch() -> JumpLog:
         log.of(self._ring).received(self._view[self._fed : self._fed + count])
         take(self, count)
 
-    def begin_source(self: Intake, source: Pausable, *, with_past: bool = False, only_new: bool = False) -> None:
-        begin(self, source, with_past=with_past, only_new=only_new)
+    def begin_anew(self: Intake) -> None:
+        begin(self)
         log.of(self.ring).begin_source()
         log.note_log(self.ring, self._log)
 
@@ -208,7 +208,7 @@ def watch() -> JumpLog:
         lose_place(self, rest)
 
     Ingest._take = taken  # type: ignore[method-assign]  # noqa: SLF001 - observed from outside, for this process only
-    Intake.begin_source = begin_source  # type: ignore[method-assign]  # the same
+    Intake._begin_anew = begin_anew  # type: ignore[method-assign]  # noqa: SLF001 - the same
     Ring.append = appended  # type: ignore[method-assign]  # the same
     Outlet.lose_place = moved  # type: ignore[method-assign]  # the same
     return log

@@ -12,8 +12,8 @@ from aceproxy.logs import stream_log
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
-from aceproxy.streams.timeline import Timeline
-from tests.mpegts.splicing import media
+from aceproxy.streams.timeline import EventKind, Timeline
+from tests.mpegts.splicing import Reader, media
 from tests.waiting import until
 
 LIMITS = RingLimits(block_s=1.0, block_bytes=1 << 20, ring_s=10.0, ring_bytes=64 << 20, burst_s=1.0)
@@ -23,6 +23,7 @@ class Source:
     """A source that is told to stop and to go on."""
 
     paused = False
+    has_parts = False
 
     def pause(self) -> None:
         self.paused = True
@@ -130,3 +131,82 @@ async def test_what_comes_after_the_end_is_taken_from_the_reader_and_forgotten(p
     assert not intake.ring.held_bytes
     assert not intake.ingest.newest()
     assert not len(intake.ingest.room()), "its buffer is gone"
+
+
+def received(intake: Intake) -> bytes:
+    """Return what is in the ring."""
+    return b"".join(block.read(0, block.size) for block in intake.ring.blocks())
+
+
+@pytest.mark.parametrize("cut", [0, 100], ids=["between packets", "within a packet"])
+async def test_a_source_that_goes_on_elsewhere_after_a_silence_is_joined_like_another_one(
+    pump: Pump, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    timeline = Timeline(time.monotonic)
+    intake = Intake(LIMITS, pump, 1.0, log, timeline)
+    intake.begin_source(Source())
+    send(intake, 0, 3)
+    rest = media("light", 3, 3.1)[:cut]
+    intake.room()[:cut] = rest
+    intake.filled(cut)
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 0.0)
+    send(intake, 5.5, 8)
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 60.0)
+    send(intake, 8, 9)
+    intake.ingest.finish()
+    seen = Reader().read(received(intake))
+    assert seen.faults == []
+    spliced = timeline.events()[-1]
+    assert (spliced.kind, spliced.details["outcome"]) == (EventKind.SPLICED, "closed gap")
+    gap_s = spliced.details["gap_s"]
+    assert isinstance(gap_s, float)
+    assert 2.3 < gap_s < 4
+    intake.close()
+
+
+async def test_a_source_that_goes_back_after_a_silence_is_left_to_who_guards_against_that(
+    pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 0.0)
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    timeline = Timeline(time.monotonic)
+    intake = Intake(LIMITS, pump, 1.0, log, timeline)
+    intake.begin_source(Source())
+    send(intake, 0, 6)
+    before = intake.ingest.appended_bytes
+    send(intake, 2, 5.5)
+    assert not timeline.events()
+    assert intake.repeating_s is not None
+    assert intake.ingest.appended_bytes - before < 100_000
+    intake.close()
+
+
+async def test_a_source_that_was_silent_and_goes_on_where_it_was_is_not_touched(
+    pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 0.0)
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    timeline = Timeline(time.monotonic)
+    intake = Intake(LIMITS, pump, 1.0, log, timeline)
+    intake.begin_source(Source())
+    send(intake, 0, 6)
+    intake.ingest.finish()
+    sent = media("light", 0, 6)
+    assert sent.endswith(received(intake)[-2_000_000:])
+    assert not timeline.events()
+    intake.close()
+
+
+async def test_the_parts_of_a_list_have_counters_of_their_own(pump: Pump, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 0.0)
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    timeline = Timeline(time.monotonic)
+    intake = Intake(LIMITS, pump, 1.0, log, timeline)
+    source = Source()
+    source.has_parts = True
+    intake.begin_source(source)
+    send(intake, 0, 3)
+    send(intake, 5.5, 8)
+    assert not timeline.events()
+    intake.close()

@@ -81,7 +81,7 @@ KINDS: dict[EventKind, KindRow] = {
     EventKind.REOPEN_FAILED: KindRow(Fault.ENGINE, "The source could not be opened anew; it is tried again."),
     EventKind.RECOVERED: KindRow(Fault.NONE, "The broadcast is back."),
     EventKind.SWITCHED: KindRow(Fault.NONE, "The broadcast comes from another source now."),
-    EventKind.SPLICED: KindRow(Fault.NONE, "The new source was joined to what clients had already."),
+    EventKind.SPLICED: KindRow(Fault.NONE, "What comes now was joined to what clients had already."),
     EventKind.LINK_FAILED: KindRow(Fault.SWARM, "A link could not be started; the next one is tried."),
     EventKind.LINK_LEFT: KindRow(
         Fault.ENGINE, "The link was lost again and again; another one is tried first.", logging.WARNING

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from aceproxy.mpegts.access import AccessPoint, Analyzer
 from aceproxy.mpegts.clock import MediaClock
+from aceproxy.mpegts.following import follows, goes_back
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
 from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import JoinPoint
@@ -29,6 +30,7 @@ ROOM_BYTES = 256 << 10  # one read at most; small enough to stay in a processor'
 HELD_BYTES = 384 << 10  # of a picture that is not complete; larger ones are given out as they come
 PIECE_BYTES = ROOM_BYTES // PACKET_BYTES * PACKET_BYTES
 TAIL_BYTES = 768 << 10  # of what was sent, to find the place in a reopened source by
+FOLLOWED_BYTES = 1400 * PACKET_BYTES  # of what was sent, to see whether the source goes on after it
 NEEDED_BYTES = ROOM_BYTES + (64 << 10)  # behind what the buffer holds, before anything is put in
 KEPT_BYTES = 256 << 10  # of what was given to the ring, in the buffer, at least
 BUFFER_BYTES = max(KEPT_BYTES, HELD_BYTES) + NEEDED_BYTES
@@ -130,6 +132,21 @@ class Ingest:
     def newest(self, limit_bytes: int = TAIL_BYTES) -> bytes:
         """Return the newest packets of the present source, as it sent them: so many bytes, or as many as are kept."""
         return self._splicer.newest(limit_bytes)
+
+    def skips(self, count: int) -> bool | None:
+        """Say whether something is missing before `count` bytes that were written to `room()`; None: not to be told.
+
+        A source that goes back is said to skip nothing: that is the guard's business.
+        """
+        newest = b"" if self._aligner is not None or self._splicer.is_pending else self._splicer.newest()
+        if not newest:
+            return None
+        newest, fresh = newest[-FOLLOWED_BYTES:], bytes(self._view[self._fed : self._used + count])
+        continues = follows(newest, fresh)
+        if continues is not False:
+            return None if continues is None else False
+        is_back = goes_back(newest, fresh)
+        return None if is_back is None else not is_back
 
     @property
     def goes_over_old(self) -> bool:

@@ -27,6 +27,8 @@ WAIT_NOTED_S = 0.5  # from which on it is told how long a new source took to com
 AHEAD_S = (
     30.0  # how much nearer to live a source may be than the one before; more ahead than that its clock is another one
 )
+LULL_S = 1.0  # of silence after which it is looked whether the source has skipped something
+LULL_LOOKS = 5  # at most, each of which copies what was sent last
 RESUME_POLL_S = 0.005  # how often a source that is held back is looked at
 
 
@@ -34,6 +36,10 @@ class Pausable(Protocol):
     """A source, as far as its pace is concerned."""
 
     paused: bool
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it comes in parts, such as the segments of a list, that need not go on with their counters."""
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -74,7 +80,8 @@ class Intake:
         self._is_skewed = False  # the source was paused or begun since the last sample, which hides how fast it is
         self._rate_bytes = 0
         self._edge_s = 0.0
-        self._appended_at = time.monotonic()
+        self._appended_at = self._filled_at = time.monotonic()
+        self._looks_left = 0  # at whether the present source, silent until now, has skipped something
 
     @property
     def media_s(self) -> float:
@@ -106,14 +113,19 @@ class Intake:
         `only_new`: its engine has looped; what was sent before is not sent again, however far behind the source is.
         """
         self._source = source
-        self._is_skewed = True
         self.flowing.clear()
-        self.goes_over_old = False
-        self.ingest.begin_source(only_new=only_new)
-        self._splicing = self.ingest.splice is not None
-        self._catching_up = None
         self._has_past = with_past
         self._only_new = only_new
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Look for the place in what comes next."""
+        self._is_skewed = True
+        self.goes_over_old = False
+        self.ingest.begin_source(only_new=self._only_new)
+        self._splicing = self.ingest.splice is not None
+        self._catching_up = None
+        self._filled_at, self._looks_left = time.monotonic(), 0
 
     def past_given(self) -> None:
         """What comes from now on is live: what the source is behind by, it stays behind by. Raises OSError."""
@@ -159,6 +171,7 @@ class Intake:
         """See ByteSink."""
         if self._closed:
             return
+        self._look_after_lull(count)
         appended = self.ingest.appended_bytes
         self.ingest.filled(count)
         if self._splicing:
@@ -169,6 +182,21 @@ class Intake:
         self._pump.appended(self.ring, drained=count < ROOM_BYTES)
         if self.ring.watch_front and not self._splicing:  # of one that finds its place nothing is in the ring yet
             self._hold_back()
+
+    def _look_after_lull(self, count: int) -> None:
+        """Treat a source that was silent and has skipped something as another one: no torn picture, no jump."""
+        now = time.monotonic()
+        if now - self._filled_at >= LULL_S:
+            self._looks_left = LULL_LOOKS
+        self._filled_at = now
+        if not self._looks_left or self._splicing or self._source is None or self._source.has_parts:
+            return
+        skips = self.ingest.skips(count)
+        self._looks_left = self._looks_left - 1 if skips is None else 0
+        if skips:
+            fresh = bytes(self.ingest.room()[:count])
+            self._begin_anew()
+            self.ingest.room()[:count] = fresh
 
     def _note_progress(self, appended: int) -> None:
         """See what has come of the present source since `appended` bytes were in the ring."""

@@ -245,6 +245,11 @@ class Source:
         self.came_to_its_end = self.playback is not None and self.playback.is_list and end is MediaEnd.EOF
         return self.lost(AceProxyError(Reason.SOURCE_ENDED, ENDS[end]))
 
+    @property
+    def has_parts(self) -> bool:
+        """See `Pausable`."""
+        return self.playback is not None and self.playback.is_list
+
     def pause(self) -> None:
         """Read nothing until `resume`."""
         self.paused = True

@@ -73,6 +73,11 @@ class Transcoder:
         """Bytes of the ring that ffmpeg has not taken yet."""
         return self._outlet.lag_bytes if self._outlet is not None else 0
 
+    @property
+    def has_parts(self) -> bool:
+        """See `Pausable`."""
+        return False
+
     def pause(self) -> None:
         """Read nothing until `resume`."""
         self.paused = True
