@@ -201,7 +201,7 @@ REASONS: dict[Reason, ReasonRow] = {
     ),
     Reason.NO_DATA: ReasonRow(504, Fault.ENGINE, "The engine opened the broadcast but sent no data in time.", 10),
     Reason.NOT_MPEGTS: ReasonRow(
-        502, Fault.SWARM, "What the engine sends for this link is not an MPEG transport stream."
+        502, Fault.ENGINE, "What the engine sends for this link is not an MPEG transport stream."
     ),
     Reason.AT_CAPACITY: ReasonRow(
         503,

@@ -39,7 +39,7 @@ CASES = (
     Case("never-starts", None, 504, ("no_peers",), True),
     Case("headers-held", None, 504, ("no_data", "start_timeout"), True),
     Case("empty-body", None, 504, ("no_data",), True),
-    Case("html-body", None, 504, ("no_data",), True),
+    Case("html-body", None, 502, ("engine_error",), True),
     Case("garbage", None, 502, ("not_mpegts",), False),
     Case("mp4-bytes", None, 502, ("not_mpegts",), False),
     Case("missing-option", "start", 502, ("engine_option_missing",), False, 2.0),

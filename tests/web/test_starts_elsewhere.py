@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from aceproxy.app import App
+from aceproxy.engine.attempt import PAGES_LIMIT
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.simulator import Simulator, SimulatorConfig
 from aceproxy.streams import starting, supply
@@ -105,7 +106,8 @@ async def test_engines_that_all_send_nothing_of_use_are_asked_again_until_one_pl
     both = [sim, bad][:engines]
     app = await make_app(engines=[engine.url for engine in both], start_timeout_s=60)
     for engine in both:
-        engine.set_fault("html-body", "2")
+        engine.set_fault("garbage", times=2)
+        engine.set_fault("eof-after", "0.3", times=2)
     answer = await play(app, url_of(sim))
     assert answer.status == 200
     await answer.reader.readexactly(500 * PACKET)
@@ -119,9 +121,37 @@ async def test_engines_that_all_send_nothing_of_use_are_not_called_unreachable(
 ) -> None:
     app = await make_app(engines=[sim.url, bad.url], start_timeout_s=2)
     for engine in (sim, bad):
-        engine.set_fault("html-body")
+        engine.set_fault("empty-body")
     answer = await ask(app, url_of(sim))
     assert (answer.status, answer.reason) == (504, "no_data")
+
+
+@pytest.mark.parametrize("engines", [1, 2])
+async def test_engines_that_all_send_pages_in_the_place_of_media_are_not_asked_until_the_time_is_over(
+    make_app: MakeApp, sim: Simulator, bad: Simulator, engines: int
+) -> None:
+    both = [sim, bad][:engines]
+    app = await make_app(engines=[engine.url for engine in both], start_timeout_s=600)
+    for engine in both:
+        engine.set_fault("html-body")
+    async with asyncio.timeout(60):
+        answer = await ask(app, url_of(sim))
+    assert (answer.status, answer.reason) == (502, "engine_error")
+    assert "The engine is busy" in answer.json["error"]["message"]
+    assert sum("/content/" in path or "/ace/r/" in path for _, path in sim.requests) >= PAGES_LIMIT
+
+
+async def test_a_page_or_two_in_the_place_of_media_are_waited_out(
+    make_app: MakeApp, sim: Simulator, play: Play
+) -> None:
+    app = await make_app(start_timeout_s=60)
+    sim.set_fault("html-body", "2")
+    answer = await play(app, url_of(sim))
+    assert answer.status == 200
+    await answer.reader.readexactly(PACKET)
+    assert len(sim.playbacks) == 1
+    [again] = events(app.hub.streams[0], EventKind.NOT_YET)
+    assert "The engine is busy" in str(again.details["detail"])
 
 
 @pytest.mark.parametrize("fault", ["empty-body", "never-starts"])

@@ -15,6 +15,7 @@ from aceproxy.engine.messages import UNTOLD, Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
 MEDIA_TRIES_LIMIT = 6  # refused media requests of a playback said to play, after which it counts as lost
+PAGES_LIMIT = 3  # pages in the place of media, after which no media is expected of this engine
 STAT_FAILURES_LIMIT = 2  # failed stat polls after which media is asked for without them
 _SAFETY_S = 1.0  # the deadline is the caller's to enforce; media must not come before it
 
@@ -106,14 +107,16 @@ class Attempt:
         """Ask for media until there is some, from when on that makes sense."""
         await self._ready.wait()
         backoff = Backoff(self._api.limits.retry_first_s)
-        tries = 0
+        tries = pages = 0
         while True:
             try:
                 return await self._open()
             except NotYet as error:
                 self._media_failure = error
                 self._on_learnt(self._stat, error.detail)
-                tries += 1
+                tries, pages = tries + 1, pages + error.is_page
+                if pages >= PAGES_LIMIT:
+                    raise AceProxyError(error.reason, error.detail) from error
                 playing = self._stat is None or self._stat.status == "dl"
                 if playing and tries >= MEDIA_TRIES_LIMIT and error.reason is not Reason.NO_DATA:
                     raise PlaybackLostError(error, known=True) from error

@@ -29,8 +29,13 @@ REDIRECTS = (301, 302, 303, 307, 308)
 class NotYet(AceProxyError):  # noqa: N818 - no error yet, as the name says
     """The playback gives no media now but may a little later (§9 rows 3, 4, 6): to be tried again.
 
-    `reason` is what to report if the deadline passes without anything more telling.
+    `reason` is what to report if the deadline passes without anything more telling. `is_page`: a page was sent in the
+    place of media, as if that were media (status 200), with words that nobody knows.
     """
+
+    def __init__(self, reason: Reason, detail: str = "", *, is_page: bool = False) -> None:
+        super().__init__(reason, detail)
+        self.is_page = is_page
 
 
 class ByteSink(Protocol):
@@ -218,14 +223,18 @@ class ResponseBody(asyncio.BufferedProtocol):
             self._phase = _Phase.BODY
             self._decided = False
         else:
-            self._phase = _Phase.ERROR
-            self._error_timer = self._loop.call_later(self._error_text_timeout_s, self._open, head)
+            self._begin_page(head)
         if head.chunked:
             self._chunks = ChunkDecoder()
             self._staging = bytearray(CHUNKED_ROOM_BYTES)
         self._read_body(memoryview(rest))
         if self._left == 0:
             self._end(MediaEnd.EOF, "all bytes received")
+
+    def _begin_page(self, head: ResponseHead) -> None:
+        """What follows is text, to be read to its end, but not for long."""
+        self._phase = _Phase.ERROR
+        self._error_timer = self._loop.call_later(self._error_text_timeout_s, self._open, head)
 
     def _read_body(self, received: memoryview) -> None:
         if self._chunks is None:
@@ -257,7 +266,11 @@ class ResponseBody(asyncio.BufferedProtocol):
                 return
             self._decided = True
             first, self._first = self._first, bytearray()
-            self._copy((memoryview(first),))
+            if self.head is not None and "html" in self.head.headers.get("content-type", "") and first[:1] == b"<":
+                self._begin_page(self.head)
+                self._take(memoryview(first))
+            else:
+                self._copy((memoryview(first),))
 
     def _copy(self, parts: Iterable[memoryview]) -> None:
         """Copy parts of the body into the sink: small ones together."""

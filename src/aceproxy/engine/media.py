@@ -216,5 +216,6 @@ def _refused(status: int, text: str) -> AceProxyError:
         return AceProxyError(Reason.SESSION_LOST, detail)
     if status == 200 or status in _NOT_YET:
         soon = told.reason in (Reason.START_TIMEOUT, Reason.CONTENT_NOT_FOUND)
-        return NotYet(Reason.START_TIMEOUT if soon else told.reason, detail)
+        is_page = status == 200 and told.reason is Reason.ENGINE_ERROR
+        return NotYet(Reason.START_TIMEOUT if soon else told.reason, detail, is_page=is_page)
     return AceProxyError(Reason.ENGINE_ERROR, detail)
