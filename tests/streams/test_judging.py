@@ -8,7 +8,8 @@ import pytest
 
 from aceproxy.engine.choice import NoAnswer
 from aceproxy.errors import Reason
-from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.engine_word import EngineWord
+from aceproxy.streams.judging import BREAKS, Call, JudgeLimits, Judgement, Look, SourceJudge
 
 LIMITS = JudgeLimits(
     quiet_s=2, stuck_s=8, silence_s=30, garbage_s=5, trickle_s=10, slow_s=30, keyframe_gap_s=30, loop_s=30
@@ -242,3 +243,46 @@ def test_an_engine_that_waits_for_the_swarm_for_unusually_long_gets_a_rival_as_s
     assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.SOURCE_STALLED)
     assert silent(2.9, waits, could_move=True, is_unusual=True) is None
     assert silent(3.0, waits, is_unusual=True) is None, "there is no other engine"
+
+
+def damaged(times: int, apart_s: float, spare_damage_s: float = 0.0, breaks: int = 1) -> Judgement | None:
+    """Judge a source with garbage between its packets so many times."""
+    judge = SourceJudge(LIMITS, spare_damage_s)
+    judgement = None
+    for step in range(times + 1):
+        at_s = step * apart_s
+        count = int(at_s * 500_000)
+        judgement = judge.look(
+            replace(
+                WELL, now=100.0 + at_s, received_bytes=count + 900 * step, packet_bytes=count, media_s=at_s,
+                points=step, breaks=breaks * step,
+            )
+        )  # fmt: skip
+    return judgement
+
+
+def test_garbage_between_good_packets_again_and_again_is_poor() -> None:
+    judgement = damaged(BREAKS, 1.0)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.NOT_MPEGTS)
+    assert damaged(BREAKS, 9.0) is not None
+
+
+def test_garbage_now_and_then_is_not_worth_a_move() -> None:
+    assert damaged(BREAKS - 1, 1.0) is None
+    assert damaged(1, 1.0, breaks=50) is None, "once, though in many pieces"
+    assert damaged(20, 16.0) is None
+
+
+def test_who_was_left_for_garbage_just_now_is_not_left_for_it_at_once() -> None:
+    assert damaged(20, 1.0, spare_damage_s=60.0) is None
+    assert damaged(61, 1.0, spare_damage_s=60.0) is not None
+
+
+def test_a_silence_that_is_habit_is_no_reason_to_look_elsewhere() -> None:
+    look = replace(WELL, silent_s=4.5, could_move=True)
+    for one in (look, replace(look, has_spare=True, could_move=False)):
+        assert SourceJudge(LIMITS).look(one) is not None
+        assert SourceJudge(LIMITS).look(replace(one, habit_s=4.0)) is None
+        assert SourceJudge(LIMITS).look(replace(one, habit_s=4.0, silent_s=6.1)) is not None
+        assert SourceJudge(LIMITS).look(replace(one, habit_s=60.0, silent_s=LIMITS.stuck_s)) is not None

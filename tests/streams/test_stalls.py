@@ -65,13 +65,31 @@ def test_whoever_asks_for_what_is_new_hears_of_each_end(timeline: Timeline, cloc
         assert ended.details.get("total_s", 1.0) == number * (number + 1) / 2
 
 
-def test_stalls_of_the_swarm_are_not_counted_with_those_of_the_engine(timeline: Timeline, clock: Clock) -> None:
-    for fault in (Fault.ENGINE, Fault.ENGINE, Fault.SWARM, Fault.SWARM, Fault.ENGINE):
+def test_stalls_that_are_now_the_swarms_fault_and_now_the_engines_are_one_pair(
+    timeline: Timeline, clock: Clock
+) -> None:
+    faults = (Fault.SWARM, Fault.ENGINE, Fault.SWARM, Fault.ENGINE, Fault.ENGINE)
+    for number, fault in enumerate(faults, 1):
         stall(timeline, clock, 4.0, fault)
-    pairs = [(event.fault, event.details.get("times", 1)) for event in timeline.events()]
-    assert pairs == [
-        (Fault.ENGINE, 1), (Fault.NONE, 2), (Fault.SWARM, 1), (Fault.NONE, 2), (Fault.ENGINE, 1), (Fault.NONE, 1)
-    ]  # fmt: skip
+        began, ended = timeline.events()
+        assert began.fault is Fault.SWARM, "that of the first"
+        assert ended.details.get("times", 1) == number
+        assert ended.details.get("engine_times", 0) == faults[:number].count(Fault.ENGINE)
+    timeline.note(EventKind.STALL_BEGAN, fault=Fault.ENGINE)
+    assert timeline.events()[-1].fault is Fault.ENGINE, "the one that goes on has its own"
+
+
+def test_whose_stalls_they_were_is_not_told_apart_where_all_were_one_ones(timeline: Timeline, clock: Clock) -> None:
+    for fault in (Fault.ENGINE, Fault.SWARM):
+        timeline.note(EventKind.RECOVERED)
+        for _ in range(3):
+            stall(timeline, clock, 4.0, fault)
+        began, ended = timeline.events()[-2:]
+        assert (began.fault, "engine_times" in ended.details) == (fault, False)
+    timeline.note(EventKind.RECOVERED)
+    for fault in (Fault.ENGINE, Fault.ENGINE, Fault.SWARM):
+        stall(timeline, clock, 4.0, fault)
+    assert timeline.events()[-1].details["engine_times"] == 2
 
 
 def test_a_full_list_stays_full_of_what_is_newest(timeline: Timeline, clock: Clock) -> None:

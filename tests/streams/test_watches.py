@@ -11,7 +11,15 @@ from aceproxy.errors import Fault
 from aceproxy.streams.client import Client
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import EventKind, Timeline
-from aceproxy.streams.watches import SKIP_NOTED_S, SKIPPERS_TOLD, STALL_NOTED_S, SkipWatch, StallWatch, stall_fault
+from aceproxy.streams.watches import (
+    SKIP_NOTED_S,
+    SKIPPERS_TOLD,
+    STALL_LIMIT_S,
+    STALL_NOTED_S,
+    SkipWatch,
+    StallWatch,
+    stall_fault,
+)
 
 PLAYING = EngineStat(status="dl", peers=30, speed_down_bps=4_000_000)
 
@@ -53,6 +61,14 @@ def test_a_silence_is_told_once_when_it_begins_and_once_when_it_ends(timeline: T
     assert ended.details["lasted_s"] == 7.0
     assert watch.stalls == 1
     assert watch.stalled_s == pytest.approx(7.0)
+
+
+def test_a_silence_is_no_stall_where_it_is_the_sources_habit_unless_players_run_dry(timeline: Timeline) -> None:
+    watch = StallWatch(timeline)
+    watch.look(14.5, 10.0, PLAYING, 4.0)
+    assert timeline.events() == []
+    watch.look(20.0 + STALL_LIMIT_S, 20.0, PLAYING, 60.0)
+    assert [kind for kind, _ in told(timeline)] == [EventKind.STALL_BEGAN]
 
 
 def test_a_silence_that_ends_with_the_source_is_not_told_as_ended_but_counted(timeline: Timeline) -> None:

@@ -440,3 +440,24 @@ async def test_a_start_that_has_to_wait_for_its_turn_gets_no_rival_for_that(make
         assert after_s > RACE_AFTER_S
         rivals = events(stream, EventKind.TRYING_BESIDE)
         assert not rivals or after_s > 2 * RACE_AFTER_S, "it was not slow once its turn had come"
+
+
+async def test_an_engine_that_mixes_garbage_in_is_left_for_a_clean_one_without_a_loss(
+    make_app: MakeApp, play: Play
+) -> None:
+    async with (
+        Simulator(SimulatorConfig.fast(in_step=True)) as one,
+        Simulator(SimulatorConfig.fast(in_step=True)) as other,
+    ):
+        app = await make_app(engines=[one.url, other.url], **QUICK, stop_timeout_s=0.3)
+        answer = await play(app, url_of(one))
+        await answer.reader.readexactly(PACKET)
+        stream = app.hub.streams[0]
+        bad, good = (one, other) if stream.supply.engine_words == one.url else (other, one)
+        bad.set_fault("garbage-between", value="0.5")
+        await read_for(answer, lambda: stream.supply.engine_words == good.url)
+        assert stream.recoveries == 0
+        [beside] = events(stream, EventKind.TRYING_BESIDE)
+        assert (beside.reason, beside.fault) == (Reason.NOT_MPEGTS, Fault.ENGINE)
+        [spliced] = events(stream, EventKind.SPLICED)
+        assert spliced.details["outcome"] == "same bytes"

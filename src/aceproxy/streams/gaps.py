@@ -5,8 +5,13 @@ Some engines send evenly, some in bursts with seconds between them. What is a fa
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
+LONG_S: Final = 1.0  # from which on a gap is remembered by itself
+HABIT: Final = 3  # so many in HABIT_S make a habit
+HABIT_S: Final = 60.0
+KEPT: Final = 64
 HALF_S: Final = 30.0  # gaps are remembered for that long at least, and for twice that at most
 
 
@@ -19,6 +24,7 @@ class Gaps:
         self._half_at = 0.0  # when the present half began
         self._here_s = 0.0  # the longest gap in it
         self._before_s = 0.0  # the longest gap in the half before
+        self._long: deque[tuple[float, float]] = deque(maxlen=KEPT)  # when each long gap ended, and how long it was
 
     def arrived(self, now: float) -> None:
         """Take note that bytes came."""
@@ -26,7 +32,10 @@ class Gaps:
             self._first_at = self._half_at = now
         self._turn(now)
         if self._last_at is not None:
-            self._here_s = max(self._here_s, now - self._last_at)
+            gap_s = now - self._last_at
+            self._here_s = max(self._here_s, gap_s)
+            if gap_s >= LONG_S:
+                self._long.append((now, gap_s))
         self._last_at = now
 
     def interrupted(self) -> None:
@@ -37,6 +46,14 @@ class Gaps:
         """Return the longest gap of late, in seconds; one that has not ended yet does not count."""
         self._turn(now)
         return max(self._here_s, self._before_s)
+
+    def habit_s(self, now: float) -> float:
+        """Return how long the source is silent as a matter of habit: for so long HABIT times or more in HABIT_S.
+
+        0 for one that sends evenly. One long silence is no habit, and two are none.
+        """
+        of_late = sorted((gap_s for at, gap_s in self._long if now - at < HABIT_S), reverse=True)
+        return of_late[HABIT - 1] if len(of_late) >= HABIT else 0.0
 
     def known_s(self, now: float) -> float:
         """Return for how long the source has been known."""

@@ -46,6 +46,7 @@ class Ingest:
     def __init__(self, ring: Ring, now: Callable[[], float]) -> None:
         self.received_bytes = 0
         self.dropped_bytes = 0  # not part of any packet
+        self.breaks = 0  # how often something else than the next packet came
         self.analyzer = Analyzer()
         self.source_packets_bytes = 0  # of the present source, in whole packets
         self.packet_bytes = 0  # of all sources, in whole packets
@@ -185,15 +186,17 @@ class Ingest:
             junk = bytes(self._view[self._fed : self._used])
             self._used = self._fed
             self._aligner = Aligner()
+            self.breaks += 1
             self._take_out_of_step(junk)
 
     def _take_out_of_step(self, part: bytes) -> None:
         """Let the aligner find the packets in `part`; leave the slow path once it is not needed any more."""
         aligner = self._aligner
         assert aligner is not None
-        dropped = aligner.dropped_bytes
+        dropped, resyncs = aligner.dropped_bytes, aligner.resyncs
         packets = aligner.feed(part)
         self.dropped_bytes += aligner.dropped_bytes - dropped
+        self.breaks += aligner.resyncs - resyncs
         self._view[self._used : self._used + len(packets)] = packets
         self._used += len(packets)
         self._highest = max(self._highest, self._used)

@@ -11,18 +11,24 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import pairwise
 from math import inf
 from typing import Final
 
 from aceproxy.engine.choice import NoAnswer
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
+from aceproxy.streams.engine_word import EngineWord
 
 TRICKLE: Final = 0.1  # media per time below which a source that sends counts as one that does not
 TRICKLE_BYTES: Final = 1000  # a second, in packets: the same; the time stamps of so little may be minutes away
 SLOW: Final = 0.6  # media per time below which viewers cannot but wait
 FIT: Final = 0.1  # share of bytes that must be part of packets
+BREAKS: Final = (
+    3  # looks within `slow_s` that find garbage between the packets: then viewers see damage again and again
+)
 LEAST_BYTES: Final = 32 << 10  # received, before it is judged what they are
+HABIT_SHARE: Final = 1.5  # of the silences that a source has by habit: what is no longer is no reason to leave it
 STAT_TIMEOUTS: Final = 2  # unanswered polls in a row during a silence: the engine hangs
 FROZEN_EDGE_S: Final = 3.0  # `live_last` is told in whole seconds and polled once a second: then it stands still
 EDGE_LATE_S: Final = 1.5  # a poll that was under way when the repeat began may still show progress
@@ -44,51 +50,6 @@ class Judgement:
     error: AceProxyError
 
 
-def waits_for_swarm(status: str | None, peers: int | None, speed_down_bps: int | None) -> bool:
-    """Whether an engine that tells this of its playback waits for the swarm: without peers, or collecting data.
-
-    One that tells nothing, or claims to load and play, does not: where nothing comes of it, it is at fault itself.
-    """
-    return status is not None and (peers == 0 or status != "dl" or not speed_down_bps)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineWord:
-    """What the engine said of the playback when last asked. Times are in seconds of the same clock as `Look.now`.
-
-    `asked_at`: when the newest answer, good or bad, was asked for; None before the first. `refusal`: its reason where
-    it was bad, `refusals` how many of that kind there were in a row. `edge_at`: when `live_last` was last seen to
-    grow, None while it never was.
-    """
-
-    asked_at: float | None = None
-    status: str | None = None
-    speed_down_bps: int | None = None
-    peers: int | None = None
-    refusal: Reason | None = None
-    refusals: int = 0
-    edge_at: float | None = None
-
-    @property
-    def claims_delivery(self) -> bool:
-        """Whether the engine says that media arrives and is handed on."""
-        return self.refusal is None and self.status is not None and not self.waits_for_swarm
-
-    @property
-    def waits_for_swarm(self) -> bool:
-        """Whether the engine says that nothing arrives."""
-        return self.refusal is None and waits_for_swarm(self.status, self.peers, self.speed_down_bps)
-
-    def words(self) -> str:
-        """What it says, for people."""
-        if self.refusal is not None:
-            return f"the engine's answer: {self.refusal}"
-        if self.status is None:
-            return "the engine says nothing"
-        peers = f", {self.peers} peers" if self.peers is not None else ""
-        return f"the engine says {self.status}{peers}"
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """A source at one moment. Counters only grow; `media_s` is the media time that has come out of it.
@@ -97,9 +58,10 @@ class Look:
     back, since its clock jumped; `repeating_s`: since it is known to send what was sent before, None if it is not.
     `has_spare`: another source runs and could take over at once. `spare_is_behind`: it has nothing yet that viewers
     lack, though it is of the same broadcast. `is_overtaken`: it goes on while this one is silent for longer than it
-    ever was of late. `could_move`: another engine has room for one. `is_unusual`: it has not been silent for so long of
-    late, and no other engine was tried for that a short time ago. `better_left`: the engine does not even tell its
-    version, since when, and another one could do.
+    ever was of late. `habit_s`: for how long it is silent as a matter of habit. `breaks`:
+    how often something else came where a packet should. `could_move`: another engine has room for one. `is_unusual`:
+    it has not been silent for so long of late, and no other engine was tried for that a short time ago. `better_left`:
+    the engine does not even tell its version, since when, and another one could do.
     """
 
     now: float
@@ -117,6 +79,8 @@ class Look:
     has_spare: bool = False
     spare_is_behind: bool = False
     is_overtaken: bool = False
+    habit_s: float = 0.0
+    breaks: int = 0
     could_move: bool = False
     is_unusual: bool = False
     better_left: NoAnswer | None = None
@@ -160,20 +124,24 @@ class SourceJudge:
 
     LOOKS: Final = 400
 
-    def __init__(self, limits: JudgeLimits) -> None:
-        """Begin with a new source."""
+    def __init__(self, limits: JudgeLimits, spare_damage_s: float = 0.0) -> None:
+        """Begin with a new source; for its first `spare_damage_s` garbage between its packets is put up with."""
         self._limits = limits
+        self._spare_damage_s = spare_damage_s
+        self._began_at: float | None = None
         self._looks: deque[Look] = deque(maxlen=self.LOOKS)
 
     def look(self, look: Look) -> Judgement | None:
         """Take the next look; return what is to be done, if anything."""
+        if self._began_at is None:
+            self._began_at = look.now
         if look.paused or look.is_held:
             self._looks.clear()  # its pace is ours
             return None if look.paused else self._repeat(look)
         self._looks.append(look)
         while len(self._looks) > 2 and self._looks[1].now <= look.now - self._limits.longest_s:
             self._looks.popleft()
-        for judge in (self._silence, self._garbage, self._trickle, self._frozen_edge, self._poor):
+        for judge in (self._silence, self._garbage, self._trickle, self._frozen_edge, self._damage, self._poor):
             judgement = judge(look)
             if judgement is not None:
                 return judgement
@@ -206,7 +174,7 @@ class SourceJudge:
             return _lost(mute.reason, f"no data for {silent_s:.1f} s; the engine does not tell its version")
         if silent_s >= limits.silence_s or (silent_s >= limits.stuck_s and engine.claims_delivery):
             return _lost(reason, words)
-        early_s = min(limits.stuck_s, limits.quiet_s + 1)
+        early_s = min(limits.stuck_s, max(limits.quiet_s + 1, HABIT_SHARE * look.habit_s))
         is_of_use = look.has_spare and not (engine.waits_for_swarm and look.spare_is_behind)
         if is_of_use and silent_s >= early_s:
             return _lost(reason, words)
@@ -265,6 +233,17 @@ class SourceJudge:
         if look.media_s - before.media_s < SLOW * (look.now - before.now):
             return None
         return _lost(Reason.SOURCE_LOOPS, f"live_last has stood still for {look.now - edge_at:.0f} s")
+
+    def _damage(self, look: Look) -> Judgement | None:
+        """Judge good packets with garbage between them now and then: another engine may send the bare packets."""
+        assert self._began_at is not None
+        if look.breaks - self._looks[0].breaks < BREAKS or look.now - self._began_at < self._spare_damage_s:
+            return None
+        of_late = [one.breaks for one in self._looks if one.now >= look.now - self._limits.slow_s]
+        times = sum(before != after for before, after in pairwise(of_late))
+        if times < BREAKS:
+            return None
+        return Judgement(Call.POOR, AceProxyError(Reason.NOT_MPEGTS, f"garbage between the packets, {times} times"))
 
     def _poor(self, look: Look) -> Judgement | None:
         """Judge a live source that delivers, but so that viewers cannot be content."""

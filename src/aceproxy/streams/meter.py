@@ -9,7 +9,7 @@ from collections.abc import Callable
 from aceproxy.errors import REASONS, Fault, Reason
 from aceproxy.streams.quality import Viewing
 from aceproxy.streams.snapshot import EngineStat
-from aceproxy.streams.watches import STALL_NOTED_S
+from aceproxy.streams.watches import stall_noted_s
 
 WORTH_TELLING_S = 5.0  # shorter viewings without a fault tell nothing: somebody was zapping
 
@@ -42,17 +42,28 @@ class Meter:
         """A start on an engine failed; another engine may follow."""
         self._tell(Viewing(key, engine, reason=reason))
 
-    def look(self, last_byte_at: float | None, stat: EngineStat, bitrate_bps: float | None, title: str | None) -> None:
-        """Look at the source, about once a second. `last_byte_at` is None while no byte is to be expected."""
+    def look(
+        self,
+        last_byte_at: float | None,
+        stat: EngineStat,
+        bitrate_bps: float | None,
+        title: str | None,
+        habit_s: float = 0.0,
+    ) -> None:
+        """Look at the source, about once a second. `last_byte_at` is None while no byte is to be expected.
+
+        `habit_s` as for `StallWatch.look`.
+        """
         now = self._clock()
         elapsed_s = now - self._looked_at if self._looked_at is not None else 0.0
         self._looked_at = now
         self._title = title or self._title
         silent_s = now - last_byte_at if last_byte_at is not None else 0.0
-        if silent_s >= STALL_NOTED_S:
+        is_silent = silent_s >= stall_noted_s(habit_s)
+        if is_silent:
             self._stalled_s += elapsed_s if self._is_silent else silent_s
             self._stalls += not self._is_silent
-        self._is_silent = silent_s >= STALL_NOTED_S
+        self._is_silent = is_silent
         if stat.peers is not None:
             self._peers_s += elapsed_s
             self._peers += stat.peers * elapsed_s

@@ -13,7 +13,7 @@ from aceproxy.engine.messages import Stat
 from aceproxy.errors import AceProxyError
 from aceproxy.logs import StreamLog
 from aceproxy.settings import Settings
-from aceproxy.streams.judging import EngineWord
+from aceproxy.streams.engine_word import EngineWord
 from aceproxy.ticks import OFF_BEAT_S, next_tick
 
 HURRY_S = 1.0  # between polls while something seems wrong

@@ -18,7 +18,7 @@ from aceproxy.engine.messages import Stat
 from aceproxy.engine.rests import Beats
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
-from aceproxy.streams.judging import EngineWord
+from aceproxy.streams.engine_word import EngineWord
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Join
 from aceproxy.streams.snapshot import EngineStat

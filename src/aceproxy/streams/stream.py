@@ -332,8 +332,9 @@ class Stream:
         self._attendance.sample(now, elapsed_s)
         if source is not None and self.state in DELIVERING:
             stat, last_byte_at = source.engine_stat(now), None if source.paused else source.last_byte_at
-            self.stall_watch.look(now, last_byte_at, stat)
-            source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title)
+            habit_s = source.gaps.habit_s(now)
+            self.stall_watch.look(now, last_byte_at, stat, habit_s)
+            source.meter.look(last_byte_at, stat, self.intake.bitrate_bps, source.title, habit_s)
 
     def _interest_changed(self) -> None:
         self.life.interest_changed()

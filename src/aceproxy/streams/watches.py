@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from aceproxy.errors import Fault
 from aceproxy.streams.client import Client
-from aceproxy.streams.judging import waits_for_swarm
+from aceproxy.streams.engine_word import waits_for_swarm
+from aceproxy.streams.judging import HABIT_SHARE
 from aceproxy.streams.snapshot import EngineStat
 from aceproxy.streams.timeline import EventKind, Timeline
 
 STALL_NOTED_S = 3.0  # silence from which on a source counts as stalled; engines send in bursts of up to two seconds
+STALL_LIMIT_S = 6.0  # from which on a silence is a stall whatever the habit; players hold as much (`burst_s`)
 SKIP_NOTED_S = 10.0  # least time between two events about the skips of one client
 SKIPPERS_TOLD = 3  # clients that get events of their own in one look; more are told in one
 
@@ -24,11 +26,14 @@ class StallWatch:
         self._timeline = timeline
         self._since_at: float | None = None
 
-    def look(self, now: float, last_byte_at: float | None, stat: EngineStat) -> None:
-        """Compare with the last look. `last_byte_at` is None while no byte is to be expected."""
+    def look(self, now: float, last_byte_at: float | None, stat: EngineStat, habit_s: float = 0.0) -> None:
+        """Compare with the last look. `last_byte_at` is None while no byte is to be expected.
+
+        `habit_s`: for how long the source is silent as a matter of habit.
+        """
         if last_byte_at is None:
             return
-        if self._since_at is None and now - last_byte_at >= STALL_NOTED_S:
+        if self._since_at is None and now - last_byte_at >= stall_noted_s(habit_s):
             self._since_at = last_byte_at
             self.stalls += 1
             self._timeline.note(
@@ -52,6 +57,11 @@ class StallWatch:
         self.stalled_s += lasted_s
         if not given_up:
             self._timeline.note(EventKind.STALL_ENDED, lasted_s=lasted_s)
+
+
+def stall_noted_s(habit_s: float) -> float:
+    """Return the silence from which on a source of such habits counts as stalled."""
+    return min(max(STALL_NOTED_S, HABIT_SHARE * habit_s), STALL_LIMIT_S)
 
 
 def stall_fault(stat: EngineStat) -> Fault:

@@ -7,8 +7,9 @@ import asyncio
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.elsewhere import Elsewhere
+from aceproxy.streams.engine_word import EngineWord
 from aceproxy.streams.intake import Intake
-from aceproxy.streams.judging import Call, EngineWord, JudgeLimits, Judgement, Look, SourceJudge
+from aceproxy.streams.judging import Call, JudgeLimits, Judgement, Look, SourceJudge
 from aceproxy.streams.overtaking import Overtaking
 from aceproxy.streams.present import Present
 from aceproxy.streams.reserve import Reserve
@@ -22,6 +23,8 @@ LOOK_S = 0.5  # between two looks at the present source
 EASE_LOOK_S = 1.0  # while all is well with it, and nothing runs beside it
 EASE_SILENT_S = 0.3  # for which it may be silent then
 DOUBT_LOOK_S = 0.2  # while it is silent
+AGAIN_S = 60.0  # after a source was left for garbage between its packets: where the next one does the same; doubles
+LONGEST_AGAIN_S = 3600.0
 LATE_S = 0.1  # a look so much later than it should have been finds sources silent that are not
 
 
@@ -40,6 +43,7 @@ class Watching:
         self.switches = 0  # without a loss
         self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
         self._is_crowded = False  # since `count_viewers` was last called
+        self._spare_damage_s = 0.0  # for which a source may damage the picture before it is left for that once more
         self._elsewhere = Elsewhere()
         self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
         self._present = present
@@ -75,7 +79,7 @@ class Watching:
         source = self._present.source
         assert source is not None
         assert source.poll is not None
-        judge = SourceJudge(JudgeLimits.from_settings(self._settings))
+        judge = SourceJudge(JudgeLimits.from_settings(self._settings), self._spare_damage_s)
         polling = asyncio.ensure_future(source.poll.run(source.title))
         ended = asyncio.ensure_future(source.wait_ended())
         look_s, loop = LOOK_S, asyncio.get_running_loop()
@@ -106,6 +110,8 @@ class Watching:
                     self._timeline.note(EventKind.REPEATED)
                     self._intake.let_repeat()
                 if self._reserve.tend(self._situation(source, judgement)) is not None:
+                    if judgement is not None and judgement.error.reason is Reason.NOT_MPEGTS:
+                        self._spare_damage_s = min(max(AGAIN_S, 2 * self._spare_damage_s), LONGEST_AGAIN_S)
                     return await self._switch()
         finally:
             ended.cancel()
@@ -201,6 +207,8 @@ class Watching:
             has_spare=self._reserve.is_ready,
             spare_is_behind=standby is not None and self._overtaking.is_behind(standby),
             is_overtaken=not is_late and self._overtaking.has_overtaken(source, self._standby, now),
+            habit_s=source.gaps.habit_s(now) if silent_s >= self._settings.quiet_s else 0.0,
+            breaks=ingest.breaks,
             is_unusual=self._elsewhere.is_worth_a_try(source.last_byte_at, source.gaps, now),
             could_move=bool(self._upstream.pool.fit_for_spares() - {source.engine_url}),
         )

@@ -150,6 +150,7 @@ export default {
     lasted_s: "lasted",
     longest_s: "longest",
     total_s: "in all",
+    engine_times: "the engine’s",
     after_s: "after",
     linger_s: "waits",
     detail: "",

@@ -150,6 +150,7 @@ export default {
     lasted_s: "durata",
     longest_s: "la più lunga",
     total_s: "in tutto",
+    engine_times: "del motore",
     after_s: "dopo",
     linger_s: "aspetta",
     detail: "",
