@@ -77,8 +77,9 @@ class Watch:
 class Script:
     """An engine that answers as a test says; keeps the paths it was asked for."""
 
-    def __init__(self, stat: dict[str, object] | None = None, **start: object) -> None:
+    def __init__(self, stat: dict[str, object] | None = None, *, is_forbidden: bool = False, **start: object) -> None:
         self.stat = stat
+        self.is_forbidden = is_forbidden  # all media
         self.start: dict[str, object] = {
             "playback_url": f"http://127.0.0.1:6878/ace/r/{HEX}/aa",
             "stat_url": f"http://127.0.0.1:6878/ace/stat/{HEX}/aa",
@@ -92,6 +93,9 @@ class Script:
         path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()
         self.asked.append(path)
         if path.startswith("/ace/r/"):
+            if self.is_forbidden:
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nForbidden")
+                return
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + MEDIA)
             await reader.read()
             return
@@ -161,6 +165,23 @@ async def test_an_error_in_the_stat_is_told_and_the_playback_stopped(
     await stopper.drain(1.0)
     assert script.count("getstream") == script.count("method=stop") == starts
     assert all("?x=1&method=stop" in path for path in script.asked if "/cmd/" in path)
+
+
+@pytest.mark.parametrize(("running", "is_stopped"), [("ours", True), ("another", False), (None, False)])
+async def test_a_playback_whose_media_is_forbidden_is_stopped_where_that_ends_no_other(
+    serve: Serve, session: aiohttp.ClientSession, limits: EngineLimits, stopper: PlaybackStopper,
+    running: str | None, is_stopped: bool,
+) -> None:  # fmt: skip
+    stat = {"status": "dl", "peers": 5, "playback_session_id": running}
+    script = Script(stat, is_forbidden=True, playback_session_id="ours")
+    api = EngineApi(await serve(script.converse), session, limits)
+    with pytest.raises(AceProxyError) as caught:
+        await opened(api, stopper, link=f"acestream:?infohash={HEX}", limit_s=0.8)
+    assert (caught.value.reason, caught.value.detail) == (Reason.SESSION_LOST, "HTTP 403: Forbidden")
+    await stopper.drain(1.0)
+    started = script.count("getstream")
+    assert started >= 2
+    assert script.count("method=stop") >= started - 1 if is_stopped else not script.count("method=stop")
 
 
 async def test_an_encrypted_broadcast_may_show_only_in_the_stat(

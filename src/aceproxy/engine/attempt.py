@@ -10,7 +10,7 @@ from aceproxy.engine.api import EngineApi, Playback
 from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.fetching import Fetcher
 from aceproxy.engine.list_reader import open_list
-from aceproxy.engine.media import ByteSink, NotYet, SourceReader, open_media
+from aceproxy.engine.media import ByteSink, ForbiddenError, NotYet, SourceReader, open_media
 from aceproxy.engine.messages import UNTOLD, Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
@@ -123,9 +123,16 @@ class Attempt:
             except AceProxyError as error:
                 self._media_failure = error
                 if error.reason in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE):
-                    raise PlaybackLostError(error, known=error.reason is Reason.ENGINE_UNREACHABLE) from error
+                    is_forbidden = isinstance(error, ForbiddenError) and self._is_newest()
+                    is_known = is_forbidden or error.reason is Reason.ENGINE_UNREACHABLE
+                    raise PlaybackLostError(error, known=is_known) from error
                 raise
             await backoff.wait()
+
+    def _is_newest(self) -> bool:
+        """Whether the engine has just told that this playback is the one that runs, so that a stop ends no other."""
+        told = self._stat.session_id if self._stat is not None and not self._stat_failures else ""
+        return bool(told) and told == self._playback.session_id
 
     async def _open(self) -> SourceReader:
         deadline_at = self._deadline_at + _SAFETY_S

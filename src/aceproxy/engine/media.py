@@ -14,13 +14,22 @@ from urllib.parse import urljoin, urlsplit
 
 from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
 from aceproxy.engine.http_response import ResponseHead
-from aceproxy.engine.messages import error_of, is_media_url, rewrite_url
+from aceproxy.engine.messages import NO_JSON, error_of, is_media_url, rewrite_url
 from aceproxy.engine.os_words import os_words
 from aceproxy.engine.rests import Beats
 from aceproxy.engine.words import error_text
 from aceproxy.errors import AceProxyError, Reason
 
-__all__ = ["ByteSink", "MediaEnd", "MediaReader", "NotYet", "RangeRefusedError", "SourceReader", "open_media"]
+__all__ = [
+    "ByteSink",
+    "ForbiddenError",
+    "MediaEnd",
+    "MediaReader",
+    "NotYet",
+    "RangeRefusedError",
+    "SourceReader",
+    "open_media",
+]
 
 REDIRECT_LIMIT = 3
 RANGE_REFUSED = 416
@@ -34,6 +43,10 @@ class RangeRefusedError(AceProxyError):
     def __init__(self, total: int | None) -> None:
         super().__init__(Reason.RANGE_NOT_SATISFIABLE)
         self.total = total
+
+
+class ForbiddenError(AceProxyError):
+    """The engine gives no media of a playback that it may still know: another one may run in its place (§9)."""
 
 
 class SourceReader(Protocol):
@@ -211,9 +224,11 @@ def _next_hop(url: str, location: str, engine_url: str) -> str:
 def _refused(status: int, text: str) -> AceProxyError:
     """What an answer without media means."""
     told = error_of(text)
-    detail = f"HTTP {status}: {told.detail}"
-    if status == 403 or told.reason is Reason.SESSION_LOST:
+    detail = f"HTTP {status}: {told.detail.removeprefix(NO_JSON)}"  # in the place of media nobody expects any
+    if told.reason is Reason.SESSION_LOST:
         return AceProxyError(Reason.SESSION_LOST, detail)
+    if status == 403:
+        return ForbiddenError(Reason.SESSION_LOST, detail)
     if status == 200 or status in _NOT_YET:
         soon = told.reason in (Reason.START_TIMEOUT, Reason.CONTENT_NOT_FOUND)
         is_page = status == 200 and told.reason is Reason.ENGINE_ERROR

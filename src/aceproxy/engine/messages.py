@@ -26,6 +26,7 @@ __all__ = [
 ANSWER_LIMIT_BYTES = 256 << 10  # an answer longer than this is not one
 KILOBYTE_BITS = 8 * 1024  # speeds are told in Kbytes/s; byte counters fit 1024 better than 1000 (§5)
 
+NO_JSON = "not JSON: "  # before the words of an answer that is none
 BINARY_WORDS = "bytes that are no text"
 BEGIN_CHARACTERS = 400  # of an answer that is no JSON
 UNTOLD = "unknown"  # the status of a stat that tells none
@@ -231,7 +232,7 @@ def _answer(text: str, member: str) -> object:
         words = BINARY_WORDS if _is_binary(text) else error_text(text)
         reason = reason_for(words)
         if reason is Reason.ENGINE_ERROR:
-            words = f"not JSON: {words}" if words else "an empty answer"
+            words = f"{NO_JSON}{words}" if words else "an empty answer"
         raise AceProxyError(reason, words) from None
     if not isinstance(answer, dict):
         raise AceProxyError(Reason.ENGINE_ERROR, f"not an answer: {error_text(answer)}")
