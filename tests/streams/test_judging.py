@@ -58,6 +58,7 @@ def silent(
     is_unusual: bool = False,
     spare_is_behind: bool = False,
     better_left: NoAnswer | None = None,
+    owed_s: float = 0.0,
 ) -> Judgement | None:
     """Judge a source that has been silent for so long."""
     look = replace(
@@ -69,6 +70,7 @@ def silent(
         is_unusual=is_unusual,
         spare_is_behind=spare_is_behind,
         better_left=better_left,
+        owed_s=owed_s,
     )
     return SourceJudge(LIMITS).look(look)
 
@@ -234,6 +236,17 @@ def test_an_engine_that_claims_to_deliver_is_soon_suspect_where_another_one_has_
     waits = replace(PLAYS, status="buf")
     assert silent(7.9, waits, could_move=True) is None, "the swarm is waited for: another engine has the same"
     assert silent(8.0, waits, could_move=True) is not None
+
+
+def test_an_engine_that_owes_its_version_gets_a_rival_long_before_it_is_left() -> None:
+    judgement = silent(1.0, PLAYS, could_move=True, is_unusual=True, owed_s=0.6)
+    assert judgement is not None
+    assert (judgement.call, judgement.error.reason) == (Call.POOR, Reason.ENGINE_STALLED)
+    assert silent(1.0, PLAYS, could_move=True, is_unusual=True, owed_s=0.5) is None, "it may be busy"
+    assert silent(1.0, PLAYS, could_move=True, owed_s=0.6) is None, "it is often silent for so long"
+    assert silent(1.0, PLAYS, is_unusual=True, owed_s=0.6) is None, "there is no other engine"
+    spare = silent(1.0, PLAYS, could_move=True, is_unusual=True, owed_s=0.6, has_spare=True)
+    assert spare is None, "one that is ready takes over when it has what viewers lack"
 
 
 def test_an_engine_that_waits_for_the_swarm_for_unusually_long_gets_a_rival_as_soon() -> None:

@@ -165,6 +165,25 @@ async def test_an_engine_that_freezes_right_after_the_start_is_left_for_the_stan
     frozen.clear_faults()
 
 
+async def test_beside_an_engine_that_freezes_another_one_is_begun_before_any_limit_is_over(
+    engines: Engines, make_app: MakeApp, play: Play
+) -> None:
+    limits = dict.fromkeys(("quiet_s", "stuck_s", "silence_s", "sign_of_life_s", "stat_timeout_s"), 60.0)
+    app = await make_app(engines=[one.url for one in engines], **{**QUICK, **limits, "standby_clients": 0})
+    answer = await play(app, url_of(engines[0]))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: stream.intake.media_s > 4.0)
+    frozen = used(stream, engines)
+    frozen.set_fault("hung")
+    data += await read_for(answer, lambda: stream.supply.switches + stream.supply.recoveries == 1, 30)
+    assert used(stream, engines) is not frozen
+    [begun] = events(stream, EventKind.TRYING_BESIDE)
+    assert begun.reason == "engine_stalled"
+    data += await answer.reader.readexactly(1500 * PACKET)
+    unbroken(data)
+    frozen.clear_faults()
+
+
 def undrain(app: App, engine: Simulator) -> None:
     """Let an engine have streams again."""
     app.pool.undrain(next(one.label for one in app.pool.snapshot() if one.url == engine.url))

@@ -31,6 +31,7 @@ LEAST_BYTES: Final = 32 << 10  # received, before it is judged what they are
 HABIT_SHARE: Final = 1.5  # of the silences that a source has by habit: what is no longer is no reason to leave it
 STAT_TIMEOUTS: Final = 2  # unanswered polls in a row during a silence: the engine hangs
 FROZEN_EDGE_S: Final = 3.0  # `live_last` is told in whole seconds and polled once a second: then it stands still
+OWED_S: Final = 0.6  # for which an engine whose stream is silent has owed its version: another one is begun beside it
 EDGE_LATE_S: Final = 1.5  # a poll that was under way when the repeat began may still show progress
 
 
@@ -61,7 +62,8 @@ class Look:
     ever was of late. `habit_s`: for how long it is silent as a matter of habit. `breaks`:
     how often something else came where a packet should. `could_move`: another engine has room for one. `is_unusual`:
     it has not been silent for so long of late, and no other engine was tried for that a short time ago. `better_left`:
-    the engine does not even tell its version, since when, and another one could do.
+    the engine does not even tell its version, since when, and another one could do. `owed_s`: for how long it has owed
+    that since the silence began.
     """
 
     now: float
@@ -84,6 +86,12 @@ class Look:
     could_move: bool = False
     is_unusual: bool = False
     better_left: NoAnswer | None = None
+    owed_s: float = 0.0
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the engine seems to have stopped, and what takes over from it is yet to be begun."""
+        return self.owed_s >= OWED_S and self.is_unusual and self.could_move and not self.has_spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ class SourceJudge:
         if look.is_overtaken:
             return _lost(reason, f"{words}; the standby goes on")
         if silent_s < min(limits.quiet_s, limits.silence_s):
-            return None
+            return Judgement(Call.POOR, AceProxyError(reason, words)) if look.is_mute else None
         if engine.asked_at is not None and engine.asked_at > look.now - silent_s:
             if engine.refusal in (Reason.SESSION_LOST, Reason.ENGINE_UNREACHABLE, Reason.ENGINE_REFUSED):
                 return _lost(engine.refusal, words)
@@ -181,7 +189,7 @@ class SourceJudge:
         is_suspect = look.could_move and (
             look.is_unusual or not engine.waits_for_swarm
         )  # another may have what it lacks
-        if silent_s >= (early_s if is_suspect else limits.stuck_s):
+        if look.is_mute or silent_s >= (early_s if is_suspect else limits.stuck_s):
             return Judgement(Call.POOR, AceProxyError(reason, words))
         return None
 

@@ -67,7 +67,7 @@ class Overtaking:
         if last_byte_at is None:
             return None
         silent_s = self._by_itself_s(source, spare, now)
-        if silent_s > SILENT_S and self._owes(source, last_byte_at, now):
+        if silent_s > SILENT_S and self.owed_s(source, now) >= OWES_S:
             silent_s = max(SILENT_S, source.gaps.longest_s(now))
         if self._company.is_silent(source.engine_url, now):
             silent_s = min(silent_s, TOGETHER_S)
@@ -89,10 +89,13 @@ class Overtaking:
             return inf
         return max(SILENT_S, GAP_SHARE * source.gaps.longest_s(now))
 
-    def _owes(self, source: Source, last_byte_at: float, now: float) -> bool:
-        """Whether the engine has been asked whether it lives, about since the silence began, and does not answer."""
-        since_at = source.owed_since
-        return since_at is not None and since_at >= last_byte_at - EARLIER_S and now - since_at >= OWES_S
+    @staticmethod
+    def owed_s(source: Source, now: float) -> float:
+        """Return for how long the engine has owed the answer whether it lives, asked since about the silence began."""
+        since_at, last_byte_at = source.owed_since, source.last_byte_at
+        if since_at is None or last_byte_at is None or since_at < last_byte_at - EARLIER_S:
+            return 0.0
+        return now - since_at
 
     def has_overtaken(self, source: Source, spare: Spare | None, now: float) -> bool:
         """Say whether the standby has sent for longer, and has media that the source has not brought.

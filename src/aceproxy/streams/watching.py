@@ -92,11 +92,7 @@ class Watching:
                 look = self._look(source, is_late=loop.time() - look_at > LATE_S)
                 judgement = judge.look(look)
                 look_s = LOOK_S
-                doubt_since = self._overtaking.doubts(source, self._standby, look.now)
-                if doubt_since is not None:
-                    source.doubt_engine(doubt_since)
-                if self._is_doubtful(look):
-                    source.doubt_engine()
+                if self._doubt(source, look):
                     look_s = DOUBT_LOOK_S
                 elif judgement is None and look.silent_s <= EASE_SILENT_S and self._reserve.spare is None:
                     look_s = EASE_LOOK_S
@@ -157,9 +153,21 @@ class Watching:
         self._present.note_switch(engine, at)
         return None
 
-    def _is_doubtful(self, look: Look) -> bool:
-        """Whether so little comes that the engine is asked if it lives, before anybody makes anything of it."""
-        return not look.paused and look.silent_s >= self._settings.quiet_s / 2
+    def _doubt(self, source: Source, look: Look) -> bool:
+        """Have the engine asked whether it lives if so little comes, before anybody makes anything of it.
+
+        Return whether to look again soon.
+        """
+        doubt_since = self._overtaking.doubts(source, self._standby, look.now)
+        if doubt_since is not None:
+            source.doubt_engine(doubt_since)
+        is_silent = not look.paused and look.silent_s >= self._settings.quiet_s / 2
+        if is_silent:
+            source.doubt_engine()
+        elif look.is_unusual and look.silent_s > EASE_SILENT_S and not look.paused:
+            source.doubt_engine(look.now - look.silent_s)
+            return True
+        return is_silent
 
     def _next_look_at(self, source: Source, look_s: float) -> float:
         """Return when to look next: at a tick, or as soon as a standby may have overtaken the source."""
@@ -210,5 +218,6 @@ class Watching:
             habit_s=source.gaps.habit_s(now) if silent_s >= self._settings.quiet_s else 0.0,
             breaks=ingest.breaks,
             is_unusual=self._elsewhere.is_worth_a_try(source.last_byte_at, source.gaps, now),
+            owed_s=self._overtaking.owed_s(source, now),
             could_move=bool(self._upstream.pool.fit_for_spares() - {source.engine_url}),
         )
