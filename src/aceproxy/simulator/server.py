@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 SWEEP_S = 0.05
 STOP_LIMIT_S = 1.5
 BACKLOG = 1024
+ACCEPT_TURNS = 3  # of the event loop: a connection is made, told of, and given up
 
 
 class Simulator:
@@ -150,7 +151,7 @@ class Simulator:
                 self._spawn(self._serve(self._bind()))
             return
         if self._listener is not None:
-            self._close_port()
+            self._refuse()
             self._engine.table.end_all("engine_down", self._engine.now())
             for connection in self._connections.values():
                 connection.abort()
@@ -187,12 +188,23 @@ class Simulator:
 
     async def _accept_the_last(self) -> None:
         """Accept no more, and let go of what is just being accepted: asyncio forgets it when the server is closed."""
-        if self._server is None:
-            return
-        for listener in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(listener.fileno())
-        for _ in range(3):  # the connection is made, told of, and given up
+        if self._server is not None:
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(2 * ACCEPT_TURNS):  # of a port that was closed a moment ago too
             await asyncio.sleep(0)
+
+    def _refuse(self) -> None:
+        """Close the port from this moment on; the server only once nothing is just being accepted."""
+        server, listener = self._server, self._listener
+        if server is None or listener is None:
+            self._close_port()
+            return
+        self._server = self._listener = None
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        self._spawn(_close_soon(server))
 
     def _close_port(self) -> None:
         if self._server is not None:
@@ -208,7 +220,7 @@ class Simulator:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
-        if self._stopped or len(self._connections) >= self.config.max_connections:
+        if self._stopped or self._listener is None or len(self._connections) >= self.config.max_connections:
             connection.abort()
             return
         task = asyncio.get_running_loop().create_task(self._conversations.hold(connection))
@@ -224,3 +236,9 @@ class Simulator:
         while True:
             self._engine.table.sweep(self._engine.now())
             await asyncio.sleep(SWEEP_S)
+
+
+async def _close_soon(server: asyncio.Server) -> None:
+    for _ in range(ACCEPT_TURNS):
+        await asyncio.sleep(0)
+    server.close()
