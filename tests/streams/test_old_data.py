@@ -14,6 +14,7 @@ from aceproxy.streams.intake import Intake
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.timeline import Timeline
+from tests.mpegts.splicing import clip, media
 from tests.streams.test_intake import Source, send
 from tests.web.test_streams_over_http import video_dts
 
@@ -71,6 +72,25 @@ def test_a_loop_hardly_longer_than_a_group_of_pictures_shows_nothing_twice(intak
     intake.begin_source(Source(), only_new=True)
     send(intake, 7, 12)
     assert sent_s(intake) > 11.5
+
+
+def test_a_random_access_point_that_came_with_the_jump_but_before_it_does_not_decide_what_follows_it(
+    intake: Intake,
+) -> None:
+    """They come in one read: a new picture, and right behind it what was sent before."""
+    one = clip("light")
+    stop_s = one.entry_point(8).offset / one.bytes_per_s + 0.15
+    intake.begin_source(Source())
+    send(intake, 0, stop_s - 0.4)
+    at_once = media("light", stop_s - 0.4, stop_s) + media("light", stop_s - 1.3, stop_s - 0.9)
+    intake.room()[: len(at_once)] = at_once
+    intake.filled(len(at_once))
+    assert intake.ingest.guard.holding
+    assert sent_s(intake) <= stop_s
+    send(intake, stop_s - 0.9, stop_s)
+    intake.begin_source(Source())
+    send(intake, stop_s - 1, stop_s + 4)
+    assert sent_s(intake) > stop_s + 3.5
 
 
 async def test_of_an_engine_that_has_looped_nothing_is_begun_that_was_sent_before(intake: Intake) -> None:

@@ -59,6 +59,19 @@ class AccessPoint:
     """`PsiTracker.preamble()` as of that offset; the same object while it is unchanged."""
 
 
+class StepBack(NamedTuple):
+    """An access unit that is decoded long before the one it follows: the stream goes over old ground, or is another."""
+
+    offset: int
+    """Absolute offset in bytes of the packet with its PES header."""
+    after: int
+    """The same of the access unit before it, the end of which may be missing."""
+    pts: int
+    """90 kHz, 33 bit."""
+    pts_before: int
+    """Of the access unit before it."""
+
+
 class Scan(NamedTuple):
     """What one `Analyzer.feed` found."""
 
@@ -80,8 +93,8 @@ class Scan(NamedTuple):
     """How many PES packets of the reference PID have begun so far."""
     tables_at: int | None
     """Absolute offset of the last packet in this piece with which a table changed."""
-    steps_back: bool
-    """An access unit of the reference PID in this piece is decoded long before the one that it follows."""
+    steps_back: tuple[StepBack, ...]
+    """Of the reference PID in this piece, in the order of their offsets."""
 
 
 @dataclass(slots=True)
@@ -142,11 +155,12 @@ class Analyzer:
         self._undecided: _Undecided | None = None
         self._last_start = b"", 0
         self._unit_at: int | None = None
+        self._unit_before: int | None = None
         self._units = 0
         self._foreign_units = 0  # the newest ones, of which each had no start code
         self._last_pts: int | None = None
         self._last_dts: int | None = None
-        self._steps_back = False
+        self._steps_back: list[StepBack] = []
         self._points: list[AccessPoint] = []
         self._tables_at: int | None = None
 
@@ -190,7 +204,7 @@ class Analyzer:
         """The newest access unit was taken back: where it begins again, that is no packet sent twice."""
         self._undecided = None
         self._last_start = b"", 0
-        self._last_dts, self._steps_back = None, False
+        self._last_dts, self._steps_back = None, []
 
     def flush(self) -> Scan:
         """End of input: settle what is undecided by what is known. More may be fed afterwards."""
@@ -200,7 +214,7 @@ class Analyzer:
     def _scan(self) -> Scan:
         points, self._points = tuple(self._points), []
         tables_at, self._tables_at = self._tables_at, None
-        steps_back, self._steps_back = self._steps_back, False
+        steps_back, self._steps_back = tuple(self._steps_back), []
         decided = self._undecided.offset if self._undecided else self.offset
         return Scan(
             points, decided, self._last_pts, tables_at is not None, self._unit_at, self._units, tables_at, steps_back
@@ -233,7 +247,7 @@ class Analyzer:
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
             self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
-            self._last_dts, self._foreign_units = None, 0
+            self._last_dts, self._unit_before, self._foreign_units = None, None, 0
         self._reference = reference
         self._is_video = reference is not None and reference.kind == "video"
         self._table = _PidTable(self.psi, self.reference_pid)
@@ -247,7 +261,7 @@ class Analyzer:
         may_be_last = last and not (last[3] ^ packet[3]) & 0xCF and not flags & 0x80
         if may_be_last and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
-        self._unit_at = offset
+        self._unit_before, self._unit_at = self._unit_at, offset
         self._units += 1
         if self._undecided:
             self._settle(self._at_end())
@@ -295,10 +309,14 @@ class Analyzer:
         """Take the time stamps of an access unit. They are decoded in the order in which they come."""
         if header.pts is None:
             return
-        last, self._last_pts = self._last_dts, header.pts
+        last, pts_before = self._last_dts, self._last_pts
+        self._last_pts = header.pts
         self._last_dts = dts = header.pts if header.dts is None else header.dts
-        if last is not None and STEP_BACK < (last - dts) % WRAP < WRAP // 2:
-            self._steps_back = True
+        if last is None or pts_before is None or self._unit_at is None:
+            return
+        if STEP_BACK < (last - dts) % WRAP < WRAP // 2:
+            after = self._unit_at if self._unit_before is None else self._unit_before
+            self._steps_back.append(StepBack(self._unit_at, after, header.pts, pts_before))
 
     def _continue(self, unit: _Undecided, packet: bytes) -> None:
         """Take a further packet of the reference PID while an access unit is undecided."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from aceproxy.mpegts.access import AccessPoint, Analyzer
+from aceproxy.mpegts.access import AccessPoint, Analyzer, StepBack
 from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.following import follows, goes_back
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
@@ -242,16 +242,15 @@ class Ingest:
     def _analyse(self, count: int, heads: Heads | None = None) -> None:
         """Show `count` new bytes to the analyzer, append what it has decided, and keep the rest bounded."""
         scan = self.analyzer.feed(self._view[self._fed : self._fed + count], heads)
-        jumps, waits = scan.steps_back, self._point is not None
-        if self.guard.note_clock(scan.last_pts, self._now(), steps_back=jumps, point_waits=waits):
-            self._splicer.mark(self._fed + count - self._given)
         self._fed += count
+        if not scan.steps_back:
+            self._note_clock(scan.last_pts)
         self._tracks.note(scan.tables_at, self.analyzer.psi.program)
-        for point in scan.points:
-            self._append_until(point.offset - self._base)
-            if self._tracks.is_changed(point.offset):
-                self._ring.mark_break()
-            self._note_point(point)
+        for event in sorted((*scan.points, *scan.steps_back), key=_place_of):
+            if isinstance(event, AccessPoint):
+                self._note_point(event)
+            else:
+                self._note_step(event)
         now = self._now()
         self._wait.note(scan, now)
         self._append_until(self._whole_until(scan.decided - self._base))
@@ -280,8 +279,23 @@ class Ingest:
             return False
         return self._ring.was_joinable or (self._point is not None and unit_at > self._point.offset)
 
+    def _note_clock(self, pts: int | None, *, steps_back: bool = False) -> None:
+        """Take a time stamp; hold everything that has not been given out if the clock has jumped back."""
+        waits = self._point is not None
+        if self.guard.note_clock(pts, self._now(), steps_back=steps_back, point_waits=waits):
+            self._splicer.mark(self._fed - self._given)
+
+    def _note_step(self, step: StepBack) -> None:
+        """The clock steps back: the picture before that may have lost its end, and others have come in its place."""
+        self._append_until(self._whole_until(step.after - self._base))
+        self._note_clock(step.pts_before)
+        self._note_clock(step.pts, steps_back=True)
+
     def _note_point(self, point: AccessPoint) -> None:
         at = point.offset - self._base
+        self._append_until(at)
+        if self._tracks.is_changed(point.offset):
+            self._ring.mark_break()
         if at != self._given:
             return  # it lies in what was already given out
         self.points += 1
@@ -391,3 +405,8 @@ class Ingest:
         if len(newest) >= min(count, self._trail.held_bytes + waiting):
             return newest
         return self._trail.newest(count - waiting) + bytes(self._view[self._given : self._spliced])
+
+
+def _place_of(event: AccessPoint | StepBack) -> tuple[int, bool]:
+    """Return what events are sorted by: where both are, the clock steps back first."""
+    return event.offset, isinstance(event, AccessPoint)
