@@ -246,7 +246,8 @@ class Ingest:
         if not scan.steps_back:
             self._note_clock(scan.last_pts)
         self._tracks.note(scan.tables_at, self.analyzer.psi.program)
-        for event in sorted((*scan.points, *scan.steps_back), key=_place_of):
+        events: list[AccessPoint | StepBack] = [*scan.points, *scan.steps_back]
+        for event in sorted(events, key=_place_of):
             if isinstance(event, AccessPoint):
                 self._note_point(event)
             else:
