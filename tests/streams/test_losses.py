@@ -30,6 +30,16 @@ def test_it_is_left_with_the_second_one_where_it_ends_at_once_and_there_is_no_ot
     assert lost((0, ONE, 5.0), (0, ONE, 5.5)).better_links(0, [1], soon=True) == [1]
 
 
+def test_which_links_come_next_is_known_one_loss_before() -> None:
+    known = lost((0, ONE, 5.0), (0, ONE, 10.0), (2, ONE, 11.0))
+    assert known.better_links(0, [1, 2], more=1) == [1]
+    assert known.better_links(0, [1, 2]) == []
+    known.forget(10.5 + WITHIN_S)
+    assert (known.count(0), known.count(2)) == (0, 1)
+    known.forget(500.0)
+    assert known.count(2) == 0
+
+
 def test_a_minute_of_picture_makes_losses_forgotten_and_time_without_one_does_not() -> None:
     known = lost((0, ONE, 0.0), (0, ONE, 1.0), (0, ONE, 1.0 + WITHIN_S))
     assert known.count(0) == 2

@@ -68,6 +68,7 @@ def situation(
     since: float = 0.0,
     preferred: frozenset[str] = frozenset(),
     arrivals: int = 0,
+    next_links: tuple[int, ...] = (),
 ) -> Situation:
     """Return how a stream with a present source and viewers is."""
     return Situation(
@@ -85,6 +86,7 @@ def situation(
         at_since=at_since,
         arrivals=arrivals,
         judgement=judgement,
+        next_links=next_links,
     )
 
 
@@ -141,6 +143,45 @@ async def test_one_that_is_to_be_moved_to_outlasts_a_moment_in_which_the_present
     assert keeper.tend(situation(now + PROOF_S + 1.5, judgement=POOR)) is spare
     keeper.close()
     await keeper.settle()
+
+
+async def test_the_next_link_is_held_ready_in_the_place_of_a_standby_until_it_is_not_next_any_more() -> None:
+    opened: list[int] = []
+    keeper = reserve(opened)
+    now = asyncio.get_running_loop().time()
+    standing_by = replace(situation(now), wants_standby=True)
+    keeper.tend(standing_by)
+    keeper.tend(replace(standing_by, next_links=(2, 1)))
+    assert opened == [0, 2]
+    for later_s in (1.0, 100.0):
+        assert keeper.tend(replace(standing_by, next_links=(2, 1), now=now + later_s)) is None, "only after a loss"
+    assert opened == [0, 2]
+    keeper.tend(replace(standing_by, now=now + 101.0))
+    assert opened == [0, 2, 0]
+    keeper.tend(replace(situation(now + 102.0, next_links=(1,)), has_clients=False))
+    assert opened == [0, 2, 0], "nobody would miss anything"
+    keeper.close()
+    await keeper.settle()
+
+
+async def test_a_spare_of_a_link_that_is_left_is_let_go_and_one_of_another_link_is_not() -> None:
+    keeper = reserve([])
+    now = asyncio.get_running_loop().time()
+    keeper.tend(situation(now, next_links=(1,)))
+    keeper.leave_link(0)
+    assert held_by(keeper) is not None
+    keeper.leave_link(1)
+    assert held_by(keeper) is None
+    await keeper.settle()
+
+
+def test_a_link_that_was_lost_soon_after_the_return_to_it_is_returned_to_later() -> None:
+    returns = Returns(60.0)
+    assert returns.is_due(situation(100.0, at=1, at_since=40.0))
+    returns.made(100.0)
+    returns.lost(130.0)
+    assert not returns.is_due(situation(200.0, at=1, at_since=131.0))
+    assert returns.is_due(situation(251.0, at=1, at_since=131.0))
 
 
 async def test_one_that_was_to_be_moved_to_is_let_go_once_the_present_source_is_well_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -102,3 +103,36 @@ async def test_a_lone_link_is_tried_as_long_as_it_brings_something(
     check_unbroken(data)
     assert set(losses(stream)) == {Reason.SOURCE_ENDED}
     assert not events(stream, EventKind.LINK_LEFT), "there is nothing to leave it for"
+
+
+async def test_the_next_link_stands_by_for_the_third_loss(
+    sim: Simulator, make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "SETTLED_S", 0.0)
+    app = await make_app(**QUICK)
+    first, second = channel(sim, "Light One"), channel(sim, "Light Two")
+    answer = await play(app, url_of(sim, fallback=second.content_id))
+    stream = app.hub.streams[0]
+
+    def begun() -> int:
+        return sum(playback.infohash == second.infohash for playback in sim.playbacks)
+
+    for count in range(1, LEFT_AFTER):
+        assert begun() == 0
+        sim.set_fault("rst-after", value="0", infohash=first.infohash, times=1)
+        await read_for(answer, partial(has_recovered, stream, count))
+    await read_for(answer, lambda: stream.supply.reserve.is_ready and events(stream, EventKind.STANDBY_READY))
+    [ready] = events(stream, EventKind.STANDBY_READY)
+    assert ready.details["purpose"] == "next"
+    assert stream.supply.at == 0, "it is not gone to before"
+    sim.set_fault("rst-after", value="0", infohash=first.infohash, times=1)
+    await read_for(answer, partial(has_recovered, stream, LEFT_AFTER))
+    assert (stream.supply.at, begun()) == (1, 1)
+    assert [event.details["link"] for event in events(stream, EventKind.LINK_LEFT)] == [
+        f"content_id:{first.content_id[:8]}"
+    ]
+
+
+def has_recovered(stream: Stream, times: int) -> bool:
+    """Whether so many losses are over."""
+    return stream.recoveries == times and is_live(stream)

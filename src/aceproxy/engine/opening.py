@@ -105,6 +105,7 @@ class _Opening:
     as_list: bool = False  # the engine gives this broadcast as HLS only
     tries: int = 0
     attempt: Attempt | None = None  # None while a start call is out
+    pages: int = 0  # that came in the place of media, of playbacks that were lost
     failure: AceProxyError | None = None  # why the last try ended
     unknown_id: AceProxyError | None = None  # why the content id is being tried as an infohash
     until_alive: asyncio.Timeout | None = None  # lifted by the first sign of life
@@ -154,6 +155,8 @@ class _Opening:
             try:
                 return await self._try()
             except PlaybackLostError as ended:
+                if self.attempt is not None:
+                    self.pages = self.attempt.pages
                 self.failure, self.attempt = ended.error, None
                 lost += 1
                 if lost == 1:
@@ -212,6 +215,7 @@ class _Opening:
                 deadline_at=self.deadline_at,
                 on_learnt=self._learn,
                 byte_range=self.byte_range,
+                pages=self.pages,
             )
             reader = await self.attempt.carry()
         except PlaybackLostError as ended:

@@ -49,6 +49,16 @@ class Choosing:
             self._timeline.note(EventKind.LINK_LEFT, reason=lost.error.reason, link=link.label, detail=detail)
             self._reserve.leave_link(lost.at)
 
+    def next_links(self, at: int, media_s: float) -> tuple[int, ...]:
+        """Return the links for which link number `at`, which plays, is left when it is lost once more, best first.
+
+        Empty while it was not lost again and again. `media_s` as for `lost`.
+        """
+        self._losses.forget(media_s)
+        if self._losses.count(at) + 1 < LEFT_AFTER or len(self._present.links) < 2:
+            return ()
+        return tuple(self._losses.better_links(at, self._other_links(at), more=1))
+
     def ways(self, lost: Lost) -> list[Way]:
         """Return the ways to try, the best first."""
         better = self._better_links(lost)

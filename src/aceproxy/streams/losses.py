@@ -37,7 +37,11 @@ class Losses:
     def add(self, at: int, engine: str | None, media_s: float) -> None:
         """Note a loss; `media_s` never falls from one to the next."""
         self._losses.append(Loss(at, engine, media_s))
-        while self._losses[0].media_s < media_s - WITHIN_S:
+        self.forget(media_s)
+
+    def forget(self, media_s: float) -> None:
+        """Forget what has been made good for by the media that has come since."""
+        while self._losses and self._losses[0].media_s < media_s - WITHIN_S:
             self._losses.popleft()
 
     def count(self, at: int) -> int:
@@ -48,10 +52,10 @@ class Losses:
         """Return how often a link was lost on each engine."""
         return Counter(loss.engine for loss in self._losses if loss.at == at and loss.engine is not None)
 
-    def better_links(self, at: int, others: Sequence[int], *, soon: bool) -> list[int]:
-        """Return those of the `others` that come before link `at`, which has just been lost, in their order.
+    def better_links(self, at: int, others: Sequence[int], *, soon: bool = False, more: int = 0) -> list[int]:
+        """Return those of the `others` that come before link `at` once it has been lost `more` times, in their order.
 
         A link that is as bad itself does not: viewers would be sent to and fro. `soon`: after LEFT_SOON_AFTER.
         """
-        limit = self.count(at) - (LEFT_SOON_AFTER if soon else LEFT_AFTER)
+        limit = self.count(at) + more - (LEFT_SOON_AFTER if soon else LEFT_AFTER)
         return [other for other in others if self.count(other) <= limit]

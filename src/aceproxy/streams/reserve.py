@@ -2,7 +2,8 @@
 
 There is at most one. It is opened on another engine, or for another link; a playback of the same broadcast is never
 opened twice on one engine. Reasons to have one, the strongest first: the present engine is to be left or delivers
-poorly; a fallback link plays although the first one could; the stream is to have a standby.
+poorly; the link was lost again and again, so that it is left for another one the next time; a fallback link plays
+although the first one could; the stream is to have a standby.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from aceproxy.streams.situation import (
     ways_beside,
 )
 from aceproxy.streams.source import Source
-from aceproxy.streams.spare import FRESH_S, RACES, Purpose, Spare, TailSink
+from aceproxy.streams.spare import FRESH_S, RACES, WAITING, Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
@@ -149,7 +150,7 @@ class Reserve:
         ready_s = situation.now - spare.ready_at
         if spare.purpose is Purpose.MOVE:
             return situation.source.leave_requested or ready_s >= PROOF_S
-        if spare.purpose is Purpose.STANDBY or ready_s < self._limits.return_proof_s:
+        if spare.purpose in WAITING or ready_s < self._limits.return_proof_s:
             return False
         if not situation.has_clients:
             return True

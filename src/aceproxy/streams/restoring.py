@@ -39,7 +39,13 @@ class Restoring:
     """Replaces the lost sources of one stream, and remembers how the last ones fared. Belongs to the event loop."""
 
     def __init__(
-        self, present: Present, reserve: Reserve, upstream: Upstream, intake: Intake, timeline: Timeline
+        self,
+        present: Present,
+        reserve: Reserve,
+        choosing: Choosing,
+        upstream: Upstream,
+        intake: Intake,
+        timeline: Timeline,
     ) -> None:
         self._present = present
         self._reserve = reserve
@@ -51,7 +57,7 @@ class Restoring:
         self._lost_at: float | None = None  # loop time of the first loss since a source was a good one
         self._lost_engine: str | None = None  # whose playback was lost last
         self._has_looped = False  # that engine has gone over old data: what it begins with is not given out again
-        self._choosing = Choosing(present, reserve, upstream, timeline)
+        self._choosing = choosing
 
     async def restore(self, error: AceProxyError, *, wants_standby: bool = False) -> None:
         """Replace a lost source; `error` says why it was lost, and is raised when the time for it is over.

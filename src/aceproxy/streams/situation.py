@@ -23,7 +23,7 @@ class Situation:
 
     `fit`: the engines that could hold a spare more; `preferred`: those of them with a higher weight than the present
     one. `since`: when the present source came, `at_since`: when its link did. `arrivals` counts engines that came
-    to be usable.
+    to be usable. `next_links`: for which the present link, lost again and again, is left when it is lost once more.
     """
 
     now: float
@@ -40,6 +40,7 @@ class Situation:
     at_since: float
     arrivals: int
     judgement: Judgement | None
+    next_links: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ def purpose_of(situation: Situation, returns: Returns) -> Purpose | None:
         return Purpose.MOVE
     if not situation.source.is_live:
         return None
+    if situation.next_links and situation.has_clients:
+        return Purpose.NEXT
     if returns.is_due(situation):
         return Purpose.RETURN
     if situation.wants_standby and situation.has_clients:
@@ -105,6 +108,8 @@ def serves(spare: Spare, purpose: Purpose, situation: Situation) -> bool:
     """Say whether what was opened for one end serves another: a start that is under way is not thrown away."""
     if purpose is Purpose.RETURN:
         return spare.at < situation.at or (spare.at == situation.at and spare.engine_url in situation.preferred)
+    if purpose is Purpose.NEXT:
+        return spare.at in situation.next_links
     return purpose is Purpose.MOVE or spare.at == situation.at
 
 
@@ -115,6 +120,8 @@ def ways_beside(purpose: Purpose, situation: Situation) -> Sequence[Way]:
         shun = here if situation.engines - here else frozenset()
         ways = [Way(at, shun) for at in range(situation.at)]
         return [*ways, Way(situation.at, situation.engines - situation.preferred)] if situation.preferred else ways
+    if purpose is Purpose.NEXT:
+        return [Way(at) for at in situation.next_links]
     ways = [Way(situation.at, here)] if situation.engines - here else []
     if purpose is Purpose.MOVE:
         shun = here if situation.source.leave_requested else frozenset()

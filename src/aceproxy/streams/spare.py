@@ -28,12 +28,14 @@ class Purpose(StrEnum):
 
     STANDBY = "standby"  # to take over when the present source is lost
     MOVE = "move"  # to take over as soon as it can
+    NEXT = "next"  # of the next link: to take over when the present one, lost again and again, is lost once more
     RETURN = "return"  # to go back to a link before the present one, if nobody notices
     RESTORE = "restore"  # after a loss: to be the first that delivers
     START = "start"  # the same at a start that gets nowhere
 
 
 RACES = frozenset({Purpose.RESTORE, Purpose.START})
+WAITING = frozenset({Purpose.STANDBY, Purpose.NEXT})  # for a loss
 
 
 class TailSink:

@@ -14,6 +14,7 @@ from aceproxy.engine.backoff import pause_s
 from aceproxy.engine.links import Link
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
+from aceproxy.streams.choosing import Choosing
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.present import Present
@@ -53,9 +54,10 @@ class Supply:
             settings.start_timeout_s, settings.return_s, settings.return_proof_s, settings.standby_bytes
         )
         self.reserve = Reserve(limits, self._present.new_source, intake.ingest.newest, timeline)
-        self._watching = Watching(self._present, self.reserve, upstream, intake, consumer, timeline)
+        choosing = Choosing(self._present, self.reserve, upstream, timeline)
+        self._watching = Watching(self._present, self.reserve, choosing, upstream, intake, consumer, timeline)
         self._starting = Starting(self._present, self.reserve, upstream)
-        self._restoring = Restoring(self._present, self.reserve, upstream, intake, timeline)
+        self._restoring = Restoring(self._present, self.reserve, choosing, upstream, intake, timeline)
         self._upstream = upstream
         self._intake = intake
         self._timeline = timeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.choosing import Choosing
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.elsewhere import Elsewhere
 from aceproxy.streams.engine_word import EngineWord
@@ -35,6 +36,7 @@ class Watching:
         self,
         present: Present,
         reserve: Reserve,
+        choosing: Choosing,
         upstream: Upstream,
         intake: Intake,
         consumer: Consumer,
@@ -48,6 +50,7 @@ class Watching:
         self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
         self._present = present
         self._reserve = reserve
+        self._choosing = choosing
         self._upstream = upstream
         self._settings = upstream.settings
         self._intake = intake
@@ -131,6 +134,7 @@ class Watching:
             at_since=self._present.at_since,
             arrivals=self._upstream.pool.arrivals.count,
             judgement=judgement,
+            next_links=self._choosing.next_links(self._present.at, self._intake.media_s),
         )
 
     def _preferred(self, source: Source) -> frozenset[str]:

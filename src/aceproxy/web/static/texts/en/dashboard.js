@@ -177,8 +177,8 @@ export default {
   // the values of some details; others are told as they are
   eventValues: {
     outcome: { "same bytes": "the same bytes", "same clock": "the same clock", "other clock": "a new clock", "closed gap": "the same clock, with the gap closed", pending: "nothing" },
-    purpose: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
-    role: { standby: "stand by", move: "take over", return: "go back to a better link", restore: "replace the lost one" },
+    purpose: { standby: "stand by", move: "take over", next: "take over when this link is lost once more", return: "go back to a better link", restore: "replace the lost one" },
+    role: { standby: "stand by", move: "take over", next: "take over when this link is lost once more", return: "go back to a better link", restore: "replace the lost one" },
   },
 
   // clients

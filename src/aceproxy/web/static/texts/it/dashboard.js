@@ -177,8 +177,8 @@ export default {
   // the values of some details; others are told as they are
   eventValues: {
     outcome: { "same bytes": "gli stessi byte", "same clock": "lo stesso orologio", "other clock": "un orologio nuovo", "closed gap": "lo stesso orologio, con il vuoto chiuso", pending: "nulla" },
-    purpose: { standby: "fare da riserva", move: "prendere il posto", return: "tornare a un link migliore", restore: "sostituire quella persa" },
-    role: { standby: "fare da riserva", move: "prendere il posto", return: "tornare a un link migliore", restore: "sostituire quella persa" },
+    purpose: { standby: "fare da riserva", move: "prendere il posto", next: "prendere il posto se questo link si perde ancora", return: "tornare a un link migliore", restore: "sostituire quella persa" },
+    role: { standby: "fare da riserva", move: "prendere il posto", next: "prendere il posto se questo link si perde ancora", return: "tornare a un link migliore", restore: "sostituire quella persa" },
   },
 
   // clients
