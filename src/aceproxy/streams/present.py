@@ -17,7 +17,7 @@ from aceproxy.streams.intake import Intake
 from aceproxy.streams.owner import MetAnother, PlaysElsewhere
 from aceproxy.streams.shared import SharedSource
 from aceproxy.streams.source import Source, Upstream
-from aceproxy.streams.spare import Spare
+from aceproxy.streams.spare import Spare, let_others
 from aceproxy.streams.timeline import EventKind, Timeline
 from aceproxy.streams.ways import Way
 
@@ -174,6 +174,7 @@ class Present:
         """
         try:
             async with self._upstream.turns:
+                await let_others()
                 await self._take(spare)
         finally:
             if self.source is not spare.source:
@@ -189,7 +190,7 @@ class Present:
         self.source.title = self.source.title or title
         self.source.keep()
         self._intake.begin_source(spare.source, with_past=spare.is_at_pace)
-        await asyncio.sleep(0)  # each of these steps takes milliseconds
+        await let_others()  # each of these steps takes milliseconds
         if spare.is_at_pace:
             self._leave_out_what_was_sent(spare)
         await asyncio.sleep(0)

@@ -20,6 +20,7 @@ FRESH_S: Final = 2.0  # since its newest byte; engines send in bursts
 SILENT_S: Final = 4.0  # since its newest byte, with which it is of no use; engines send every three seconds or oftener
 BURST_S: Final = 5.0  # from its first bytes on, in which it may send faster than real time
 CLOCKED_BYTES: Final = 64 << 10, 512 << 10  # of the newest bytes, in which there is a clock: to read them takes time
+TURNS: Final = 3  # of the event loop between two steps that take milliseconds
 LEAST_BYTES: Final = 64 << 10  # received before it counts as one that delivers
 
 
@@ -36,6 +37,12 @@ class Purpose(StrEnum):
 
 RACES = frozenset({Purpose.RESTORE, Purpose.START})
 WAITING = frozenset({Purpose.STANDBY, Purpose.NEXT})  # for a loss
+
+
+async def let_others() -> None:
+    """Let the event loop turn a few times: a request takes some turns, which are short where no step of ours is in."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 class TailSink:
@@ -133,7 +140,7 @@ class TailSink:
                     part = part[n:]
                 if given >= ROOM_BYTES:
                     given = 0
-                    await asyncio.sleep(0)
+                    await let_others()
         finally:
             self._is_given = False
         self._buffer = None
