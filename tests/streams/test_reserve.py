@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aceproxy.engine.opened import StartProgress
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.judging import Call, Judgement
 from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve
@@ -17,6 +18,7 @@ from aceproxy.streams.spare import SILENT_S, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
 
 POOR = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW))
+THREE = frozenset({"http://one", "http://other", "http://third"})
 ENGINES = frozenset({"http://one", "http://other"})
 
 
@@ -30,7 +32,10 @@ class Playing:
         self.closed = False
         self.silent_s = 0.0
         self.told: list[AceProxyError] = []
+        self.progress: StartProgress | None = None
+        self.exclude: frozenset[str] = frozenset()
         self._can = can
+        self.hangs = False
 
     @property
     def last_byte_at(self) -> float:
@@ -45,8 +50,12 @@ class Playing:
     def keep(self) -> None:
         """Be a spare no longer."""
 
-    async def open(self, _deadline_at: float, **_options: Any) -> None:
-        """Open, or say why not."""
+    async def open(self, _deadline_at: float, *, exclude: frozenset[str] = frozenset(), **_options: Any) -> None:
+        """Open, or say why not; or neither."""
+        self.exclude = exclude
+        self.engine_url = min(THREE - exclude)
+        if self.hangs:
+            await asyncio.Event().wait()
         if not self._can:
             raise AceProxyError(Reason.NO_PEERS)
 
@@ -262,3 +271,73 @@ def held_by(keeper: Reserve) -> object:
 def due(returns: Returns, at: float) -> bool:
     """Whether a return is due."""
     return returns.is_due(situation(at, preferred=OTHER))
+
+
+class Hanging:
+    """Makes sources of which nothing comes, and keeps them; a reserve that opens them."""
+
+    def __init__(self) -> None:
+        self.sources: list[Playing] = []
+        making: Callable[..., Any] = self._make
+        self.keeper = Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda _: b"", Timeline(lambda: 0.0))
+
+    def _make(self, _at: int, _sink: TailSink, _role: str) -> Playing:
+        self.sources.append(Playing(can=True))
+        self.sources[-1].hangs = True
+        return self.sources[-1]
+
+    async def look(self, now: float) -> None:
+        """Look once, at a silent source of one link with three engines."""
+        self.keeper.tend(replace(situation(now, judgement=POOR), engines=THREE, fit=THREE, links=1))
+        await asyncio.sleep(0)
+
+    def wait(self) -> None:
+        """Let the time pass after which the spare counts as one that gets nowhere."""
+        spare = self.keeper.spare
+        assert spare is not None
+        spare.moved_at -= SILENT_S
+
+
+async def test_what_is_to_be_moved_to_and_gets_nowhere_is_left_for_an_engine_that_was_not_tried() -> None:
+    hanging, now = Hanging(), asyncio.get_running_loop().time()
+    await hanging.look(now)
+    await hanging.look(now + 1)
+    assert [source.engine_url for source in hanging.sources] == ["http://other"]
+    hanging.wait()
+    await hanging.look(now + 2)
+    assert [source.engine_url for source in hanging.sources] == ["http://other", "http://third"]
+    assert hanging.sources[0].closed
+    hanging.wait()
+    await hanging.look(now + 3)
+    assert len(hanging.sources) == 2, "there is no other: it is waited for"
+    hanging.keeper.close()
+    await hanging.keeper.settle()
+
+
+async def test_what_collects_data_is_not_left() -> None:
+    hanging, now = Hanging(), asyncio.get_running_loop().time()
+    await hanging.look(now)
+    hanging.sources[0].progress = StartProgress("prebuf", 20, 7, 1, "")
+    hanging.wait()
+    await hanging.look(now + 1)
+    assert len(hanging.sources) == 1
+    assert not hanging.sources[0].closed
+    hanging.keeper.close()
+    await hanging.keeper.settle()
+
+
+async def test_an_engine_that_fails_is_not_waited_for_while_another_was_not_tried() -> None:
+    hanging, now = Hanging(), asyncio.get_running_loop().time()
+    await hanging.look(now)
+    spare = hanging.keeper.spare
+    assert spare is not None
+    spare.failure = AceProxyError(Reason.ENGINE_ERROR)
+    await hanging.look(now + 0.5)
+    assert [source.engine_url for source in hanging.sources] == ["http://other", "http://third"]
+    spare = hanging.keeper.spare
+    assert spare is not None
+    spare.failure = AceProxyError(Reason.ENGINE_ERROR)
+    await hanging.look(now + 1)
+    assert len(hanging.sources) == 2, "all were tried: the next one after a while"
+    hanging.keeper.close()
+    await hanging.keeper.settle()

@@ -12,6 +12,7 @@ from aceproxy.streams.present import Present
 from aceproxy.streams.reserve import Reserve
 from aceproxy.streams.source import Upstream
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.tried import Tried
 from aceproxy.streams.ways import DISTRUST, Way, ways_back
 
 
@@ -34,12 +35,14 @@ class Choosing:
         self._upstream = upstream
         self._timeline = timeline
         self._losses = Losses()
+        self._failed = Tried()  # since the loss
 
     def lost(self, lost: Lost, media_s: float) -> None:
         """Take note of a loss; `media_s`: of media that went to clients so far.
 
         A link that is lost again and again is left, if there is another one, and so is a second source of it.
         """
+        self._failed.clear()
         self._losses.add(lost.at, lost.engine, media_s)
         link, count = self._present.links[lost.at], self._losses.count(lost.at)
         if count >= LEFT_AFTER:
@@ -80,11 +83,17 @@ class Choosing:
         engines = frozenset(self._upstream.pool.urls)
         return any(not self._losses.by_engine(way.at).keys() & (engines - way.exclude) for way in ways[:1])
 
+    def failed(self) -> None:
+        """What was opened last brought nothing: its engine comes after others that may."""
+        self._failed.add(self._present.at, self._present.engine_url)
+
     def apart(self, way: Way) -> Way | None:
         """Return a way that leaves alone the engine on which the spare starts, which may be of the same broadcast.
 
-        None where there is no other engine: the spare is this way.
+        So it does with engines that have failed since the loss, while there is another one. None where there is no
+        engine but that of the spare: it is this way.
         """
+        way = self._failed.others(way, self._upstream.pool.fit_for_spares()) or way
         spare = self._reserve.spare
         if spare is None or spare.engine_url is None or spare.engine_url in way.exclude:
             return way

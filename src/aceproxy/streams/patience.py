@@ -6,11 +6,17 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from aceproxy.engine.opened import StartProgress
 from aceproxy.errors import AceProxyError, Reason
 
 PATIENCE_S: Final = 4.0  # in the first round; twice as long in each further one
 DELIVERY_S: Final = 3.0  # from the engine's word that it has collected enough to the first media
 COLLECTING: Final = frozenset({"prebuf", "buf", "check"})  # an engine's words for a start that goes on (engine-api §5)
+
+
+def collects(told: StartProgress | None) -> bool:
+    """Whether the engine says that data comes in for a start."""
+    return told is not None and told.status in COLLECTING and bool(told.peers or told.progress)
 
 
 async def open_while_promising(

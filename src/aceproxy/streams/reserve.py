@@ -9,7 +9,7 @@ although the first one could; the stream is to have a standby.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -30,8 +30,9 @@ from aceproxy.streams.situation import (
     ways_beside,
 )
 from aceproxy.streams.source import Source
-from aceproxy.streams.spare import FRESH_S, RACES, WAITING, Purpose, Spare, TailSink
+from aceproxy.streams.spare import FRESH_S, RACES, SILENT_S, WAITING, Purpose, Spare, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
+from aceproxy.streams.tried import Tried
 from aceproxy.streams.ways import Way
 
 AHEAD_S: Final = 0.25  # of media that a spare has more than was sent; less may be a matter of when they are looked at
@@ -63,6 +64,7 @@ class Reserve:
         self._not_before = 0.0
         self._arrivals = 0  # how many there were when last looked
         self._tries = 0  # of returns, each by the next way
+        self._in_vain = Tried()  # while there is reason to move away
         self._poor_at = 0.0  # loop time at which there last was reason to move away
         self.lags = Lags(sent)
         self.returns = Returns(limits.return_s)
@@ -88,13 +90,15 @@ class Reserve:
         purpose = purpose_of(situation, self.returns)
         if purpose is Purpose.MOVE:
             self._poor_at = situation.now
+        else:
+            self._in_vain.clear()
         if situation.arrivals != self._arrivals:  # what failed for want of an engine may go now
             self._arrivals, self._failures, self._not_before = situation.arrivals, 0, 0.0
         spare = self.spare
         if spare is not None:
             self._look_after(spare, purpose, situation)
         if self.spare is None:
-            if purpose is Purpose.RETURN or (purpose is not None and situation.now >= self._not_before):
+            if purpose is not None and self._may_open(purpose, situation):
                 self._open(purpose, situation)
             return None
         spare = self.spare
@@ -107,6 +111,17 @@ class Reserve:
         if spare.purpose is Purpose.STANDBY and situation.now >= self._change_at:
             self._change_for_better(spare, situation)
         return spare if purpose is spare.purpose and self._may_take_over(spare, situation) else None
+
+    def _may_open(self, purpose: Purpose, situation: Situation) -> bool:
+        """Say whether it is time for another one: to return, after a wait, or where an engine was not tried yet."""
+        is_time = purpose is Purpose.RETURN or situation.now >= self._not_before
+        return is_time or self._next_engine(ways_beside(purpose, situation), situation) is not None
+
+    def _next_engine(self, ways: Sequence[Way], situation: Situation) -> Way | None:
+        """Return a way to move with the present link where one was no use and another engine was not tried."""
+        if not self._in_vain or not ways or ways[0].at != situation.at:
+            return None
+        return self._in_vain.others(ways[0], situation.fit)
 
     def _change_for_better(self, spare: Spare, situation: Situation) -> None:
         """Let go of a standby that is far behind where another engine may do better; the next look opens that."""
@@ -128,6 +143,8 @@ class Reserve:
         self.drop_failed()
         if self.spare is not None and spare.is_silent and _delivers(situation):
             self._drop(spare, spare.source.lost(_silent(spare)))
+        if self.spare is not None and purpose is spare.purpose is Purpose.MOVE and spare.gets_nowhere():
+            self._pass_over(spare, situation)
         if self.spare is None or spare.purpose is purpose:
             return
         is_of_use = purpose is not None and serves(spare, purpose, situation)
@@ -135,6 +152,12 @@ class Reserve:
             spare.purpose = purpose
         elif spare.purpose is not Purpose.MOVE or situation.now - self._poor_at >= GRACE_S:
             self._let_go(spare)
+
+    def _pass_over(self, spare: Spare, situation: Situation) -> None:
+        """Leave one that was to be moved to and gets nowhere, if there is an engine that was not tried."""
+        asked = frozenset(engine for engine in (spare.engine_url, situation.engine) if engine is not None)
+        if self._in_vain.others(Way(spare.at, asked), situation.fit) is not None:
+            self._drop(spare, AceProxyError(Reason.NO_DATA, f"nothing came of it in {SILENT_S:.0f} s"))
 
     def _let_go(self, spare: Spare) -> None:
         """Drop a spare for which there is no reason any more; whoever was told that it is ready is told so."""
@@ -187,7 +210,8 @@ class Reserve:
         ways = ways_beside(purpose, situation)
         if not ways:
             return
-        way = ways[(self._tries if purpose is Purpose.RETURN else self._failures) % len(ways)]
+        tries = self._tries if purpose is Purpose.RETURN else self._failures
+        way = self._next_engine(ways, situation) or ways[tries % len(ways)]
         if purpose is Purpose.STANDBY:
             way = replace(way, exclude=way.exclude | self.lags.worse(situation.fit - way.exclude))
         reason = situation.judgement.error.reason if situation.judgement is not None else None
@@ -286,6 +310,8 @@ class Reserve:
             self.returns.refused(now)
             self._tries += 1
         else:
+            if spare.purpose is Purpose.MOVE:
+                self._in_vain.add(spare.at, spare.engine_url)
             self._not_before = now + min(FIRST_WAIT_S * 2**self._failures, LONGEST_WAIT_S)
             self._failures = min(self._failures + 1, 10)
         self._timeline.note(

@@ -156,6 +156,7 @@ class Restoring:
                 await self._prove_or_pass(until_at)
             except AceProxyError as error:
                 self._present.failed(error)
+                self._choosing.failed()
                 failure = error
                 self._timeline.note(
                     EventKind.REOPEN_FAILED,
@@ -200,6 +201,7 @@ class Restoring:
             await self._prove_or_pass(until_at, inf if is_fresh else SILENT_S)
         except AceProxyError as error:
             self._present.close()
+            self._choosing.failed()
             engine = self._present.engine_url
             self._timeline.note(EventKind.REOPEN_FAILED, reason=error.reason, engine=engine, detail=error.detail)
             return False

@@ -13,6 +13,7 @@ from typing import Final
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.mpegts.behind import behind_s
+from aceproxy.streams.patience import collects
 from aceproxy.streams.source import Source
 
 ROOM_BYTES: Final = 256 << 10
@@ -162,6 +163,7 @@ class Spare:
         self.is_compared = False  # or is being compared with what is sent
         self.is_same: bool | None = None  # whether it sends the very broadcast that is being sent
         self.opened_at: float | None = None  # loop time of its first bytes
+        self.moved_at = asyncio.get_running_loop().time()  # when it last got anywhere: it was begun, or collected data
         self.on_news: Callable[[], None] | None = None  # is called when it is open, and when it fails
         self._task: asyncio.Task[None] | None = None
 
@@ -184,6 +186,15 @@ class Spare:
     def is_silent(self) -> bool:
         """Whether it was opened, and has sent nothing for so long that it is of no use."""
         return self.opened_at is not None and self.silent_s >= SILENT_S
+
+    def gets_nowhere(self) -> bool:
+        """Whether it is of no use: opened and silent, or begun a while ago, and no data comes in for it."""
+        if self.opened_at is not None:
+            return self.is_silent
+        now = asyncio.get_running_loop().time()
+        if collects(self.source.progress):
+            self.moved_at = now
+        return now - self.moved_at >= SILENT_S
 
     @property
     def is_at_pace(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from aceproxy.engine.api import Playback
 from aceproxy.errors import AceProxyError, Reason
-from aceproxy.streams.patience import COLLECTING, open_while_promising
+from aceproxy.streams.patience import collects, open_while_promising
 from aceproxy.streams.present import Present
 from aceproxy.streams.racing import comes_first, take_spare
 from aceproxy.streams.reserve import Reserve
@@ -167,9 +167,7 @@ class Starting:
 
 
 def _collects(source: Source | None) -> bool:
-    """Whether the engine says that data comes in for a start."""
-    told = source.progress if source is not None else None
-    return told is not None and told.status in COLLECTING and bool(told.peers or told.progress)
+    return source is not None and collects(source.progress)
 
 
 def _refuse_recording(playback: Playback) -> None:
