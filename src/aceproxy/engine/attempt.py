@@ -15,7 +15,6 @@ from aceproxy.engine.messages import UNTOLD, Stat, reason_for
 from aceproxy.errors import AceProxyError, Reason
 
 MEDIA_TRIES_LIMIT = 6  # refused media requests of a playback said to play, after which it counts as lost
-PAGES_LIMIT = 2  # pages in the place of media, after which no media is expected of this engine
 STAT_FAILURES_LIMIT = 2  # failed stat polls after which media is asked for without them
 _SAFETY_S = 1.0  # the deadline is the caller's to enforce; media must not come before it
 
@@ -41,13 +40,11 @@ class Attempt:
         deadline_at: float,
         on_learnt: Callable[[Stat | None, str], None],
         byte_range: str = "",
-        pages: int = 0,
         fetcher: Fetcher | None = None,
     ) -> None:
         """Prepare; nothing is sent yet. `on_learnt` gets the newest stat and what went wrong last, in words.
 
-        `byte_range` is what is wanted of a file, see `open_media`. `pages`: how many have come in the place of media in
-        tries before this one; `pages` goes on counting. `fetcher` fetches lists that are not the engine's.
+        `byte_range` is what is wanted of a file, see `open_media`. `fetcher` fetches lists that are not the engine's.
         """
         self._fetcher = fetcher
         self._byte_range = byte_range
@@ -61,7 +58,6 @@ class Attempt:
         self._stat_failures = 0  # in a row
         self._stat_failure: AceProxyError | None = None
         self._media_failure: AceProxyError | None = None
-        self.pages = pages
 
     async def carry(self) -> SourceReader:
         """Poll and, when it is time, ask for media: both at once, for either may hang. Returns the open reader.
@@ -118,9 +114,6 @@ class Attempt:
                 self._media_failure = error
                 self._on_learnt(self._stat, error.detail)
                 tries += 1
-                self.pages += error.is_page
-                if self.pages >= PAGES_LIMIT:
-                    raise AceProxyError(error.reason, error.detail) from error
                 playing = self._stat is None or self._stat.status == "dl"
                 if playing and tries >= MEDIA_TRIES_LIMIT and error.reason is not Reason.NO_DATA:
                     raise PlaybackLostError(error, known=True) from error

@@ -29,13 +29,18 @@ REDIRECTS = (301, 302, 303, 307, 308)
 class NotYet(AceProxyError):  # noqa: N818 - no error yet, as the name says
     """The playback gives no media now but may a little later (§9 rows 3, 4, 6): to be tried again.
 
-    `reason` is what to report if the deadline passes without anything more telling. `is_page`: a page was sent in the
-    place of media, as if that were media (status 200), with words that nobody knows.
+    `reason` is what to report if the deadline passes without anything more telling.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", *, is_page: bool = False) -> None:
-        super().__init__(reason, detail)
-        self.is_page = is_page
+
+class PageError(AceProxyError):
+    """A page came in the place of media, as if it were that (status 200), with words that nobody knows (ENGINE_ERROR).
+
+    No engine does so (§4.1): what answers there is something else, or broken, for this link as for any other.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.ENGINE_ERROR, detail)
 
 
 class ByteSink(Protocol):

@@ -12,7 +12,7 @@ import re
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
-from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, ResponseBody
+from aceproxy.engine.body import REDIRECTS, ByteSink, MediaEnd, NotYet, PageError, ResponseBody
 from aceproxy.engine.http_response import ResponseHead
 from aceproxy.engine.messages import NO_JSON, error_of, is_media_url, rewrite_url
 from aceproxy.engine.os_words import os_words
@@ -26,6 +26,7 @@ __all__ = [
     "MediaEnd",
     "MediaReader",
     "NotYet",
+    "PageError",
     "RangeRefusedError",
     "SourceReader",
     "open_media",
@@ -231,6 +232,7 @@ def _refused(status: int, text: str) -> AceProxyError:
         return ForbiddenError(Reason.SESSION_LOST, detail)
     if status == 200 or status in _NOT_YET:
         soon = told.reason in (Reason.START_TIMEOUT, Reason.CONTENT_NOT_FOUND)
-        is_page = status == 200 and told.reason is Reason.ENGINE_ERROR
-        return NotYet(Reason.START_TIMEOUT if soon else told.reason, detail, is_page=is_page)
+        if status == 200 and told.reason is Reason.ENGINE_ERROR:
+            return PageError(detail)
+        return NotYet(Reason.START_TIMEOUT if soon else told.reason, detail)
     return AceProxyError(Reason.ENGINE_ERROR, detail)

@@ -19,7 +19,7 @@ from aceproxy.engine.attempt import Attempt, PlaybackLostError
 from aceproxy.engine.backoff import Backoff
 from aceproxy.engine.fetching import Origins
 from aceproxy.engine.links import Link, LinkKind
-from aceproxy.engine.media import ByteSink
+from aceproxy.engine.media import ByteSink, PageError
 from aceproxy.engine.messages import Stat
 from aceproxy.engine.opened import ASKING, EngineWatch, KeptPlayback, Opened, StartProgress
 from aceproxy.engine.stopper import PlaybackStopper
@@ -105,7 +105,6 @@ class _Opening:
     as_list: bool = False  # the engine gives this broadcast as HLS only
     tries: int = 0
     attempt: Attempt | None = None  # None while a start call is out
-    pages: int = 0  # that came in the place of media, of playbacks that were lost
     failure: AceProxyError | None = None  # why the last try ended
     unknown_id: AceProxyError | None = None  # why the content id is being tried as an infohash
     until_alive: asyncio.Timeout | None = None  # lifted by the first sign of life
@@ -155,8 +154,6 @@ class _Opening:
             try:
                 return await self._try()
             except PlaybackLostError as ended:
-                if self.attempt is not None:
-                    self.pages = self.attempt.pages
                 self.failure, self.attempt = ended.error, None
                 lost += 1
                 if lost == 1:
@@ -174,7 +171,7 @@ class _Opening:
                 if error.reason is Reason.CONTENT_NOT_FOUND and self.link.kind is LinkKind.CONTENT_ID:
                     return await self._try_as_infohash(error)
                 unknown += error.reason is Reason.ENGINE_ERROR
-                if error.reason in _FINAL or unknown >= ENGINE_ERRORS_LIMIT:
+                if error.reason in _FINAL or isinstance(error, PageError) or unknown >= ENGINE_ERRORS_LIMIT:
                     raise
                 self.failure = error
             self._tell(None, self.failure.detail)
@@ -215,7 +212,6 @@ class _Opening:
                 deadline_at=self.deadline_at,
                 on_learnt=self._learn,
                 byte_range=self.byte_range,
-                pages=self.pages,
             )
             reader = await self.attempt.carry()
         except PlaybackLostError as ended:

@@ -12,6 +12,7 @@ from math import inf
 from typing import Final
 
 from aceproxy.engine.api import Playback
+from aceproxy.engine.media import PageError
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.streams.patience import collects, open_while_promising
 from aceproxy.streams.present import Present
@@ -34,12 +35,15 @@ class Starting:
         self._present = present
         self._reserve = reserve
         self._pool = upstream.pool
+        self._retry_first_s = upstream.settings.retry_first_s
+        self._paged: frozenset[str] = frozenset()  # engines that sent a page in the place of media, of any link
+        self._is_asked_again = False  # the only engine, though it has sent one
         self._shunned: frozenset[str] = frozenset()  # engines (by URL) on which the present link has failed
         self.gave_up = False  # on the present link, of which something might still have come
 
     def next_link(self) -> None:
         """Another link is begun: no engine has failed with it yet."""
-        self._shunned, self.gave_up = frozenset(), False
+        self._shunned, self.gave_up = frozenset() if self.has_only_pages else self._paged, False
         self._reserve.close()
 
     def shun(self, error: AceProxyError) -> bool:
@@ -51,6 +55,8 @@ class Starting:
         if engine is None or error.reason not in ELSEWHERE:
             return False
         self._shunned |= {engine}
+        if isinstance(error, PageError):
+            self._paged |= {engine}
         if self._elsewhere():
             return True
         self._shunned = frozenset()
@@ -69,12 +75,26 @@ class Starting:
                 await self._open_first(Way(at, self._shunned), deadline_at, patience_s)
             except AceProxyError as error:
                 first = first or error
-                if self.gave_up or not self.shun(error) or asyncio.get_running_loop().time() + LOOK_S > deadline_at:
+                may_go_on = not self.gave_up and (self.shun(error) or await self._may_ask_again(error))
+                if not may_go_on or asyncio.get_running_loop().time() + LOOK_S > deadline_at:
                     raise first from None
                 self._present.close()
             else:
                 self._reserve.restored(at, wants_standby=wants_standby)
                 return
+
+    @property
+    def has_only_pages(self) -> bool:
+        """Whether all engines that could be asked have sent pages in the place of media."""
+        return bool(self._paged) and not self._pool.fit_for_spares() - self._paged
+
+    async def _may_ask_again(self, error: AceProxyError) -> bool:
+        """Wait a moment and return True where the only engine has sent a page, for the first time."""
+        if not isinstance(error, PageError) or len(self._paged) > 1 or self._is_asked_again:
+            return False
+        self._is_asked_again = True
+        await asyncio.sleep(self._retry_first_s)
+        return True
 
     def _elsewhere(self) -> frozenset[str]:
         return self._pool.fit_for_spares() - self._shunned
@@ -145,6 +165,8 @@ class Starting:
         rival = self._reserve.spare
         if rival is not None and rival.failure is not None and rival.engine_url is not None:
             self._shunned |= {rival.engine_url}
+            if isinstance(rival.failure, PageError):
+                self._paged |= {rival.engine_url}
         self._reserve.drop_failed()
 
     def _collected(self) -> str | None:

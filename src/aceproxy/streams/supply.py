@@ -134,7 +134,8 @@ class Supply:
             except AceProxyError as error:
                 self._present.close()
                 first = first or error
-                if error.reason not in LINK_FAULTS or not (others or self._starting.gave_up):
+                is_over = self._starting.has_only_pages or not (others or self._starting.gave_up)
+                if error.reason not in LINK_FAULTS or is_over:
                     raise first from None
                 self._timeline.note(
                     EventKind.LINK_FAILED, reason=error.reason, link=self._present.links[at].label, detail=error.detail
