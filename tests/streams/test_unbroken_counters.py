@@ -62,3 +62,23 @@ def test_what_is_taken_back_of_a_loop_leaves_the_counters_as_they_were_before_it
     out += run(splicer, media("light", 60, 64))
     assert len(out) % PACKET == 0
     check(out)
+
+
+@pytest.mark.parametrize("begun", range(300, 360, 12))
+def test_where_the_begin_of_a_joined_sources_sound_is_taken_back_it_begins_there_again(begun: int) -> None:
+    """Before that it has packets which are left out; the same source brings them once more."""
+    source = media("light", 20.6, 24)
+    splicer = Splicer()
+    before = run(splicer, media("light", 0, 3))
+    splicer.begin_source()
+    joined = run(splicer, source[: begun * PACKET])
+    back = 100 * PACKET
+    assert splicer.mark(back)
+    splicer.roll_back()
+    splicer.begin_source()
+    again = run(splicer, source)
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.SAME_BYTES
+    out = before + joined[:-back] + again
+    assert Follower().feed(out) == []
+    check(out)

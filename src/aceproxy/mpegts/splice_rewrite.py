@@ -92,8 +92,10 @@ class Rewriter:
         self._counted: int | None = None  # of the parts of what is sent now, those whose counters are in `_counters`
         self._is_padded = False  # what is sent now has null packets where the source had other ones
         self._gates = dict(gates or {})
+        self._opened: dict[int, tuple[int, Gate]] = {}  # where, and what opens it at the same place once more
         self._leading: dict[int, int] = {}  # PIDs on which leading pictures may follow, and `leading_before` of each
         self._floor = floor
+        self._passed: tuple[int, int | None] = offset, None  # where the clock last exceeded a floor, and which
         self._recovery = recovery
         self._codes = bytearray()
         self._span = WINDOW_PACKETS
@@ -130,7 +132,7 @@ class Rewriter:
 
     def resume(self) -> None:
         """Go on with the same source after a break: gates that are still closed open by the clock alone."""
-        self._gates = {pid: Gate(0, gate.after) for pid, gate in self._gates.items()}
+        self._gates = {pid: replace(gate, open_at=0) for pid, gate in self._gates.items()}
         self._begun = self._offset
 
     def set_back(self, counters: Mapping[int, int], steps: Mapping[int, int]) -> None:
@@ -140,10 +142,24 @@ class Rewriter:
         """
         self._counters.clear()
         self._counters.update(counters)
+        if self._floor is None and self._offset - self._passed[0] < _PATIENCE_BYTES:
+            self._floor = self._passed[1]
         for pid, step in steps.items():
             if self._codes[pid] < 0x10 or self._codes[pid] in (_NEW, _CLOSED):
                 self._codes[pid] = step
                 self._gates.pop(pid, None)
+        for pid in range(NULL_PID):
+            if self._codes[pid] < 0x10 and pid not in steps:  # all that was sent of it may have been taken back
+                self._close_again(pid)
+
+    def _close_again(self, pid: int) -> None:
+        """Have a PID begin anew, at the place where it began if there was a gate."""
+        opened_at, gate = self._opened.pop(pid, (0, None))
+        self._leading.pop(pid, None)
+        self._codes[pid] = _NEW
+        if gate is not None and self._offset - opened_at < _PATIENCE_BYTES:
+            self._codes[pid] = _CLOSED
+            self._gates[pid] = gate
 
     def _prepare(self) -> None:
         """Say what is to be done with every PID."""
@@ -225,9 +241,12 @@ class Rewriter:
             if not head[1] & 0x40:
                 return False
             packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
-            if not self._gate_opens(self._gates[pid], read_stamp(packet), offset + index * PACKET_BYTES):
+            stamp = read_stamp(packet)
+            if not self._gate_opens(self._gates[pid], stamp, offset + index * PACKET_BYTES):
                 return False
             gate = self._gates.pop(pid)
+            after = gate.after if stamp.pts is None else (stamp.pts + self.shift - 1) % WRAP
+            self._opened[pid] = offset, replace(gate, open_at=0, after=after)
             if gate.leading_before is not None:
                 self._leading[pid] = gate.leading_before
         target = self.pid_map.get(pid, pid)
@@ -316,8 +335,10 @@ class Rewriter:
 
     def _clock_is_due(self, pcr: int) -> bool:
         """Tell whether a PCR of the source may be sent: it is later than all before the splice."""
-        if self._floor is None or later(pcr + self.shift, self._floor) > 0:
-            self._floor = None
+        if self._floor is None:
+            return True
+        if later(pcr + self.shift, self._floor) > 0:
+            self._passed, self._floor = (self._offset, self._floor), None
             return True
         if self._offset - self._begun > _PATIENCE_BYTES:
             self._floor = None

@@ -288,7 +288,7 @@ class Ingest:
 
     def _note_step(self, step: StepBack) -> None:
         """The clock steps back: the picture before that may have lost its end, and others have come in its place."""
-        self._append_until(self._whole_until(step.after - self._base))
+        self._append_until(step.after - self._base)
         self._note_clock(step.pts_before)
         self._note_clock(step.pts, steps_back=True)
 
