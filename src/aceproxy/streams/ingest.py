@@ -348,6 +348,9 @@ class Ingest:
 
     def _release(self) -> None:
         """Give out what was held back."""
+        if self.guard.left_out_bytes:
+            self.dropped_bytes += self.guard.left_out_bytes
+            self._ring.mark_break()
         held_back = self.guard.take()
         for held in held_back:
             self._append(memoryview(held.packets), held.pts, held.preamble)

@@ -1,7 +1,8 @@
 """Keeping old data away from clients: from where a stream's clock jumps back, packets are held until it is known why.
 
 If the next random-access point is new, they go on: a new programme. If it went by before, the source repeats, and they
-stay here until its judge has made up its mind. HOLD_BYTES bound what is held.
+stay here until its judge has made up its mind. HOLD_BYTES bound what is held: of a repeat that is longer the oldest is
+let go, up to a random-access point. What may go on after all then has no gap, from a whole picture to the newest.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class RepeatGuard:
     def __init__(self) -> None:
         self.holding = False
         self.repeating_at: float | None = None
+        self.left_out_bytes = 0  # before what is held, since there was too much
         self._watch = RepeatWatch()
         self._held: list[Held] = []
         self._bytes = 0
@@ -86,10 +88,25 @@ class RepeatGuard:
 
     def hold(self, held: Held, now: float) -> bool:
         """Keep packets; return whether all that is held must go on, since nothing is known for too long."""
-        if self._bytes < HOLD_BYTES:
-            self._held.append(held)
-            self._bytes += len(held.packets)
-        return self.repeating_at is None and (self._bytes >= HOLD_BYTES or now - self._began_at > HOLD_S)
+        if self.left_out_bytes and not self._held and held.preamble is None:
+            self.left_out_bytes += len(held.packets)
+            return False
+        self._held.append(held)
+        self._bytes += len(held.packets)
+        if self.repeating_at is None:
+            return self._bytes >= HOLD_BYTES or now - self._began_at > HOLD_S
+        if self._bytes > HOLD_BYTES:
+            self._leave_out()
+        return False
+
+    def _leave_out(self) -> None:
+        """Let go of the oldest packets up to a random-access point, of all if there is none."""
+        points = (index for index, held in enumerate(self._held) if index and held.preamble is not None)
+        stop = next(points, len(self._held))
+        gone = sum(len(held.packets) for held in self._held[:stop])
+        del self._held[:stop]
+        self._bytes -= gone
+        self.left_out_bytes += gone
 
     def tolerate(self) -> None:
         """This source may repeat: that is what is broadcast."""
@@ -103,7 +120,8 @@ class RepeatGuard:
     def drop(self) -> int:
         """Stop holding; what was held is forgotten as if it had never come. Returns how many bytes that was."""
         self._watch.roll_back()
-        return sum(len(held.packets) for held in self._end())
+        left_out = self.left_out_bytes
+        return left_out + sum(len(held.packets) for held in self._end())
 
     def _begin(self, now: float, *, point_waits: bool = False) -> None:
         self.holding, self._began_at = True, now
@@ -111,6 +129,6 @@ class RepeatGuard:
 
     def _end(self) -> list[Held]:
         held, self._held = self._held, []
-        self._bytes = 0
+        self._bytes = self.left_out_bytes = 0
         self.holding, self.repeating_at = False, None
         return held
