@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 
 from bench.chaos_fates import Fates
 from bench.chaos_faults import Engines
@@ -51,4 +52,12 @@ class Decoding:
                 await process.wait()
         self.decoded += 1
         if process.returncode or said:
-            self._fates.wrong(f"HLS: segments in a row do not decode: {said.decode(errors='replace')[:120]}")
+            kept = await asyncio.to_thread(_keep, media)
+            self._fates.wrong(f"HLS: segments in a row ({kept}) do not decode: {said.decode(errors='replace')[:120]}")
+
+
+def _keep(media: bytes) -> str:
+    """Write what does not decode to a file that stays, for whoever looks for the cause; return its name."""
+    with tempfile.NamedTemporaryFile(prefix="aceproxy-chaos-", suffix=".ts", delete=False) as file:
+        file.write(media)
+    return file.name
