@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Page, expect
 
-from aceproxy.streams.snapshot import EngineStat, TimelineEvent
+from aceproxy.streams.snapshot import EngineStat, StandbySnapshot, TimelineEvent
 from tests.web.fake_api import (
     HOSTILE,
     NOON,
@@ -50,6 +50,21 @@ async def test_the_page_of_a_stream_shows_everything_about_it(page: Page, api: F
     await expect(page.get_by_role("link", name="Watch")).to_have_attribute("href", f"{api.url}watch?id={STREAM_ID}")
     api.streams = []
     await expect(page.get_by_text("Sport Uno is not running any more.")).to_be_visible()
+
+
+async def test_a_stream_page_tells_what_stands_by_and_how_far_it_is_behind(page: Page, api: FakeApi) -> None:
+    beside = StandbySnapshot("http://127.0.0.1:6879", "standby", 0, True, 1 << 20, 4.2, None)
+    api.streams = [make_stream(standby=beside)]
+    await page.goto(f"{api.url}#/stream/{STREAM_ID}")
+    fact = page.locator(".fact", has_text="Stand-by")
+    await expect(fact).to_contain_text("127.0.0.1:6879")
+    await expect(fact).to_contain_text("ready · 4.2")
+    await expect(fact).to_contain_text("behind")
+    api.streams = [make_stream(standby=replace(beside, ready=False, behind_s=0.1))]
+    await expect(fact).to_contain_text("starting")
+    await expect(fact).not_to_contain_text("behind")
+    api.streams = [make_stream()]
+    await expect(fact).to_have_count(0)
 
 
 async def test_an_engine_is_called_by_its_label_wherever_it_is_named(page: Page, api: FakeApi) -> None:

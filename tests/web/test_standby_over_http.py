@@ -238,6 +238,12 @@ async def test_a_standby_far_behind_is_waited_for_where_no_other_engine_is_known
         undrain(app, third)
         for _ in range(MEASURED):
             stream.supply.reserve.lags.note(third.url, 6.0)
+            stream.supply.reserve.lags.note(late.url, 5.0)
+        data += await read_for(answer, lambda: bool(events(stream, EventKind.STANDBY_BEHIND)), 30)
+        media_s = stream.intake.media_s
+        data += await read_for(answer, lambda: stream.intake.media_s > media_s + 1.0)  # it is looked at again
+        [behind] = events(stream, EventKind.STANDBY_BEHIND)
+        assert (behind.details["engine"], behind.details["behind_s"]) == (late.url, 5.0)
         first.set_fault("down")
         data += await read_for(answer, lambda: stream.supply.recoveries == 1, 60)
         assert stream.source is not None

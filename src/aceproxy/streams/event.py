@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     LINK_LEFT = "link_left"
     TRYING_BESIDE = "trying_beside"
     STANDBY_READY = "standby_ready"
+    STANDBY_BEHIND = "standby_behind"
     STANDBY_LOST = "standby_lost"
     REPEATED = "repeated"
     DESERTED = "deserted"
@@ -88,6 +89,11 @@ KINDS: dict[EventKind, KindRow] = {
     ),
     EventKind.TRYING_BESIDE: KindRow(Fault.NONE, "Another engine or link is tried beside the present one."),
     EventKind.STANDBY_READY: KindRow(Fault.NONE, "Another source is ready to take over."),
+    EventKind.STANDBY_BEHIND: KindRow(
+        Fault.NONE,
+        "The standby is behind what viewers have: when it takes over they wait for so long.",
+        logging.WARNING,
+    ),
     EventKind.STANDBY_LOST: KindRow(Fault.NONE, "The source beside the present one was given up."),
     EventKind.REPEATED: KindRow(Fault.NONE, "The broadcast repeats itself; that is no fault of the engine."),
     EventKind.DESERTED: KindRow(

@@ -127,6 +127,7 @@ class Reserve:
         """Let go of a standby that is far behind where another engine may do better; the next look opens that."""
         engine = spare.engine_url
         if not self.lags.better(engine, situation.fit - {situation.engine, engine}):
+            self._tell_lag(spare)
             return
         self._change_at = situation.now + CHANGE_S
         self._timeline.note(
@@ -137,6 +138,13 @@ class Reserve:
             behind_s=self.lags.of(engine),
         )
         self.close()
+
+    def _tell_lag(self, spare: Spare) -> None:
+        """Tell once of a standby that is far behind, and that no engine does better."""
+        behind_s = self.lags.of(spare.engine_url)
+        if not spare.is_lag_told and behind_s is not None and behind_s > LIMIT_S:
+            spare.is_lag_told = True
+            self._timeline.note(EventKind.STANDBY_BEHIND, engine=spare.engine_url, behind_s=behind_s)
 
     def _look_after(self, spare: Spare, purpose: Purpose | None, situation: Situation) -> None:
         """Drop a spare that failed, must give way or is not wanted any more; change what it is for."""

@@ -160,6 +160,7 @@ class Spare:
         self.failure: AceProxyError | None = None  # why it will not deliver, or not any more
         self.ready_at: float | None = None  # loop time since when it delivers
         self.is_told = False  # its readiness is in the time line
+        self.is_lag_told = False  # that it is far behind, too
         self.is_compared = False  # or is being compared with what is sent
         self.is_same: bool | None = None  # whether it sends the very broadcast that is being sent
         self.opened_at: float | None = None  # loop time of its first bytes

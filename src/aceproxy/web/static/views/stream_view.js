@@ -20,6 +20,7 @@ import { reasonWords, t } from "../texts.js";
 import { Way } from "../way.js";
 
 const ENDED_SHOWN = 30;
+const TOLD_BEHIND_S = 0.5; // sources send in pieces: less means nothing
 
 class EndedClientRow {
   constructor(ended) {
@@ -48,6 +49,12 @@ class EndedClientRow {
 /** An engine by its name, with its address where that is another one. */
 function engineWords(engine) {
   return engine ? [hiddenAddress(engine) && engineName(engine), engine].filter(Boolean).join(" · ") : NOTHING;
+}
+
+/** What stands by: where, whether it could take over now, and how far it is behind what viewers have. */
+function standbyWords({ engine, ready, behind_s }) {
+  const behind = behind_s >= TOLD_BEHIND_S ? t.standbyBehind(seconds(behind_s)) : "";
+  return [engineWords(engine), t.standbyReady(ready), behind].filter(Boolean).join(" · ");
 }
 
 export class StreamView {
@@ -197,6 +204,7 @@ export class StreamView {
       [t.factNames.key, stream.key],
       [t.factNames.infohash, stream.infohash ?? NOTHING],
       [t.factNames.engine, engineWords(stream.engine)],
+      ...(stream.standby ? [[t.factNames.standby, standbyWords(stream.standby)]] : []),
       ...(stream.codecs ?? []).map((codec) => [t.factNames.codec(codec.pid, t.codecKinds[codec.kind] ?? codec.kind), codecWords(codec) || NOTHING]),
       [t.factNames.inbound, size(stream.inbound_bytes)],
       [t.factNames.outbound, size(stream.outbound_bytes)],
