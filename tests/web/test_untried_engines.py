@@ -55,3 +55,21 @@ async def test_after_a_loss_what_has_failed_comes_after_what_was_not_tried(
     data += await read_for(answer, lambda: stream.supply.engine_words == good.url, 60)
     assert starts(useless) == 1
     unbroken(data + await answer.reader.readexactly(300 * PACKET))
+
+
+async def test_an_engine_that_sends_a_packet_now_and_then_does_not_win_a_race(
+    make_engine: MakeEngine, make_app: MakeApp, play: Play
+) -> None:
+    present, useless, good = await make_engine(), await make_engine(), await make_engine()
+    app = await make_app(engines=[present.url], **QUICK, splice_wait_s=60.0)
+    answer = await play(app, url_of(present))
+    stream = app.hub.streams[0]
+    data = await read_for(answer, lambda: stream.intake.media_s > 3)
+    useless.set_fault("one-packet-per-second")
+    for engine, weight in ((useless, 50.0), (good, 1.0)):
+        add(app, engine, f"weight {weight}", weight=weight)
+    await until(lambda: all(engine.state == "up" for engine in app.pool.snapshot()))
+    present.set_fault("empty-body")
+    present.set_fault("eof-after", value="0", times=1)
+    data += await read_for(answer, lambda: stream.supply.engine_words == good.url and stream.recoveries == 1, 60)
+    unbroken(data + await answer.reader.readexactly(300 * PACKET))

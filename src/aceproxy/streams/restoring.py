@@ -30,6 +30,8 @@ from aceproxy.streams.watching import LOOK_S
 from aceproxy.streams.ways import Way
 
 RACE_AFTER_S: Final = 1.0  # a try that has not delivered so long after it was begun is not the only one
+RACE_BYTES: Final = 4096  # of a spare, before it takes the place of a try that goes on: a quarter of a second of sound
+RACE_LOOK_S: Final = 0.05
 EACH_S: Final = 0.1  # so much longer is waited between two rounds for each stream that waits: ten starts a second
 LOOK_FOR_ENGINES_S: Final = 1.0  # between two probes of engines that do not answer, while clients wait for one
 SETTLED_S = 3.0  # of media that were new: then a source counts as a good one
@@ -191,6 +193,9 @@ class Restoring:
             if self._upstream.pool.fit_for_spares() - exclude:
                 self._reserve.race(Way(way.at, exclude), until_at)
         await self._reserve.delivering.wait()
+        while (spare := self._reserve.spare) is None or spare.sink.received_bytes < RACE_BYTES:
+            await asyncio.sleep(RACE_LOOK_S)  # what brings a packet now and then does not win
+            await self._reserve.delivering.wait()
 
     async def _try_spare(self) -> bool:
         """Let the spare take over; return whether it delivers."""
