@@ -12,7 +12,7 @@ from aceproxy.app import App
 from aceproxy.errors import Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Simulator, SimulatorConfig
-from aceproxy.streams import restoring
+from aceproxy.streams import judging, restoring
 from aceproxy.streams.losses import LEFT_AFTER
 from aceproxy.streams.stream import Stream
 from aceproxy.streams.timeline import EventKind
@@ -36,7 +36,10 @@ def check_unbroken(data: bytes) -> None:
     assert not checker.errors
 
 
-async def test_a_link_that_loops_on_every_engine_is_left_for_its_fallback(make_app: MakeApp, play: Play) -> None:
+async def test_a_link_that_loops_on_every_engine_is_left_for_its_fallback(
+    make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "FROZEN_EDGE_S", 1.2)
     async with contextlib.AsyncExitStack() as stack:
         sims = [await stack.enter_async_context(Simulator(SimulatorConfig.fast())) for _ in range(3)]
         app = await make_app(engines=[sim.url for sim in sims], **QUICK, stop_timeout_s=0.3)
@@ -99,7 +102,7 @@ async def test_a_lone_link_is_tried_as_long_as_it_brings_something(
     sim.set_fault("eof-after", value="0.5")
     answer = await play(app, url_of(sim))
     stream = app.hub.streams[0]
-    data = await read_for(answer, lambda: stream.recoveries == 4, 120)
+    data = await read_for(answer, lambda: stream.recoveries == 3, 120)
     check_unbroken(data)
     assert set(losses(stream)) == {Reason.SOURCE_ENDED}
     assert not events(stream, EventKind.LINK_LEFT), "there is nothing to leave it for"

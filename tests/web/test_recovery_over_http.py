@@ -16,7 +16,7 @@ from aceproxy.app import App
 from aceproxy.errors import Fault, Reason
 from aceproxy.mpegts.continuity import ContinuityChecker
 from aceproxy.simulator import Content, Simulator, SimulatorConfig
-from aceproxy.streams import restoring
+from aceproxy.streams import reserve, restoring
 from aceproxy.streams.restoring import RACE_AFTER_S
 from aceproxy.streams.states import State
 from aceproxy.streams.stream import Stream
@@ -443,8 +443,9 @@ async def test_a_start_that_has_to_wait_for_its_turn_gets_no_rival_for_that(make
 
 
 async def test_an_engine_that_mixes_garbage_in_is_left_for_a_clean_one_without_a_loss(
-    make_app: MakeApp, play: Play
+    make_app: MakeApp, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reserve, "PROOF_S", 0.3)
     async with (
         Simulator(SimulatorConfig.fast(in_step=True)) as one,
         Simulator(SimulatorConfig.fast(in_step=True)) as other,
