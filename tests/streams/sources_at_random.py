@@ -1,8 +1,9 @@
 """Sources of all kinds one after the other into one ingest, and a strict look at the counters of what comes out.
 
-A source is a stretch of a clip: the same broadcast again, later or by another clock, multiplexed anew, with other PIDs
-and codecs, with tables that change in its middle, in a loop. No packet of any is lost on the way, so what goes into the
-ring may have no jump of a counter but those that the source made itself.
+A broadcast is a clip by some clock, with PIDs and codecs that may change in its middle, and null packets between the
+others. A source is a stretch of one: the same bytes again, those after a gap, another broadcast, or the same
+multiplexed anew. It may be lost at once, or go round in a loop. No packet of any is lost on the
+way, so what goes into the ring may have no jump of a counter but those that the source made itself.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from aceproxy.mpegts.packets import keep_alive
@@ -100,6 +102,50 @@ def _section(section: bytes, pids: tuple[tuple[int, int], ...], kinds: tuple[tup
     return bytes(out) + crc(bytes(out)).to_bytes(4, "big")
 
 
+@dataclass(frozen=True)
+class Broadcast:
+    """An endless stream of packets: who reads a stretch of it anew gets the same bytes."""
+
+    name: str
+    ticks: int = 0
+    """Added to the clocks of the clip."""
+    steps: tuple[tuple[int, int], ...] = ()
+    """By PID of the clip, what is added to counters."""
+    moves: tuple[tuple[int, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]], ...] = ()
+    """From which packet on it has which PIDs and stream types."""
+    null_every: int = 0
+    """After so many packets comes a null packet; 0: never."""
+
+    @property
+    def packets_per_s(self) -> float:
+        """Packets in a second, without null packets."""
+        return clip(self.name).bytes_per_s / PACKET
+
+    def read(self, first: int, count: int) -> bytes:
+        """Return so many packets from one on, and null packets between them."""
+        parts, stop = [], first + count
+        bounds = [at for at, *_ in self.moves if first < at < stop]
+        for start, end in pairwise([first, *bounds, stop]):
+            part = clip(self.name).read(start * PACKET, (end - start) * PACKET, self.ticks)
+            pids, types = next((tables for at, *tables in reversed(self.moves) if at <= start), ((), ()))
+            if pids or types or self.steps:
+                part = changed(part, pids=dict(pids), types=dict(types), steps=dict(self.steps))
+            parts.append(part)
+        out = b"".join(parts)
+        if self.null_every:
+            cuts = [first, *range(first + -first % self.null_every, stop, self.null_every), stop]
+            null = b"\x47\x1f\xff\x10".ljust(PACKET, b"\xff")
+            out = null.join(out[(start - first) * PACKET : (end - first) * PACKET] for start, end in pairwise(cuts))
+        return out
+
+
+class Stretch(NamedTuple):
+    """Packets of a broadcast, and after which of them they end."""
+
+    stream: bytes
+    stop: int
+
+
 @dataclass
 class Walk:
     """Plays sources at random into an ingest; `found` is what went wrong."""
@@ -115,19 +161,21 @@ class Walk:
         self._follower = Follower()
         self._own: Counter[int] = Counter()  # by how much the present source's counters jump
         self._told = ""
-        self._at_s = self._random.uniform(0, 3)
-        self._clip = self._random.choice(["light", "light", "radio"])
+        self._before = b""
+        self._broadcast = self._other(self._random.choice(["light", "light", "radio"]))
+        self._at = self._random.randrange(2000)
         self._append, self._ring.append = self._ring.append, self._appended  # type: ignore[method-assign]  # to see it
         self.ingest = Ingest(self._ring, lambda: self._now)
 
     def run(self) -> None:
         """Play some sources."""
-        for number in range(self._random.randint(2, 6)):
-            source, rate = self._source()
+        for number in range(self._random.randint(2, 7)):
+            source = self._source()
+            rate = self._broadcast.packets_per_s * PACKET
             self._told = f"seed {self.seed}, source {number}: {self._told}"
             if number:
                 self.ingest.begin_source(only_new=self._random.random() < 0.2)
-            self._own = Counter(jump.by for jump in Follower().feed(source))
+            self._own = Counter(jump.by for jump in Follower().feed(self._before + source))
             self._play(self._cut(source), rate)
         self.ingest.finish()
 
@@ -139,46 +187,71 @@ class Walk:
                 self.found.append(f"{self._told}: PID {jump.pid:#x} jumps by {jump.by}, {self.ingest.splice}")
         self._append(part, media_s, point)
 
-    def _source(self) -> tuple[bytes, float]:
-        """Return a source and its bytes in a second."""
-        rng, one = self._random, clip(self._random.choice([self._clip] * 4 + ["light", "radio"]))
-        kind = rng.choice(["again", "again", "again", "later", "other clock", "multiplexed anew"])
-        is_over = kind in ("again", "multiplexed anew")
-        start_s = max(0.0, self._at_s - rng.choice([0, 0.3, 1, 2])) if is_over else self._at_s + rng.uniform(0, 5)
-        length_s = rng.uniform(0.1, 4.0)
-        first, size = (int(of_s * one.bytes_per_s) // PACKET * PACKET for of_s in (start_s, length_s))
-        source = one.read(first, size, rng.randrange(WRAP) if kind == "other clock" else 0)
-        self._told = f"{kind} {one.name} {start_s:.2f} to {start_s + length_s:.2f} s"
-        if kind == "multiplexed anew" or (kind != "again" and rng.random() < 0.5):
-            source = changed(source, steps={VIDEO: rng.choice([0, rng.randrange(16)]), AUDIO: rng.randrange(16)})
+    def _other(self, name: str) -> Broadcast:
+        """Return another broadcast of a clip: by another clock, or only with other counters."""
+        rng = self._random
+        steps = ((VIDEO, rng.randrange(1, 16)), (AUDIO, rng.randrange(16)))
+        moves = []
         if rng.random() < 0.35:
-            cut = rng.choice([0, rng.randrange(len(source) // PACKET) * PACKET])
-            source = self._otherwise(source[:cut]) + self._otherwise(source[cut:])
-        if rng.random() < 0.2 and one.name == "light":
-            source = self._looped(source, one.bytes_per_s)
+            moves = [(0, *self._tables()), (rng.randrange(1, 3000), *self._tables())]
+        return Broadcast(
+            name,
+            rng.choice([0, rng.randrange(WRAP)]),
+            rng.choice([(), steps]),
+            tuple(moves),
+            rng.choice([0, 0, 0, rng.randrange(1, 40)]),
+        )
+
+    def _tables(self) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+        """Return other PIDs and codecs, or those of the clip."""
+        pid = self._random.choice([VIDEO, AUDIO]), self._random.randrange(0x300, 0x900)
+        pids = self._random.choice([(), (pid,)])
+        return pids, self._random.choice([(), ((AUDIO, AC3),), ((VIDEO, HEVC),)])
+
+    def _source(self) -> bytes:
+        """Return the packets of the next source."""
+        rng, before = self._random, self._broadcast
+        kind = rng.choice(["again", "again", "again", "again", "gap", "gap", "other", "multiplexed anew"])
+        rate = before.packets_per_s
+        if kind == "other":
+            self._broadcast, self._at = self._other(rng.choice(["light", "radio"])), rng.randrange(2000)
+        elif kind == "multiplexed anew":
+            other = self._other(before.name)
+            video = dict(before.steps).get(VIDEO, 0) + rng.randrange(1, 16)
+            self._broadcast = replace(
+                other, ticks=before.ticks, steps=((VIDEO, video % 16), (AUDIO, rng.randrange(16)))
+            )
+        gap_s = {"again": -rng.choice([0, 0.02, 0.3, 1, 2]), "gap": rng.uniform(0, 6)}.get(kind, -0.5)
+        first = max(0, self._at + int(gap_s * rate))
+        if rng.random() < 0.2:
+            first = max(0, self._at - rng.randrange(20))
+        length_s = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1), rng.uniform(0.1, 4), rng.uniform(1, 4)])
+        self._told = f"{kind} {self._broadcast.name} from {first} for {length_s:.2f} s"
+        self._before = self._broadcast.read(max(0, first - 1000), min(first, 1000))  # the jump of a seldom PID is seen
+        stretch = self._faulty(first, int(length_s * self._broadcast.packets_per_s) + 1)
         if rng.random() < 0.9:
-            self._at_s, self._clip = start_s + length_s, one.name
-        return source, one.bytes_per_s
+            self._at = stretch.stop
+        return stretch.stream
 
-    def _otherwise(self, source: bytes) -> bytes:
-        """Return a source with other PIDs and codecs."""
-        pids = {self._random.choice([VIDEO, AUDIO]): self._random.randrange(0x300, 0x900)}
-        types = self._random.choice([{}, {AUDIO: AC3}, {VIDEO: HEVC}])
-        return changed(source, pids=self._random.choice([{}, pids]), types=types)
-
-    def _looped(self, source: bytes, rate: float) -> bytes:
-        """Return a source that goes back once or twice."""
-        first = self._random.randrange(len(source) // PACKET) * PACKET
-        last = first + int(self._random.uniform(1.3, 2.5) * rate) // PACKET * PACKET
-        if last >= len(source):
-            return source
-        rest = source[last:] if self._random.random() < 0.3 else b""
-        return source[:last] + source[first:last] * self._random.randint(1, 2) + rest
+    def _faulty(self, first: int, count: int) -> Stretch:
+        """Return what an engine makes of so many packets of the present broadcast."""
+        rng, one = self._random, self._broadcast
+        fault, middle = rng.random(), first + rng.randrange(count)
+        whole = one.read(first, count)
+        if fault < 0.2 and one.name == "light":
+            back = min(middle, int(rng.uniform(1.3, 2.5) * one.packets_per_s))
+            times = rng.randint(1, 3)
+            rest = one.read(middle, count) if rng.random() < 0.5 else b""
+            self._told += f", goes round {times} times from {middle} back to {middle - back}"
+            looped = one.read(first, middle - first) + one.read(middle - back, back) * times + rest
+            return Stretch(looped, middle + (count if rest else 0))
+        return Stretch(whole, first + count)
 
     def _cut(self, source: bytes) -> bytes:
         """Return a source that begins and ends anywhere in its first and last packets."""
         first = self._random.choice([0, self._random.randrange(PACKET)])
-        last = len(source) - self._random.choice([0, self._random.randrange(min(30 * PACKET, len(source)))])
+        last = len(source) - self._random.choice([0, self._random.randrange(min(30 * PACKET, max(1, len(source))))])
+        first = min(first, last)
         return source[first:last]
 
     def _play(self, source: bytes, rate: float) -> None:

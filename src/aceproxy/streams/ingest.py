@@ -63,6 +63,7 @@ class Ingest:
         self._fed = 0
         self._used = 0
         self._base = 0  # offset, in the analyzer's count, of the buffer's first byte
+        self._to_come = 0  # bytes that have come out of the splicer and are not in the buffer yet
         self._spliced = 0  # up to where the splicer has seen the buffer
         self._highest = 0  # up to where the buffer was written to since it was last begun from the front
         self._last_end = 0  # up to where it had been given to the ring then
@@ -235,6 +236,7 @@ class Ingest:
             piece = packets[start : start + PIECE_BYTES]
             self._view[self._used : self._used + len(piece)] = piece
             self._used += len(piece)
+            self._to_come = len(packets) - start - len(piece)
             self._analyse(len(piece))
         self._view[self._used : self._used + len(tail)] = tail
         self._used += len(tail)
@@ -284,7 +286,7 @@ class Ingest:
         """Take a time stamp; hold everything that has not been given out if the clock has jumped back."""
         waits = self._point is not None
         if self.guard.note_clock(pts, self._now(), steps_back=steps_back, point_waits=waits):
-            self._splicer.mark(self._fed - self._given)
+            self._splicer.mark(self._fed - self._given + self._to_come)
 
     def _note_step(self, step: StepBack) -> None:
         """The clock steps back: the picture before that may have lost its end, and others have come in its place."""
@@ -302,7 +304,7 @@ class Ingest:
         self.points += 1
         action = self.guard.note_point(point.pts, bytes(self._view[at : at + PACKET_BYTES]), self._now())
         if action is Action.HOLD:
-            self._splicer.mark(self._fed - at)
+            self._splicer.mark(self._fed - at + self._to_come)
         elif action is Action.RELEASE:
             self._release()
         self._point = point
