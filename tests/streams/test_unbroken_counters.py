@@ -82,3 +82,21 @@ def test_where_the_begin_of_a_joined_sources_sound_is_taken_back_it_begins_there
     out = before + joined[:-back] + again
     assert Follower().feed(out) == []
     check(out)
+
+
+@pytest.mark.parametrize("begun", [2, 5, 40])
+def test_where_the_begin_of_a_loop_was_sent_the_counters_go_on_from_it(begun: int) -> None:
+    """A loop is known by its first picture: what comes before that has gone out, and no other source has it."""
+    first, splicer = media("light", 0, 3), Splicer()
+    out = run(splicer, first + first[: begun * PACKET])
+    splicer.begin_source()
+    joined = run(splicer, media("light", 2, 6))
+    assert splicer.splice is not None
+    assert splicer.splice.outcome is Outcome.SAME_BYTES
+    assert Follower().feed(out + joined) == Follower().feed(out)
+    assert uncounted(joined) == uncounted(media("light", 0, 6)[len(first) :])
+
+
+def uncounted(stream: bytes) -> list[bytes]:
+    """Return packets without their counters."""
+    return [stream[at : at + 3] + stream[at + 4 : at + PACKET] for at in range(0, len(stream), PACKET)]

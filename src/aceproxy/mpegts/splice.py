@@ -317,7 +317,7 @@ class Splicer:
         if plan.outcome is Outcome.SAME_BYTES:
             if self._rewriter:
                 self._rewriter.resume()
-            self._overlap = Overlap(plan.trailing)
+            self._overlap = Overlap(plan.trailing, plan.before)
         else:
             head = self._begin_rewriting(search, plan)
         is_known = not plan.outcome.is_shifted
@@ -382,9 +382,17 @@ class Splicer:
         if packets is None:
             return b""
         self._skip(self._overlap.skipped_bytes)
-        self._overlap = None
+        looped, self._overlap = self._overlap.looped_pids(), None
+        if looped:
+            self._renumber(looped)
         with memoryview(packets) as rest:
             return self._send(rest)
+
+    def _renumber(self, pids: frozenset[int]) -> None:
+        """Have the counters of PIDs of the source go on from those sent: it is not where they were."""
+        if self._rewriter is None:
+            self._rewriter = Rewriter(0, {}, sent=self._sent_counters, as_it_comes=True)
+        self._rewriter.renumber(pids)
 
     def _send(self, view: memoryview) -> Buffer:
         """Send packets, rewritten where the source must be."""

@@ -14,12 +14,12 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import compress, takewhile
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of
+from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of, pid_of
 from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
@@ -104,12 +104,13 @@ class Matcher:
         self._has_pcr = any(self._with_pcr)
 
     @property
-    def trailing(self) -> bytes:
-        """Return what was sent after the last packet that is known: the new source may have it after the place.
+    def sent(self) -> tuple[bytes, bytes]:
+        """Return what was sent up to the last packet that is known, and after it: the new source may have that next.
 
         All of it: a source that is joined before it has come to the place sends some tenths of a second of it.
         """
-        return b"" if self._best is None else self._tail[(self._places[self._best[0]] + 1) * PACKET_BYTES :]
+        place = len(self._tail) if self._best is None else (self._places[self._best[0]] + 1) * PACKET_BYTES
+        return self._tail[:place], self._tail[place:]
 
     def hits(self, view: memoryview) -> list[tuple[int, int]]:
         """Return index and rank of every packet that is known."""
@@ -226,9 +227,10 @@ class Overlap:
     looked for in a few more packets, and all before the last one found is left out.
     """
 
-    def __init__(self, sent: bytes) -> None:
-        """Take the packets that were sent after the place."""
+    def __init__(self, sent: bytes, before: bytes = b"") -> None:
+        """Take the packets that were sent after the place, and those before."""
         self.skipped_bytes = 0
+        self._before = before
         self._sent = sent
         self._at = 0  # of the next one of them, while they are the very next packets
         self._left: deque[bytes] = deque()  # of them, once packets are missing
@@ -257,6 +259,16 @@ class Overlap:
                 self._held.clear()
         return self._finish(view[:0]) if self._is_over else None
 
+    def looped_pids(self) -> frozenset[int]:
+        """Return the PIDs of packets that were sent twice and have not come again: the begin of a loop, as a rule.
+
+        What has not come again and was sent once the source has lost.
+        """
+        if not self._left:
+            return frozenset()
+        known = set(packets_of(self._before))
+        return frozenset(pid_of(packet) for packet in self._left if packet in known)
+
     @property
     def _is_over(self) -> bool:
         return self._at == len(self._sent) if self._held is None else not self._left
@@ -281,6 +293,11 @@ class Overlap:
 
     def _finish(self, rest: memoryview) -> bytes:
         return b"".join(self._held or ()) + bytes(rest)
+
+
+def packets_of(part: bytes) -> Iterator[bytes]:
+    """Yield the packets of a part, one by one."""
+    return (packet for (packet,) in struct.iter_unpack(f"{PACKET_BYTES}s", part))
 
 
 def has_pcr(packet: bytes) -> bool:

@@ -89,6 +89,8 @@ class Plan:
     """Own tables are sent in the place of the source's."""
     trailing: bytes = b""
     """Packets of the source that may follow at once and were sent already."""
+    before: bytes = b""
+    """What was sent before those."""
     gap: int = 0
     """Media time that is missing, 90 kHz; 0 where it cannot be known."""
     at_access_point: bool = False

@@ -8,7 +8,7 @@ those of a few special PIDs, are looked at one by one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -68,6 +68,7 @@ class Rewriter:
 
     `counters` are the last continuity counters by PID sent, kept up for tables and for PIDs that are closed; `sent`
     returns those of all PIDs, up to what `feed` returned last. Every PCR is left out until it exceeds `floor`.
+    `as_it_comes`: nothing is changed, until `renumber` says what is.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Rewriter:
         floor: int | None = None,
         sent: Callable[[], Mapping[int, int]] = dict,
         recovery: Recovery | None = None,
+        as_it_comes: bool = False,
     ) -> None:
         self.shift = shift % WRAP
         self.writer = writer
@@ -97,6 +99,7 @@ class Rewriter:
         self._floor = floor
         self._passed: tuple[int, int | None] = offset, None  # where the clock last exceeded a floor, and which
         self._recovery = recovery
+        self._first_code = 0 if as_it_comes else _NEW
         self._codes = bytearray()
         self._span = WINDOW_PACKETS
         self._highs = self._lows = b""
@@ -135,6 +138,13 @@ class Rewriter:
         self._gates = {pid: replace(gate, open_at=0) for pid, gate in self._gates.items()}
         self._begun = self._offset
 
+    def renumber(self, pids: Iterable[int]) -> None:
+        """Have the counters of these PIDs of the source go on from those sent last, whatever they are by now."""
+        self._counters.update(self._sent())
+        for pid in pids:
+            if self._codes[pid] < 0x10 and pid != NULL_PID:
+                self._codes[pid] = _NEW
+
     def set_back(self, counters: Mapping[int, int], steps: Mapping[int, int]) -> None:
         """Take back what was sent last: `counters` are the last ones before it, by PID sent.
 
@@ -163,7 +173,7 @@ class Rewriter:
 
     def _prepare(self) -> None:
         """Say what is to be done with every PID."""
-        codes = bytearray([_LEFT_OUT if self.writer else _NEW]) * PIDS
+        codes = bytearray([_LEFT_OUT if self.writer else self._first_code]) * PIDS
         mapped = self.pid_map
         if self.writer:
             for pid in (*mapped, *filter(self._passes, _SERVICE_PIDS)):

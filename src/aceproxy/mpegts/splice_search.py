@@ -247,8 +247,8 @@ class Search:
         return False
 
     def _same_bytes(self, place: int, *, trailing: bool = True) -> Plan:
-        newest = self._matcher.trailing if trailing else b""
-        return Plan(Outcome.SAME_BYTES, max(place * PACKET_BYTES, self.source.base), trailing=newest)
+        before, after = self._matcher.sent if trailing else (b"", b"")
+        return Plan(Outcome.SAME_BYTES, max(place * PACKET_BYTES, self.source.base), trailing=after, before=before)
 
     def _at_limit(self) -> Plan | None:
         """Return a plan once too much has been held, or no random-access point has come for too long."""
