@@ -12,6 +12,7 @@ the first audio PID is a point.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,7 +30,8 @@ from aceproxy.mpegts.packets import (
     payload_start,
 )
 from aceproxy.mpegts.pes import PesHeader, is_pes_start, read_pes_header
-from aceproxy.mpegts.pictures import Judge, Verdict, is_no_start, judge_for
+from aceproxy.mpegts.pictures import Judge, Verdict, first_units, is_no_start, judge_for
+from aceproxy.mpegts.plain import plain_stamps
 from aceproxy.mpegts.psi import PsiTracker
 
 MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
@@ -151,6 +153,7 @@ class Analyzer:
         """Bytes fed so far."""
         self._reference: ElementaryStream | None = None
         self._is_video = False
+        self._slices: re.Pattern[bytes] | None = None  # what tells a plain picture of the codec, see `plain_stamps`
         self._table = _PidTable(self.psi, None)
         self._undecided: _Undecided | None = None
         self._last_start = b"", 0
@@ -191,13 +194,19 @@ class Analyzer:
             raise ValueError("not a whole number of transport packets")
         if heads is None:
             heads = heads_of(packets)
-        with memoryview(packets) as view:
-            for first in range(0, len(heads.first), _WINDOW_PACKETS):
-                last = first + _WINDOW_PACKETS
-                with view[first * PACKET_BYTES : last * PACKET_BYTES] as window:
-                    self._window(window, heads.part(first, last))
-                    self.offset += len(window)
-        self._expire(self.offset)
+        count = len(packets) // PACKET_BYTES
+        if count <= _WINDOW_PACKETS:
+            self._window(packets, heads, self.offset)
+        else:
+            with memoryview(packets) as view:
+                for first in range(0, count, _WINDOW_PACKETS):
+                    last = first + _WINDOW_PACKETS
+                    at = first * PACKET_BYTES
+                    with view[at : last * PACKET_BYTES] as window:
+                        self._window(window, heads.part(first, last), self.offset + at)
+        self.offset += len(packets)
+        if self._undecided is not None:
+            self._expire(self.offset)
         return self._scan()
 
     def forget_newest(self) -> None:
@@ -220,24 +229,29 @@ class Analyzer:
             points, decided, self._last_pts, tables_at is not None, self._unit_at, self._units, tables_at, steps_back
         )
 
-    def _window(self, view: memoryview, heads: Heads) -> None:
-        """Look at the packets of interest among a few hundred."""
+    def _window(self, packets: Buffer, heads: Heads, base: int) -> None:
+        """Look at the packets of interest among a few hundred, the first of which is at offset `base`."""
         classes = self._table.classify(heads)
-        events, events_undecided = classes.translate(_EVENTS), classes.translate(_EVENTS_UNDECIDED)
+        events = classes.translate(_EVENTS)
         at = 0
-        while (found := (events_undecided if self._undecided else events).find(1, at)) >= 0:
+        while True:
+            of_interest = events if self._undecided is None else classes.translate(_EVENTS_UNDECIDED)
+            found = of_interest.find(1, at)
+            if found < 0:
+                return
             at = found + 1
             start = found * PACKET_BYTES
-            packet = bytes(view[start : start + PACKET_BYTES])
-            self._expire(self.offset + start)
+            packet = bytes(packets[start : start + PACKET_BYTES])
+            if self._undecided is not None:
+                self._expire(base + start)
             kind = classes[found]
             if kind > _CONTINUED and self.psi.feed(packet):
-                self._tables_at = self.offset + start
+                self._tables_at = base + start
                 self._tables_changed()
                 classes = bytes(at) + self._table.classify(heads.part(at))
-                events, events_undecided = classes.translate(_EVENTS), classes.translate(_EVENTS_UNDECIDED)
+                events = classes.translate(_EVENTS)
             elif kind & _START:
-                self._start(packet, self.offset + start)
+                self._start(packet, base + start)
             elif kind & _CONTINUED and self._undecided:
                 self._continue(self._undecided, packet)
 
@@ -250,28 +264,32 @@ class Analyzer:
             self._last_dts, self._unit_before, self._foreign_units = None, None, 0
         self._reference = reference
         self._is_video = reference is not None and reference.kind == "video"
+        self._slices = first_units(reference.codec) if reference is not None and self._is_video else None
         self._table = _PidTable(self.psi, self.reference_pid)
 
     def _start(self, packet: bytes, offset: int) -> None:
         """Take a packet of the reference PID in which a PES packet starts."""
-        at = payload_start(packet)
-        flags = adaptation_flags(packet)
         last, last_offset = self._last_start
         self._last_start = packet, offset
-        may_be_last = last and not (last[3] ^ packet[3]) & 0xCF and not flags & 0x80
+        may_be_last = last and not (last[3] ^ packet[3]) & 0xCF and not adaptation_flags(packet) & 0x80
         if may_be_last and _is_duplicate(last, packet, near=offset - last_offset < 16 * PACKET_BYTES):
             return
         self._unit_before, self._unit_at = self._unit_at, offset
         self._units += 1
-        if self._undecided:
+        if self._undecided is not None:
             self._settle(self._at_end())
-        flagged = bool(flags & 0x40)
+        stamps = None if self._slices is None else plain_stamps(packet, self._slices)
+        if stamps is not None:
+            self._foreign_units = 0
+            self._note_stamps(*stamps)
+            return
+        flagged = bool(adaptation_flags(packet) & 0x40)
         assert self._reference is not None
         if packet[3] & 0xC0:
             if flagged or not self._is_video:
                 self._points.append(AccessPoint(offset, None, self._reference.pid, self.psi.preamble()))
             return
-        payload = packet[at:]
+        payload = packet[payload_start(packet) :]
         if payload and is_pes_start(payload):
             self._start_unit(payload, offset, packet[3] & 0x0F, flagged=flagged)
 
@@ -282,7 +300,7 @@ class Analyzer:
         content = payload[header.content_at :] if header else b""
         if header and self._is_video and not header.scrambled and is_no_start(self._reference.codec, content):
             self._foreign_units = 0
-            self._note_stamps(header)
+            self._note_stamps(header.pts, header.dts)
             return
         judge = judge_for(self._reference.codec) if self._is_video else None
         if header is None:
@@ -300,23 +318,23 @@ class Analyzer:
 
     def _begin(self, header: PesHeader, judge: Judge | None, content: bytes) -> Verdict | None:
         """Take the header of a PES packet and what follows it; return the verdict if that decides it."""
-        self._note_stamps(header)
+        self._note_stamps(header.pts, header.dts)
         if not self._is_video:
             return Verdict.YES
         return Verdict.MAYBE if judge is None or header.scrambled else judge.feed(content)
 
-    def _note_stamps(self, header: PesHeader) -> None:
+    def _note_stamps(self, pts: int | None, dts: int | None) -> None:
         """Take the time stamps of an access unit. They are decoded in the order in which they come."""
-        if header.pts is None:
+        if pts is None:
             return
         last, pts_before = self._last_dts, self._last_pts
-        self._last_pts = header.pts
-        self._last_dts = dts = header.pts if header.dts is None else header.dts
+        self._last_pts = pts
+        self._last_dts = dts = pts if dts is None else dts
         if last is None or pts_before is None or self._unit_at is None:
             return
         if STEP_BACK < (last - dts) % WRAP < WRAP // 2:
             after = self._unit_at if self._unit_before is None else self._unit_before
-            self._steps_back.append(StepBack(self._unit_at, after, header.pts, pts_before))
+            self._steps_back.append(StepBack(self._unit_at, after, pts, pts_before))
 
     def _continue(self, unit: _Undecided, packet: bytes) -> None:
         """Take a further packet of the reference PID while an access unit is undecided."""

@@ -7,8 +7,10 @@ from typing import Final, NamedTuple
 from aceproxy.mpegts.packets import Buffer
 
 _PREFIX: Final = b"\x00\x00\x01"
-# program_stream_map, padding, private_stream_2, ECM, EMM, DSM-CC, H.222.1 type E, program_stream_directory
-_WITHOUT_HEADER: Final = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
+WITHOUT_HEADER: Final = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
+"""Stream ids: program_stream_map, padding, private_stream_2, ECM, EMM, DSM-CC, H.222.1 type E, and
+program_stream_directory.
+"""
 
 
 class PesHeader(NamedTuple):
@@ -40,9 +42,9 @@ def read_pes_header(payload: bytes) -> PesHeader | None:
     The caller has asked `is_pes_start` before. A header with impossible marker bits is read as one without a clock.
     """
     if len(payload) < 9:
-        return PesHeader(None, False, 6) if len(payload) >= 6 and payload[3] in _WITHOUT_HEADER else None
+        return PesHeader(None, False, 6) if len(payload) >= 6 and payload[3] in WITHOUT_HEADER else None
     flags = payload[6]
-    if payload[3] in _WITHOUT_HEADER or flags & 0xC0 != 0x80:
+    if payload[3] in WITHOUT_HEADER or flags & 0xC0 != 0x80:
         return PesHeader(None, False, 6)
     content_at = 9 + payload[8]
     pts = dts = None

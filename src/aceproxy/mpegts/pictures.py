@@ -201,6 +201,11 @@ def is_no_start(codec: str | None, content: bytes) -> bool:
     return found is not None and found[1] is None
 
 
+def first_units(codec: str | None) -> re.Pattern[bytes] | None:
+    """Return what finds the first unit that decides: a slice, or (its group) a sequence header. None: not known."""
+    return _FIRST.get(codec)
+
+
 def judge_for(codec: str | None) -> Judge | None:
     """Return a new judge for a codec, None where none knows it."""
     kind = _JUDGES.get(codec)
