@@ -76,9 +76,9 @@ def _take_usage(found: Figures, run: Run) -> None:
         found["idle_pss_mb"] = run.idle.pss_bytes / MB
         found["idle_descriptors"] = run.idle.descriptors
     if run.busy is not None:
-        found["busy_pss_mb"] = run.busy.pss_bytes / MB
-        found["busy_private_mb"] = run.busy.private_bytes / MB
-        found["memfd_mb"] = run.busy.memfd_bytes / MB
+        ring_bytes = run.ring_bytes or 0  # what the proxy says that it holds of media
+        found["busy_pss_mb"] = (run.busy.pss_bytes - ring_bytes) / MB
+        found["busy_private_mb"] = (run.busy.private_bytes - ring_bytes) / MB
         found["threads"] = run.busy.threads
         found["descriptors"] = run.busy.descriptors
     if run.ring_bytes is not None:
@@ -93,7 +93,7 @@ def _take_usage(found: Figures, run: Run) -> None:
         found["playbacks_left"] = run.engine["starts"] - run.engine["stops"]
     if len(run.series) >= 4:
         # the first fifth is for growing: allocators and the ring fill up
-        pss = [sample["pss_bytes"] / MB for sample in run.series[len(run.series) // 5 :]]
+        pss = [(sample["pss_bytes"] - sample["ring_bytes"]) / MB for sample in run.series[len(run.series) // 5 :]]
         third = max(1, len(pss) // 3)
         last = run.series[-1]
         found["volume_gb"], found["volume_s"] = last["sent_gb"], last["at_s"]
@@ -101,7 +101,7 @@ def _take_usage(found: Figures, run: Run) -> None:
             if part:
                 found[f"pss_{name}_mb"] = median(part)
         found["pss_growth_mb"] = median(pss[-third:]) - median(pss[:third])
-        found["memfd_highest_mb"] = max(sample["memfd_bytes"] for sample in run.series) / MB
+        found["ring_highest_mb"] = max(sample["ring_bytes"] for sample in run.series) / MB
 
 
 def summarize(runs: Iterable[Run]) -> list[Summary]:

@@ -29,7 +29,7 @@ class _MallInfo(ctypes.Structure):
 
 
 def memory() -> dict[str, int]:
-    """Return what makes up the resident bytes: private pages, and those of blocks in nameless files."""
+    """Return what makes up the resident bytes: private pages, those of the rings among them, and shared ones."""
     kinds = {"Rss": 0, "Pss": 0, "Private_Dirty": 0, "Pss_Shmem": 0, "Pss_Anon": 0}
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")

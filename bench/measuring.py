@@ -190,7 +190,7 @@ def _watch_volume(scenario: Scenario, run: Run, engine: Target, goal: Target) ->
                 "at_s": round(time.monotonic() - began_at, 2),
                 "sent_gb": round(sent_gb, 3),
                 "pss_bytes": now.pss_bytes,
-                "memfd_bytes": now.memfd_bytes,
+                "ring_bytes": _listed(goal.port)[0] or 0,
                 "descriptors": now.descriptors,
             }
         )

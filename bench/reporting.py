@@ -40,8 +40,8 @@ COLUMNS = (
     ("joiner p99, ms", "join_first_byte_ms_p99", ".1f"),
     ("faults", "faults", ".0f"),
     ("skips", "skips", ".0f"),
-    ("PSS, MB", "busy_pss_mb", ".1f"),
-    ("ring, MB", "memfd_mb", ".1f"),
+    ("PSS beside the ring, MB", "busy_pss_mb", ".1f"),
+    ("ring, MB", "ring_mb", ".1f"),
     ("nginx CPU s/GB", "cache_cpu_s_per_gb", ".3f"),
     ("load CPU s/GB", "load_cpu_s_per_gb", ".3f"),
     ("others' CPU %", "others_percent", ".0f"),
@@ -218,7 +218,7 @@ def _draw_day(runs: Sequence[Run]) -> dict[str, str]:
         if run.scenario == "day" and run.series:
             series: dict[str, Points] = {
                 "memory (PSS)": [(one["sent_gb"], one["pss_bytes"] / 1e6) for one in run.series],
-                "ring": [(one["sent_gb"], one["memfd_bytes"] / 1e6) for one in run.series],
+                "of that the ring": [(one["sent_gb"], one["ring_bytes"] / 1e6) for one in run.series],
             }
             return {"day.svg": lines("Memory over a day of media", "MB", "GB received", series)}
     return {}

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over a process and its children. `memfd_bytes` is what files without names hold, mapped or not."""
+    """Sums over a process and its children."""
 
     rss_bytes: int
     pss_bytes: int
     private_bytes: int
-    memfd_bytes: int
     descriptors: int
     threads: int
 
@@ -60,7 +57,7 @@ def _cpu_clock(pid: int) -> int:
 
 def usage(pid: int) -> Usage:
     """Measure a process and its children; takes some milliseconds."""
-    rss = pss = private = memfd = descriptors = threads = 0
+    rss = pss = private = descriptors = threads = 0
     for process in family(pid):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             memory = process.memory_full_info()
@@ -68,21 +65,5 @@ def usage(pid: int) -> Usage:
             pss += memory.pss
             private += memory.uss
             threads += process.num_threads()
-            count, held = _files(process.pid)
-            descriptors += count
-            memfd += held
-    return Usage(rss, pss, private, memfd, descriptors, threads)
-
-
-def _files(pid: int) -> tuple[int, int]:
-    """Return how many descriptors a process has, and the bytes held by the files without names among them."""
-    count, seen = 0, {}
-    folder = Path(f"/proc/{pid}/fd")
-    for name in os.listdir(folder):  # noqa: PTH208 - names only, thousands of them
-        count += 1
-        entry = folder / name
-        with contextlib.suppress(OSError):
-            if os.readlink(entry).startswith("/memfd:"):  # noqa: PTH115 - the text, not a path
-                status = entry.stat()
-                seen[status.st_ino] = status.st_blocks * 512
-    return count, sum(seen.values())
+            descriptors += process.num_fds()
+    return Usage(rss, pss, private, descriptors, threads)

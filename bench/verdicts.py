@@ -144,14 +144,13 @@ def _memory(value: Lookup) -> Iterator[Verdict]:
     yield Verdict("day: media that went through", value("day", "volume_gb"), None, "GB")
     yield Verdict("day: time that took", value("day", "volume_s"), None, "s")
     for part in ("begin", "middle", "end"):
-        yield Verdict(f"day: memory (PSS), {part}", value("day", f"pss_{part}_mb"), None, "MB")
-    yield Verdict("day: growth of memory (PSS), first to last third", value("day", "pss_growth_mb"), 3, "MB")
-    yield Verdict("day: most that the ring held", value("day", "memfd_highest_mb"), 80, "MB")
+        yield Verdict(f"day: memory (PSS) beside the ring, {part}", value("day", f"pss_{part}_mb"), None, "MB")
+    yield Verdict(
+        "day: growth of memory (PSS) beside the ring, first to last third", value("day", "pss_growth_mb"), 3, "MB"
+    )
+    yield Verdict("day: most that the ring held", value("day", "ring_highest_mb"), 80, "MB")
 
 
 def _per_stream(value: Lookup) -> float | None:
     busy, idle = value("streams100x1", "busy_private_mb"), value("streams100x1", "idle_pss_mb")
-    held, ring = value("streams100x1", "memfd_mb"), value("streams100x1", "ring_mb")
-    if busy is None or idle is None or held is None or ring is None:
-        return None
-    return (busy - idle + max(0.0, held - ring)) / 100
+    return (busy - idle) / 100 if busy is not None and idle is not None else None

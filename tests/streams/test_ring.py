@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import mmap
 import os
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
-import psutil
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,71 +132,116 @@ def test_a_stream_without_points_is_joined_at_a_block() -> None:
     assert ring.edge_s - join.block.media_s >= 1.0
 
 
-def test_a_block_is_closed_with_its_last_holder() -> None:
-    block = Block(0, 0.0)
+def memories(ring: Ring) -> list[mmap.mmap]:
+    """Return the memory of each block; views of it are let go of."""
+    return [memory_of(block) for block in ring.blocks()]
+
+
+def memory_of(block: Block) -> mmap.mmap:
+    memory = block.view(0, 0).obj
+    assert isinstance(memory, mmap.mmap)
+    return memory
+
+
+def resident_bytes(memory: mmap.mmap) -> int:
+    """Return how much of it the system has found pages for (mincore(2))."""
+    pages = (len(memory) + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+    found = (ctypes.c_ubyte * pages)()
+    start = (ctypes.c_char * len(memory)).from_buffer(memory)
+    status = ctypes.CDLL(None, use_errno=True).mincore(
+        ctypes.c_void_p(ctypes.addressof(start)), ctypes.c_size_t(len(memory)), found
+    )
+    assert status == 0, os.strerror(ctypes.get_errno())
+    return sum(flags & 1 for flags in found) * mmap.PAGESIZE
+
+
+def test_the_memory_of_a_block_goes_with_its_last_holder() -> None:
+    block = Block(0, 0.0, capacity=188)
     block.append(memoryview(b"abc"))
-    fd = block.fd
-    assert os.fstat(fd).st_size == 3
+    memory = weakref.ref(memory_of(block))
+    assert memory() is not None
     del block
     gc.collect()
-    try:
-        os.fstat(fd)
-    except OSError:
-        return
-    raise AssertionError("the file of a block outlived it")
+    assert memory() is None
 
 
-def files(ring: Ring) -> set[int]:
-    return {os.fstat(block.fd).st_ino for block in ring.blocks()}
-
-
-def test_a_full_ring_writes_over_the_files_of_blocks_that_nobody_holds(ring: Ring, feed: Feed) -> None:
+def test_a_full_ring_writes_over_the_memory_of_blocks_that_nobody_holds(ring: Ring, feed: Feed) -> None:
     feed.send(700)
-    full = files(ring)
+    used = {id(memory) for memory in memories(ring)}
     for _ in range(30):
         feed.send(37)
         held = content(ring)
         assert held == b"".join(feed.packet(number) for number in range(ring.tail // 188, feed.count))
-        full |= files(ring)
-    assert len(full) <= 7  # the six that it holds, and one that is begun before the oldest is dropped
+        used |= {id(memory) for memory in memories(ring)}
+    assert len(used) <= 7  # the six that it holds, and one that is begun before the oldest is dropped
 
 
-@pytest.mark.parametrize("lent", [False, True])
-def test_a_block_that_is_held_or_was_lent_is_never_written_over(ring: Ring, feed: Feed, lent: bool) -> None:
+def test_a_block_that_is_held_is_never_written_over(ring: Ring, feed: Feed) -> None:
     feed.send(150)
-    block: Block | None = ring.blocks()[0]
-    assert block is not None
-    expected = block.read(0, block.size)
-    descriptor = os.dup(block.lend() if lent else block.fd)
-    if lent:
-        block = None  # as if the last who held it had gone; its pages may still be in a socket
+    block = ring.blocks()[0]
+    expected, view = block.read(0, block.size), block.view(0, block.size)
     feed.send(2000)
-    assert os.pread(descriptor, len(expected), 0) == expected
-    assert lent or (block is not None and block.read(0, block.size) == expected)
-    os.close(descriptor)
+    assert block.dropped
+    assert view == expected
+    assert block.read(0, block.size) == expected
 
 
-def test_what_a_longer_block_left_in_a_file_is_cut_off(limits: RingLimits) -> None:
+def test_what_a_longer_block_left_in_memory_is_given_back(limits: RingLimits) -> None:
     ring = Ring(limits)
     for second, packets in enumerate([1500] * 7 + [1] * 30):
         point = JoinPoint(ring.head, float(second), PREAMBLE)
         ring.append(memoryview(bytes(188 * packets)), float(second), point)
-        lengths = [os.fstat(block.fd).st_size - block.size for block in ring.blocks()[:-1]]
-        assert max(lengths, default=0) <= TRIM_BYTES
+        left = [resident_bytes(memory_of(block)) - block.size for block in ring.blocks()[:-1]]
+        assert max(left, default=0) <= TRIM_BYTES + mmap.PAGESIZE
     ring.clear()
 
 
-def test_a_ring_that_is_cleared_leaves_no_file(limits: RingLimits) -> None:
-    before = psutil.Process().num_fds()
+def test_a_ring_that_is_cleared_leaves_no_memory(limits: RingLimits) -> None:
     ring = Ring(limits)
     Feed(ring).send(1000)
     held = ring.blocks()[0]
-    assert psutil.Process().num_fds() > before
+    left = [weakref.ref(memory) for memory in memories(ring)]
     ring.clear()
     assert held.read(0, 188) != b""
     del held
     gc.collect()
-    assert psutil.Process().num_fds() == before
+    assert [memory() for memory in left] == [None] * len(left)
+
+
+def test_what_is_received_behind_a_block_is_there_once_it_is_appended_and_others_append_only_after_that() -> None:
+    ring = Ring(LIMITS)
+    ring.append(memoryview(b"a" * 188), 0.0)
+    newest = ring.newest
+    assert newest is not None
+    memory, ended = newest.memory(), list[int]()
+
+    def make_way() -> None:
+        ended.append(newest.size)
+        newest.received(4 * 188)
+        ring.receive_into(None, make_way)
+
+    ring.receive_into(newest, make_way)
+    memory[188 : 4 * 188] = b"b" * 188 + b"c" * 376
+    ring.append(memory[188 : 2 * 188], 0.0)
+    assert content(ring) == b"a" * 188 + b"b" * 188
+    assert not ended
+    ring.append(memoryview(b"d" * 188), 0.0)
+    assert ended == [2 * 188]
+    assert content(ring) == b"a" * 188 + b"b" * 188 + b"d" * 188
+
+
+def test_what_is_received_behind_a_complete_block_stays_until_it_is_taken_away() -> None:
+    ring = Ring(LIMITS)
+    ring.append(memoryview(bytes(188)), 0.0, JoinPoint(0, 0.0, PREAMBLE))
+    first = ring.newest
+    assert first is not None
+    memory, far = first.memory(), 300 << 10
+    memory[188:far] = b"x" * (far - 188)
+    ring.append(memory[188:376], 3.0, JoinPoint(188, 3.0, PREAMBLE))
+    assert ring.newest is not first
+    assert memory[376:far] == b"x" * (far - 376)
+    first.received(far)
+    assert resident_bytes(memory_of(first)) == mmap.PAGESIZE
 
 
 def test_what_lies_between_two_offsets_can_be_read(ring: Ring, feed: Feed) -> None:

@@ -28,7 +28,7 @@ class Shop:
     """A server of one segment. `outcomes` tells how each request ended, `sent_bytes` what was told of pieces."""
 
     def __init__(self) -> None:
-        block = Block(0, 0.0)
+        block = Block(0, 0.0, capacity=SIZE)
         block.append(memoryview(bytes(range(256)) * (SIZE // 256)))
         self.held = HeldSegment(Segment(1, 8.0, datetime.now(UTC), False, False), b"", block, 0.0)
         self.outcomes: list[str] = []

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import os
 import platform
 import resource
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from aceproxy.doctor.findings import Finding, Status
 from aceproxy.health import ask
 from aceproxy.settings import Settings, split_address
 
-DESCRIPTORS_BESIDE = 300  # for blocks, engines, files
+DESCRIPTORS_BESIDE = 300  # for engines, files
 PROGRAM_BYTES = 100 << 20  # of the program itself, with some clients
 STA_UNSYNC = 0x40  # Linux: the clock is not kept by anything (adjtimex(2))
 
@@ -28,14 +26,7 @@ def look_at_platform(_settings: Settings) -> Finding:
     """Python and the system calls that media goes through."""
     words = f"AceProxy {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
     if not sys.platform.startswith("linux"):
-        return Finding("system", Status.FAILURE, words, "AceProxy needs Linux: epoll, sendfile, memfd.")
-    if not hasattr(os, "memfd_create"):
-        return Finding(
-            "system",
-            Status.NOTE,
-            f"{words}; no memfd here, blocks are unlinked temporary files",
-            f"Let {tempfile.gettempdir()} lie in memory (tmpfs).",
-        )
+        return Finding("system", Status.FAILURE, words, "AceProxy needs Linux.")
     return Finding("system", Status.OK, words)
 
 

@@ -149,20 +149,23 @@ class Audience:
                 return
 
     def _read(self, spans: list[_Span]) -> memoryview:
-        """Read what lies in `spans`; it is good until the next call.
+        """Return what lies in `spans`, where it lies or, if that is more than one block, in one piece.
 
-        Always into the same memory: new memory of this size is often new to the process, and costs more than reading.
+        It is good until the next call, and while the blocks are held.
         """
+        if len(spans) == 1:
+            block, position, count = spans[0]
+            return block.view(position, count)
         end = 0
         for block, position, count in spans:
-            end += block.read_into(self._stage.piece[end : end + count], position)
+            self._stage.piece[end : end + count] = block.view(position, count)
+            end += count
         return self._stage.piece[:end]
 
     def _send_piece(self, piece: memoryview, spans: list[_Span]) -> None:
         """Send a piece to each outlet of the cohort; who does not take all of it falls behind.
 
-        All are sent the same bytes, from the processor's cache. Only who is behind is served by `sendfile`: pages that
-        it hands to a socket cannot be written over when their block is dropped.
+        All are sent the same bytes, from the processor's cache.
         """
         count = len(piece)
         if not count:

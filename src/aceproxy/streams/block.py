@@ -1,25 +1,29 @@
-"""A block: a stretch of the broadcast in a file without a name.
+"""A block: a stretch of the broadcast in memory of its own.
 
 Rules of this file:
-- A block is append-only. Pages that were handed to a socket are never written again, so `sendfile` needs no copy: who
-  wants to do that takes the descriptor by `lend`.
+- A block is append-only: what lies before `size` is never written again while anybody holds the block.
 - One thread (the event loop) appends; any thread may read what lies before `size`. `size` grows only after the bytes
-  are in the file, and `next` is set only after `size` is final: a reader that saw `next` before it read `size` has
-  seen the whole block.
-- The file goes away with the last one who holds the block: the ring, or a client that is in the middle of it. If it was
-  never lent it is kept as a spare, for a later block of the ring to write over it: that is cheaper by half than pages
-  that the system has to find, and to take back.
+  are there, and `next` is set only after `size` is final: a reader that saw `next` before it read `size` has seen the
+  whole block.
+- A source is received right behind `size`, so that appending it moves no byte; see `ingest`.
+- The memory goes away with the last one who holds the block: the ring, or a client that is in the middle of it. The
+  ring keeps that of the block it has just dropped, for a later block to write over it: that is cheaper by half than
+  pages that the system has to find, and to take back. So a `view` must not outlive its block.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
+import contextlib
+import mmap
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
-SPARE_FILES = 1  # of one ring: the one it has just dropped
-TRIM_BYTES = 32 << 10  # what is left of another block is cut off if there is more of it
+SPARES: Final = 1  # of one ring: what the block had that it has just dropped
+TRIM_BYTES: Final = 32 << 10  # what is left of another block behind the end is given back if there is more of it
+SLACK_BYTES: Final = 768 << 10  # behind the largest size: for what was received and is not appended yet
+
+_ADVICE: Final = ("MADV_DONTFORK", "MADV_DONTDUMP")  # no child and no dump of memory has any use for broadcasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,48 +35,45 @@ class JoinPoint:
     preamble: bytes
 
 
-def _open_nameless() -> int:
-    """Return a descriptor of an empty file that has no name: a memfd, or an unlinked temporary file."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("aceproxy-block", os.MFD_CLOEXEC)
-    descriptor, path = tempfile.mkstemp(prefix="aceproxy-block-")  # pragma: no cover - systems without memfd
-    os.unlink(path)  # noqa: PTH108  # pragma: no cover
-    return descriptor  # pragma: no cover
+def _new_memory(length: int) -> mmap.mmap:
+    """Return `length` bytes of memory, of which only those count that are written to. Raises OSError."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):  # pragma: no cover - other systems than Linux
+        return mmap.mmap(-1, length)
+    memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
+    for advice in _ADVICE:
+        if hasattr(mmap, advice):
+            with contextlib.suppress(OSError):
+                memory.madvise(getattr(mmap, advice))
+    return memory
 
 
 class Spares:
-    """Files of blocks that nobody holds any more.
+    """Memory of blocks that nobody holds any more, to be written over.
 
-    Any thread may give one; they are taken and closed on the event loop.
+    Any thread may give some; it is taken on the event loop.
     """
 
     def __init__(self) -> None:
-        self._files: deque[tuple[int, int]] = deque()  # descriptor, length
+        self._kept: deque[tuple[mmap.mmap, int]] = deque()  # and how much of it was written to
         self._closed = False
 
-    def take(self) -> tuple[int, int]:
-        """Return the descriptor of a file that nobody else has, and how long it is."""
+    def take(self, length: int) -> tuple[mmap.mmap, int]:
+        """Return at least `length` bytes of memory that nobody else has, and how many of them were written to."""
         try:
-            return self._files.popleft()
+            memory, written = self._kept.popleft()
         except IndexError:
-            return _open_nameless(), 0
+            return _new_memory(length), 0
+        return (memory, written) if len(memory) >= length else (_new_memory(length), 0)
 
-    def give(self, fd: int, length: int) -> bool:
-        """Keep a file; False if it is not wanted."""
-        if self._closed or len(self._files) >= SPARE_FILES:
-            return False
-        self._files.append((fd, length))
-        return True
+    def give(self, memory: mmap.mmap, written: int) -> None:
+        """Keep some memory, if it is wanted."""
+        if not self._closed and len(self._kept) < SPARES:
+            self._kept.append((memory, written))
 
     def close(self) -> None:
-        """Close the files, and want no more."""
+        """Let go of it, and want no more."""
         self._closed = True
-        while self._files:
-            os.close(self._files.popleft()[0])
-
-    def __del__(self) -> None:
-        """Close what was given while it was being closed."""
-        self.close()
+        self._kept.clear()
 
 
 class Block:
@@ -85,10 +86,12 @@ class Block:
 
     __slots__ = (
         "__weakref__",
-        "_length",
+        "_is_complete",
+        "_memory",
+        "_receives",
         "_spares",
+        "_written",
         "dropped",
-        "fd",
         "is_break",
         "media_s",
         "next",
@@ -105,13 +108,19 @@ class Block:
         media_s: float,
         number: int = 0,
         *,
+        capacity: int,
         tables: bytes = b"",
         is_break: bool = False,
         spares: Spares | None = None,
     ) -> None:
-        """Begin an empty block, over an old file of `spares` if there is one. Raises OSError if there can be none."""
+        """Begin an empty block for `capacity` bytes and SLACK_BYTES more, in old memory of `spares` if there is some.
+
+        Raises OSError where there is no memory.
+        """
+        length = capacity + SLACK_BYTES
         self._spares = spares
-        self.fd, self._length = spares.take() if spares is not None else (_open_nameless(), 0)
+        self._memory, self._written = spares.take(length) if spares is not None else (_new_memory(length), 0)
+        self._receives = self._is_complete = False
         self.number = number
         self.tables = tables
         self.is_break = is_break
@@ -127,44 +136,57 @@ class Block:
         """Absolute offset of the first byte after the block's last one."""
         return self.start + self.size
 
+    @property
+    def length(self) -> int:
+        """How many bytes there is memory for."""
+        return len(self._memory)
+
+    def is_own(self, part: memoryview) -> bool:
+        """Tell whether `part` is of the block's own memory."""
+        return part.obj is self._memory
+
+    def memory(self) -> memoryview:
+        """Return all of its memory, for the one who appends: until `received` he may write behind `size`."""
+        self._receives = True
+        return memoryview(self._memory)
+
+    def received(self, written: int) -> None:
+        """Nothing is written behind `size` any more; up to there `written` bytes were."""
+        self._receives = False
+        self._written = max(self._written, written)
+        if self._is_complete:
+            self.trim()
+
     def append(self, part: memoryview) -> None:
-        """Write `part` behind what is there. Raises OSError when memory (or the disk) is full."""
-        position = self.size
-        while part:
-            written = os.pwrite(self.fd, part, position)
-            position += written
-            part = part[written:]
-        self.size = position
-        self._length = max(self._length, position)
+        """Put `part` behind what is there. Where it is of the block's own memory it lies right there already."""
+        end = self.size + len(part)
+        if not self.is_own(part):
+            with memoryview(self._memory) as memory:
+                memory[self.size : end] = part
+            self._written = max(self._written, end)
+        self.size = end
 
     def trim(self) -> None:
-        """Give back the memory behind the last byte; nothing is appended any more."""
-        if self._length - self.size > TRIM_BYTES:
-            os.ftruncate(self.fd, self.size)
-            self._length = self.size
+        """Nothing is appended any more: give back the memory behind the last byte, once nothing is received there."""
+        self._is_complete = True
+        if self._receives or self._written - self.size <= TRIM_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        first = (self.size + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        with contextlib.suppress(OSError):
+            self._memory.madvise(mmap.MADV_DONTNEED, first, len(self._memory) - first)
+            self._written = self.size
 
-    def lend(self) -> int:
-        """Return the descriptor, for `sendfile`: its pages may wait in a socket long after the block is gone."""
-        self._spares = None
-        return self.fd
-
-    def read_into(self, room: memoryview, position: int) -> int:
-        """Read from `position` within the block what `room` takes; return how many bytes that is."""
-        if not room:
-            return 0
-        if hasattr(os, "preadv"):
-            return os.preadv(self.fd, [room], position)
-        found = os.pread(self.fd, len(room), position)  # pragma: no cover - other systems than Linux
-        room[: len(found)] = found  # pragma: no cover
-        return len(found)  # pragma: no cover
+    def view(self, position: int, count: int) -> memoryview:
+        """Return up to `count` bytes from `position` within the block, where they lie; good while the block is held."""
+        return memoryview(self._memory)[position : min(position + count, self.size)]
 
     def read(self, position: int, count: int) -> bytes:
-        """Return up to `count` bytes from `position` within the block."""
-        count = min(count, self.size - position)
-        return os.pread(self.fd, count, position) if count > 0 else b""
+        """Return a copy of up to `count` bytes from `position` within the block."""
+        with self.view(position, count) as view:
+            return bytes(view)
 
     def __del__(self) -> None:
-        """Close the file, or leave it to a later block: nobody holds this one any more."""
-        fd, self.fd = getattr(self, "fd", -1), -1
-        if fd >= 0 and (self._spares is None or not self._spares.give(fd, self._length)):
-            os.close(fd)
+        """Leave the memory to a later block: nobody holds this one any more."""
+        spares = getattr(self, "_spares", None)
+        if spares is not None:
+            spares.give(self._memory, self._written)

@@ -4,22 +4,26 @@ The source's reader writes into `room()` and says how much with `filled()`. A pa
 picture is complete and it is known whether a decoder may start there; until then it waits in the buffer, at most
 HELD_BYTES and as long as `PictureWait` says. So what clients have ends with a whole picture whenever a source is lost,
 and the next source begins with one. The buffer holds, in this order: bytes given to the ring, bytes the analyzer has
-seen, bytes it has not. It is filled from the front to the end and then from the front again, so the newest bytes given
-to the ring are still in it, and older ones are in the ring: the splicer finds its place by them when a source is lost.
-What a later source sends goes through the splicer first, so that all of it is one continuous stream.
+seen, bytes it has not. As a rule it is the memory of the ring's newest block, so that giving moves no byte; where what
+is given is not what comes next in the buffer (a source finds its place, bytes are held back, others append), it is one
+of its own, filled from the front to the end and then from the front again. The newest bytes given to the ring are still
+in it, and older ones are in the ring: the splicer finds its place by them when a source is lost. What a later source
+sends goes through the splicer first, so that all of it is one continuous stream.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from mmap import mmap
+from typing import cast
 
 from aceproxy.mpegts.access import AccessPoint, Analyzer, StepBack
 from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.following import follows, goes_back
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
 from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
-from aceproxy.streams.block import JoinPoint
+from aceproxy.streams.block import Block, JoinPoint
 from aceproxy.streams.picture_wait import PictureWait
 from aceproxy.streams.repeat_guard import Action, Held, RepeatGuard
 from aceproxy.streams.ring import Ring
@@ -57,7 +61,8 @@ class Ingest:
         self._trail = Trail(ring)
         ring.tables = self.analyzer.psi.preamble
         self._now = now
-        self._buffer = bytearray(BUFFER_BYTES)
+        self._block: Block | None = None  # whose memory the buffer is
+        self._buffer: bytearray | mmap = bytearray(BUFFER_BYTES)  # a step through it is quicker than through a view
         self._view = memoryview(self._buffer)
         self._given = 0
         self._fed = 0
@@ -65,6 +70,7 @@ class Ingest:
         self._base = 0  # offset, in the analyzer's count, of the buffer's first byte
         self._to_come = 0  # bytes that have come out of the splicer and are not in the buffer yet
         self._spliced = 0  # up to where the splicer has seen the buffer
+        self._floor = 0  # from where on the buffer holds what the splicer has seen
         self._highest = 0  # up to where the buffer was written to since it was last begun from the front
         self._last_end = 0  # up to where it had been given to the ring then
         self._splicer = self._new_splicer()
@@ -86,6 +92,7 @@ class Ingest:
 
         `only_new`: where its clock jumps back it repeats, until somebody says that it may.
         """
+        self._leave_block()
         with contextlib.suppress(OSError):  # no memory: this end of the last source is lost, the stream is not
             self._append_until(self._whole_until(self._fed))
             self._settle_held()
@@ -103,16 +110,15 @@ class Ingest:
     def finish(self) -> None:
         """Append what is still waiting for a decision. Raises OSError when there is no memory for it."""
         self.give_up_splice()
+        self._leave_block()
         self._append_until(self._fed)
         self._settle_held()
         self._compact()
 
     def close(self) -> None:
         """Let go of the memory; nothing is taken in any more. What was counted stays."""
-        self._given = self._fed = self._used = 0
-        self._buffer = bytearray()
-        self._view = memoryview(self._buffer)
-        self._spliced = self._highest = self._last_end = 0
+        self._given = self._fed = self._used = self._spliced = 0
+        self._change_buffer(None, memoryview(bytearray()), 0)
         self._splicer = self._new_splicer()
         self.guard = RepeatGuard()
 
@@ -295,8 +301,8 @@ class Ingest:
         self._note_clock(step.pts, steps_back=True)
 
     def _note_point(self, point: AccessPoint) -> None:
+        self._append_until(point.offset - self._base)
         at = point.offset - self._base
-        self._append_until(at)
         if self._tracks.is_changed(point.offset):
             self._ring.mark_break()
         if at != self._given:
@@ -320,21 +326,25 @@ class Ingest:
         return self._now() - self._began_at
 
     def _append_until(self, position: int) -> None:
-        """Give the ring what lies before `position` in the buffer, as one part; or hold it back."""
+        """Give the ring what lies before `position` in the buffer; or hold it back."""
         if position <= self._given:
             return
         point, self._point = self._point, None
         if self.guard.holding:
             self._trail.break_off()
-        for start in range(self._given, position, PIECE_BYTES):
-            part = self._view[start : min(start + PIECE_BYTES, position)]
+        end = self._base + position  # the buffer may become another one meanwhile
+        while (start := self._given) < (stop := end - self._base):
+            part = self._view[start : min(start + PIECE_BYTES, stop)]
             pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
             if not self.guard.holding:
                 self._append(part, pts, preamble)
-            elif self.guard.hold(Held(bytes(part), pts, preamble), self._now()):
-                self._release()
+                self._given = start + len(part)
+            else:
+                is_over = self.guard.hold(Held(bytes(part), pts, preamble), self._now())
+                self._given = start + len(part)
+                if is_over:
+                    self._release()
             point = None
-        self._given = position
 
     def _append(self, part: memoryview, pts: int | None, preamble: bytes | None) -> None:
         """Give the ring a part; a `preamble` says that it begins with a random-access point."""
@@ -350,6 +360,7 @@ class Ingest:
 
     def _release(self) -> None:
         """Give out what was held back."""
+        self._leave_block()
         if self.guard.left_out_bytes:
             self.dropped_bytes += self.guard.left_out_bytes
             self._ring.mark_break()
@@ -385,10 +396,55 @@ class Ingest:
                 self._append_until(self._fed)
 
     def _compact(self) -> None:
-        """Begin from the front of the buffer once its end is near, with what is still needed."""
-        given = self._given
-        if len(self._buffer) - self._used >= NEEDED_BYTES:
+        """See that the buffer is the right one, and that there is room in it."""
+        block, newest = self._block, self._ring.newest
+        if block is not None and block is newest and self._is_in_place(block):
             return
+        if newest is not block and newest is not None and self._may_receive_into(newest):
+            self._change_buffer(newest, newest.memory(), newest.size)
+        elif block is not None:
+            self._leave_block()
+        elif len(self._view) - self._used < NEEDED_BYTES:
+            self._begin_from_front()
+
+    def _is_in_place(self, block: Block) -> bool:
+        """Whether what is given next lies right behind what a block has, and there is room."""
+        is_next = self._given == block.size and not self.guard.holding
+        return is_next and len(self._view) - self._used >= NEEDED_BYTES
+
+    def _may_receive_into(self, block: Block) -> bool:
+        """Whether what comes next is given as it comes, as far as can be told, and there is room for it."""
+        is_plain = self._aligner is None and not self._to_come and not self.guard.holding
+        if not is_plain or self._splicer.is_pending or self._ring.finished is not None:
+            return False
+        return block.length - block.size >= self._used - self._given + NEEDED_BYTES
+
+    def _leave_block(self) -> None:
+        """Go on in a buffer of our own: somebody else appends, or other bytes than those that come next."""
+        if self._block is not None:
+            self._change_buffer(None, memoryview(bytearray(BUFFER_BYTES)), 0)
+
+    def _change_buffer(self, block: Block | None, view: memoryview, at: int) -> None:
+        """Go on in other memory, that of `block` if it is one's, with what is still needed from `at` on."""
+        rest = self._used - self._given
+        view[at : at + rest] = self._view[self._given : self._used]
+        if self._block is not None:
+            self._block.received(self._highest)
+        shift = at - self._given
+        self._base -= shift
+        self._fed += shift
+        self._spliced += shift
+        self._given = self._floor = at
+        self._used = self._highest = at + rest
+        self._last_end = 0
+        self._block = block
+        self._view = view
+        self._buffer = cast("bytearray | mmap", view.obj)
+        self._ring.receive_into(block, self._leave_block)
+
+    def _begin_from_front(self) -> None:
+        """Begin from the front of the buffer, with what is still needed."""
+        given = self._given
         rest = self._used - given
         self._view[:rest] = self._view[given : self._used]
         self._base += given
@@ -403,7 +459,7 @@ class Ingest:
 
         To be asked only for what went through untouched.
         """
-        newest = bytes(self._view[max(0, self._spliced - count) : self._spliced])
+        newest = bytes(self._view[max(self._floor, self._spliced - count) : self._spliced])
         before = max(self._highest, self._last_end - (count - len(newest)))
         newest = bytes(self._view[before : self._last_end]) + newest
         newest = newest[len(newest) % PACKET_BYTES :]

@@ -145,7 +145,7 @@ class Outlet:
                         return REACHED
                     self.block, self.position = following, 0
                     continue
-                taken = os.sendfile(self.fd, block.lend(), self.position, count)
+                taken = os.write(self.fd, block.view(self.position, count))
                 self.position += taken
                 self._sent_bytes += taken
                 budget -= taken

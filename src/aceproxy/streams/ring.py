@@ -75,6 +75,8 @@ class Ring:
         self._limits = limits
         self._blocks: deque[Block] = deque()
         self._spares = Spares()
+        self._receiving: Block | None = None  # into whose memory a source is received
+        self._make_way: Callable[[], None] | None = None
         self._bytes = 0
 
     @property
@@ -132,14 +134,17 @@ class Ring:
     def append(self, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
         """Append whole packets; `point` says that a decoder may start at the first of them.
 
+        They are copied, unless they are of the newest block's own memory; then they must lie right behind its bytes.
+        Who receives there (see `receive_into`) is told before somebody else appends.
+
         `media_s` is the media time at the start of `part`. A block is cut before a join point once it is long enough,
         and anywhere once it is too large. Raises OSError when there is no memory for it.
         """
         self.edge_s = max(self.edge_s, media_s)
-        self._drop_old()  # first: a block that begins now takes over the file
+        self._drop_old()  # first: a block that begins now takes over the memory
         newest, complete = self.newest, None
         if newest is None or self._is_due(newest, len(part), media_s, point):
-            complete, newest = newest, self._begin_block(media_s, point)
+            complete, newest = newest, self._begin_block(media_s, point, len(part))
         if point is not None:
             newest.points.append(point)
             self._is_unjoined = False
@@ -147,10 +152,20 @@ class Ring:
             complete.trim()
             for hear in self.on_cut:
                 hear(complete)
+        if newest is self._receiving and self._make_way is not None and not newest.is_own(part):
+            self._make_way()
         newest.append(part)
         self.head += len(part)
         self._bytes += len(part)
         self._drop_old()
+
+    def receive_into(self, block: Block | None, make_way: Callable[[], None]) -> None:
+        """Hear that somebody writes behind the bytes of `block`, its newest, from now on, or (None) not any more.
+
+        `make_way` is called before others append to it; it has to end that.
+        """
+        self._receiving = block
+        self._make_way = make_way if block is not None else None
 
     def advance_edge(self, media_s: float) -> None:
         """Tell the media time at the head, as far as it is known."""
@@ -215,9 +230,19 @@ class Ring:
             return self._break or self._is_unjoined or age_s >= self._limits.block_s
         return age_s + age_s * count / newest.size > self.longest_s  # with this part it would be too long
 
-    def _begin_block(self, media_s: float, point: JoinPoint | None) -> Block:
+    def _begin_block(self, media_s: float, point: JoinPoint | None, count: int) -> Block:
+        """Begin a block with a part of `count` bytes."""
         tables = point.preamble if point is not None else self.tables()
-        block = Block(self.head, media_s, self._cuts, tables=tables, is_break=self._break, spares=self._spares)
+        capacity = max(self._limits.block_bytes, count)
+        block = Block(
+            self.head,
+            media_s,
+            self._cuts,
+            capacity=capacity,
+            tables=tables,
+            is_break=self._break,
+            spares=self._spares,
+        )
         self._break = False
         self._cuts += 1
         if self._blocks:

@@ -1,4 +1,4 @@
-"""Sending a segment: its head from memory, the rest from its block with `sendfile`, whole or a range of it.
+"""Sending a segment: its head, and the rest from its block where it lies, whole or a range of it.
 
 The kernel copies from the block to the socket without waiting; the event loop only hears when the socket can take more.
 A block that is being sent lives until that is over, whatever the ring drops.
@@ -7,6 +7,8 @@ A block that is being sent lives until that is over, whatever the ring drops.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +21,7 @@ from aiohttp import web
 from aceproxy.hls.window import HeldSegment
 
 PIECE_BYTES = 512 << 10  # handed to the kernel at once
+WRITE_BYTES: Final = 64 << 10  # the same by way of the transport, which keeps a copy
 LOOKS: Final = 4  # at what a player has taken, within the time in which it must have taken something
 LONGEST: Final = 10  # times that: for one piece, however little at a time is taken of it; a block is held as long
 _ACKNOWLEDGED: Final = slice(120, 128)  # tcpi_bytes_acked in Linux' struct tcp_info (linux/tcp.h)
@@ -41,23 +44,6 @@ class Span:
     def content_range(self) -> str:
         """The header of a partial answer (RFC 9110 §14.4)."""
         return f"bytes {self.start}-{self.stop - 1}/{self.size}"
-
-
-class _BlockFile:
-    """A block as `loop.sendfile` wants it: something with a descriptor."""
-
-    mode = "rb"
-
-    def __init__(self, held: HeldSegment) -> None:
-        self._held = held
-
-    def fileno(self) -> int:
-        """Return the block's descriptor, which lives as long as this."""
-        return self._held.block.lend()
-
-    def seek(self, position: int) -> int:
-        """Take the position `loop.sendfile` ends at: of no use, every read says where."""
-        return position
 
 
 def asked_span(header: str | None, size: int) -> Span | None:
@@ -107,7 +93,7 @@ async def send_segment(
             async with asyncio.timeout(stall_s):
                 await response.write(head)
             on_sent(len(head))
-        await _send_block(request, held, span, stall_s, on_sent)
+        await _send_block(request, response, held, span, stall_s, on_sent)
         await response.write_eof()
     except TimeoutError:
         if request.transport is not None:
@@ -116,23 +102,56 @@ async def send_segment(
 
 
 async def _send_block(
-    request: web.Request, held: HeldSegment, span: Span, stall_s: float, on_sent: Callable[[int], None]
+    request: web.Request,
+    response: web.StreamResponse,
+    held: HeldSegment,
+    span: Span,
+    stall_s: float,
+    on_sent: Callable[[int], None],
 ) -> None:
-    loop = asyncio.get_running_loop()
-    file = _BlockFile(held)
     position = max(0, span.start - len(held.head))
     end = span.stop - len(held.head)
-    while position < end:
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the player has gone")
-        count = min(PIECE_BYTES, end - position)
-        async with _while_taking(transport, stall_s, on_sent):
-            sent = await loop.sendfile(transport, file, position, count)  # type: ignore[arg-type]  # a file, to it
-        if sent < count:
-            raise ConnectionResetError("the player has gone")
-        on_sent(sent)
-        position += count
+    with contextlib.ExitStack() as open_:
+        connection: socket.socket | None = None
+        while position < end:
+            transport = request.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the player has gone")
+            if connection is None:
+                connection = open_.enter_context(_beside(transport))
+            count = min(PIECE_BYTES, end - position)
+            async with _while_taking(transport, stall_s, on_sent):
+                await _send_piece(transport, connection, response, held.block.view(position, count))
+            on_sent(count)
+            position += count
+
+
+async def _send_piece(
+    transport: asyncio.Transport, connection: socket.socket, response: web.StreamResponse, piece: memoryview
+) -> None:
+    """Send a piece without copying it, unless the transport still has to send what was written before.
+
+    The transport would keep what its socket does not take at once: half a megabyte for each player that is slow.
+    """
+    if transport.get_write_buffer_size():
+        for start in range(0, len(piece), WRITE_BYTES):
+            await response.write(bytes(piece[start : start + WRITE_BYTES]))
+    else:
+        await asyncio.get_running_loop().sock_sendall(connection, piece)
+
+
+def _beside(transport: asyncio.Transport) -> socket.socket:
+    """Return another descriptor of a transport's connection: the event loop watches that of the transport itself.
+
+    Raises ConnectionResetError when there is none.
+    """
+    try:
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    except OSError as error:
+        raise ConnectionResetError(f"the connection cannot be written to: {error.strerror}") from error
+    connection = socket.socket(fileno=descriptor)
+    connection.setblocking(False)
+    return connection
 
 
 @asynccontextmanager
