@@ -181,7 +181,8 @@ async def test_a_playback_whose_media_is_forbidden_is_stopped_where_that_ends_no
     await stopper.drain(1.0)
     started = script.count("getstream")
     assert started >= 2
-    assert script.count("method=stop") >= started - 1 if is_stopped else not script.count("method=stop")
+    stopped = script.count("method=stop")  # of the last one it may not have been known yet when the time was over
+    assert stopped >= started - 1 if is_stopped else stopped <= 1
 
 
 async def test_an_encrypted_broadcast_may_show_only_in_the_stat(

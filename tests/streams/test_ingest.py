@@ -82,6 +82,31 @@ def test_the_ring_holds_every_packet_and_every_keyframe(clip: bytes, sizes: tupl
     assert bench.ingest.dropped_bytes == 0
 
 
+def test_what_is_received_lies_in_the_newest_block_already(clip: bytes) -> None:
+    bench, turns, in_place = Bench(), 0, 0
+    for start in range(0, len(clip), 30_000):
+        bench.feed(clip[start : start + 30_000])
+        newest = bench.ring.newest
+        assert newest is not None
+        turns += 1
+        in_place += bench.ingest.room().obj is newest.view(0, 0).obj
+    assert len(bench.ring.blocks()) > 3
+    assert in_place == turns > 20
+
+
+def test_others_may_append_while_a_source_is_received_into_a_block(clip: bytes) -> None:
+    bench = Bench()
+    for turn, start in enumerate(range(0, len(clip), 50_000)):
+        bench.feed(clip[start : start + 50_000])
+        if turn % 3 == 1:  # what was received before it and is no whole picture yet comes behind it
+            bench.ring.append(memoryview(NULL_PACKET * 7), bench.ring.edge_s)
+    bench.ingest.finish()
+    content, without = bench.content(), NULL_PACKET
+    found, sent = ([data[at : at + PACKET] for at in range(0, len(data), PACKET)] for data in (content, clip))
+    assert [packet for packet in found if packet != without] == [packet for packet in sent if packet != without]
+    assert found.count(without) > sent.count(without)
+
+
 def test_media_time_follows_the_time_stamps_not_the_clock(clip: bytes) -> None:
     bench = Bench()
     bench.feed(clip)
