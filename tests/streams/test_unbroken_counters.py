@@ -100,3 +100,27 @@ def test_where_the_begin_of_a_loop_was_sent_the_counters_go_on_from_it(begun: in
 def uncounted(stream: bytes) -> list[bytes]:
     """Return packets without their counters."""
     return [stream[at : at + 3] + stream[at + 4 : at + PACKET] for at in range(0, len(stream), PACKET)]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_sixteen_missing_packets_are_missed_though_the_counters_go_on(is_whole: bool) -> None:
+    """They are seen by what comes: not the begin of a picture where the last one was whole, or not the next picture."""
+    full = media("light", 0, 8)
+    video = [full[at + 1 : at + 3] in (b"\x01\x00", b"\x41\x00") for at in range(0, len(full), PACKET)]
+    begins = [full[at * PACKET + 1] & 0x40 != 0 for at in range(len(video))]
+    places = [at for at in range(1200, 2400) if all(video[at : at + 16])]
+    if is_whole:
+        places = [at for at in places if begins[at] and not any(begins[at + 1 : at + 17])]
+    else:
+        places = [at for at in places if any(begins[at : at + 16])]
+    assert len(places) > 3
+    for place in places[::5]:
+        splicer = Splicer()
+        run(splicer, full[: (place + 5 * is_whole) * PACKET])
+        if is_whole:  # of the next one some packets have come, which nobody was sent
+            assert splicer.mark(5 * PACKET)
+            splicer.roll_back(VIDEO)
+        splicer.begin_source()
+        run(splicer, full[(place + 16) * PACKET :])
+        assert splicer.splice is not None
+        assert splicer.splice.outcome is not Outcome.SAME_BYTES

@@ -32,6 +32,7 @@ from aceproxy.mpegts.splice_tables import Tables, map_pids
 
 _VIDEO_GAP: Final = 3600
 _AUDIO_GAP: Final = 1920
+_MOST_STEPS: Final = 1.75  # from one picture to the next, where they do not come quite evenly
 _STAMP_JITTER: Final = 400  # less than a frame of sound
 _MAX_REORDER: Final = 2 * CLOCK_HZ
 _LONGEST_OUTAGE: Final = 600 * CLOCK_HZ  # clocks that are farther ahead tell nothing: any clock is that by chance
@@ -144,6 +145,25 @@ def same_clock(source: NewSource, last: LastSent, *, max_jump: int, is_last_reso
         at_access_point=start.offset in source.points,
         recovery=beginning.recovery,
     )
+
+
+def is_next(source: NewSource, last: LastSent, offset: int) -> bool:
+    """Tell whether the pictures from an offset on can be those that follow what was sent, for all that can be told.
+
+    Counters alone say nothing where sixteen packets are missing: then a picture has lost its begin, or one is missing.
+    """
+    tables, pid = source.tables, source.reference_pid
+    if tables is None or pid is None:
+        return True
+    end = last.ends.get(_pid_map(last, tables).get(pid, pid))
+    start = next((one for one in source.starts.get(pid, []) if one.offset >= offset), None)
+    if end is None or start is None:
+        return True
+    if end.is_whole and source.payload(pid, offset, start.offset) != b"":
+        return False
+    if start.dts is None or end.is_sparse or not end.gap:
+        return True
+    return later(_moved(start.dts, last.shift), end.dts) < _MOST_STEPS * end.gap
 
 
 def other_clock(source: NewSource, last: LastSent, start: PesStart, *, is_last_resort: bool = False) -> Plan | None:

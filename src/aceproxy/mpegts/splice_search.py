@@ -9,7 +9,7 @@ from typing import Final
 from aceproxy.mpegts.clock import CLOCK_HZ
 from aceproxy.mpegts.packets import PACKET_BYTES
 from aceproxy.mpegts.splice_match import NEAR, Matcher
-from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan, anywhere, other_clock, same_clock
+from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan, anywhere, is_next, other_clock, same_clock
 from aceproxy.mpegts.splice_source import NewSource
 from aceproxy.mpegts.splice_stamps import Stamp, later, read_stamp, stamped
 
@@ -202,7 +202,7 @@ class Search:
             return self._same_bytes(place)
         if self._begins_near() and self.source.base == 0:
             place = self._matcher.adjacent(bytes(self.source.held[:_BEGINNING_BYTES]))
-            if place is not None:
+            if place is not None and is_next(self.source, self._last, place * PACKET_BYTES):
                 return self._same_bytes(place, trailing=False)
         if not self._same_layout():
             return self._by_point()
