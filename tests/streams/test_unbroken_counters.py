@@ -6,7 +6,7 @@ import pytest
 
 from aceproxy.mpegts.splice import Outcome, Splicer
 from tests.mpegts.splicing import check, clip, media, pieces, run
-from tests.streams.sources_at_random import AC3, AUDIO, PACKET, VIDEO, Follower, Walk, changed
+from tests.streams.sources_at_random import AC3, AUDIO, PACKET, PAT, PMT, VIDEO, Follower, Walk, changed, pid_at
 
 SEEDS = 300
 
@@ -124,3 +124,25 @@ def test_sixteen_missing_packets_are_missed_though_the_counters_go_on(is_whole: 
         run(splicer, full[(place + 16) * PACKET :])
         assert splicer.splice is not None
         assert splicer.splice.outcome is not Outcome.SAME_BYTES
+
+
+@pytest.mark.parametrize("packets", [1, 30, 200])
+def test_a_joined_source_is_taken_back_with_its_tables(packets: int) -> None:
+    """Nobody was sent them: the next source has those that were sent before, and they are sent again."""
+    splicer = Splicer()
+    out = run(splicer, media("light", 0, 3))
+    splicer.begin_source()
+    other = memoryview(changed(media("light", 20, 26, 1 << 30), types={AUDIO: AC3}, pids={AUDIO: 0x201}))
+    taken = at = 0
+    while not taken:
+        taken, at = len(splicer.feed(other[at : at + PACKET])), at + PACKET
+    taken += len(splicer.feed(other[at : at + packets * PACKET]))
+    assert splicer.splice is not None
+    assert splicer.splice.new_tables
+    assert splicer.mark(taken)
+    splicer.roll_back()
+    splicer.begin_source()
+    out += run(splicer, media("light", 40, 46, 1 << 29))
+    assert len(check(out).pmts) == 1
+    assert Follower().feed(out) == []
+    assert [pid_at(out, at) for at in range(len(media("light", 0, 3)), len(out), PACKET)][:2] == [PAT, PMT]

@@ -40,12 +40,15 @@ __all__ = ["Outcome", "Splice", "SpliceLimits", "Splicer"]
 
 
 class _Join(NamedTuple):
-    """How things stood before a source was joined that is rewritten, but for its tables."""
+    """How things stood before a source was joined that is rewritten."""
 
     head_bytes: int
     """Sent before the first packet of the source."""
     counters: Counters
     ends: dict[int, PidEnd]
+    last: LastSent
+    has_tables: bool
+    """Own tables were sent with it."""
 
 
 class _Mark(NamedTuple):
@@ -96,6 +99,7 @@ class Splicer:
         self._mark: _Mark | None = None
         self._join: _Join | None = None  # of the present source, as long as all of it could be taken back
         self._is_join_marked = False
+        self._before_join: LastSent | None = None  # of a source of which all was taken back, tables included
         self._whole_pid: int | None = None  # of which nothing is cut off, since what was begun was taken back
         self._even_bytes = 0  # sent last, packet for packet as they came
 
@@ -193,6 +197,8 @@ class Splicer:
         self._even_bytes = len(kept)
         if self._is_join_marked and self._join is not None:
             self._ends, self._whole_pid = self._join.ends, None
+            if self._join.has_tables:
+                self._before_join = replace(self._join.last, tables_again=True)
         if self._rewriter:
             self._rewriter.set_back(self._counters.all(), steps)
 
@@ -202,7 +208,9 @@ class Splicer:
         if not self._sent_any:
             return
         tail = self._content()
-        if self._search is None:
+        if self._before_join is not None:
+            self._last, self._before_join = self._before_join, None
+        elif self._search is None:
             self._take_stock(tail)
         assert self._last is not None
         own = self._last.own_tables
@@ -335,7 +343,8 @@ class Splicer:
 
     def _begin_rewriting(self, search: Search, plan: Plan) -> bytes:
         """Make the rewriter; return what is sent before the first packet of the source."""
-        before = self._counters.before(0), dict(self._ends)
+        assert self._last is not None
+        before = self._counters.before(0), dict(self._ends), self._last
         counters = self._counters.all()
         psi = search.source.psi
         head = b"".join(packets_with(rest, counters) for rest in plan.rests)
@@ -364,7 +373,7 @@ class Splicer:
         with memoryview(psi.preamble()) as tables:
             self._watch.note(tables, heads_of(tables))
         self._counters.note(heads_of(head))
-        self._join = _Join(len(head), *before) if writer is None else None
+        self._join = _Join(len(head), *before, has_tables=writer is not None)
         return head
 
     def _note_opening(self, stamp: Stamp) -> None:

@@ -71,6 +71,8 @@ class LastSent:
     """What was added to the last source's clocks."""
     is_used: Callable[[int], bool]
     """Tells whether a PID was ever sent."""
+    tables_again: bool = False
+    """Tables have to be sent although they are the same: others came after them, and were taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Plan:
 def needs_mapping(last: LastSent, new: Tables) -> bool:
     """Tell whether the tables of a new source differ in any way from those that were sent last."""
     sent = last.tables
-    return sent is None or (sent.pat, sent.pmt, sent.pmt_pid) != (new.pat, new.pmt, new.pmt_pid)
+    return sent is None or last.tables_again or (sent.pat, sent.pmt, sent.pmt_pid) != (new.pat, new.pmt, new.pmt_pid)
 
 
 def same_clock(source: NewSource, last: LastSent, *, max_jump: int, is_last_resort: bool = False) -> Plan | bool:
