@@ -325,7 +325,9 @@ class Splicer:
         if plan.outcome is Outcome.SAME_BYTES:
             if self._rewriter:
                 self._rewriter.resume()
-            self._overlap = Overlap(plan.trailing, plan.before)
+            self._overlap = Overlap(plan.trailing, plan.before, self._own_psi.pids)
+            if plan.old_pids:
+                self._renumber(plan.old_pids)
         else:
             head = self._begin_rewriting(search, plan)
         is_known = not plan.outcome.is_shifted
@@ -391,9 +393,9 @@ class Splicer:
         if packets is None:
             return b""
         self._skip(self._overlap.skipped_bytes)
-        looped, self._overlap = self._overlap.looped_pids(), None
-        if looped:
-            self._renumber(looped)
+        strayed, self._overlap = self._overlap.strayed_pids(), None
+        if strayed:
+            self._renumber(strayed)
         with memoryview(packets) as rest:
             return self._send(rest)
 

@@ -19,6 +19,7 @@ from itertools import compress, takewhile
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
+from aceproxy.mpegts.following import goes_back
 from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of, pid_of
 from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
@@ -32,6 +33,7 @@ _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
 _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
 _TRAILING: Final = 1024  # packets that are looked at for one that was sent
+_MOST_LOST: Final = 7  # packets; a counter that jumps by more went back
 _LOWEST_PID: Final = 0x20
 _SAME_END: Final = 48  # bytes of one value with which what is no content ends
 _WITH_FIELD: Final = bytes(1 if value & 0x20 else 0 for value in range(256))
@@ -46,6 +48,8 @@ class Matcher:
         """Take what was sent last. Clocks are looked for on `clock_pid` (on any PID if None)."""
         self.found: int | None = None
         """Index of the packet after the last sent one, once that is certain."""
+        self.old_pids: frozenset[int] = frozenset()
+        """PIDs of which nothing was sent since a loop began: what the new source has of them was sent already."""
         self._tail = tail
         self._places = array("L")
         self._pids = array("H")
@@ -76,6 +80,7 @@ class Matcher:
         with_pcr = bytearray(len(packets))
         clocks: list[int | None] = []  # before each packet, and with it
         clock: int | None = None
+        begin = 0  # of a loop, if there is one: what was sent before that is older than what it begins with
         at = -1
         fields = heads.control.translate(_WITH_FIELD)
         while (at := fields.find(1, at + 1)) >= 0:
@@ -84,13 +89,17 @@ class Matcher:
             if pcr is not None:
                 counts[at] = 1
                 if clock_pid is None or pids[at] == clock_pid:
+                    is_back = clock is not None and later(pcr, clock) < 0
+                    begin = at if is_back and len(packets) - at >= _EARLY else begin
                     clocks += [clock] * (at - len(clocks))
                     clock = pcr
         clocks += [clock] * (len(packets) - len(clocks))
+        if begin:
+            self.old_pids = frozenset(pids[:begin]) - frozenset(pids[begin:])
         known = {pid for pid in set(pids) if _LOWEST_PID <= pid < NULL_PID and pid not in table_pids}
-        wanted = [index for index in compress(range(len(packets)), counts) if pids[index] in known]
+        wanted = [index for index in compress(range(len(packets)), counts) if index >= begin and pids[index] in known]
         if not wanted:  # all packets end in stuffing: there is nothing else to go by than that each came once
-            wanted = [index for index, pid in enumerate(pids) if pid in known]
+            wanted = [index for index, pid in enumerate(pids) if index >= begin and pid in known]
         keys = [hash(packets[index]) for index in wanted]
         if len(set(keys)) < len(keys):
             times = Counter(keys)
@@ -227,10 +236,11 @@ class Overlap:
     looked for in a few more packets, and all before the last one found is left out.
     """
 
-    def __init__(self, sent: bytes, before: bytes = b"") -> None:
-        """Take the packets that were sent after the place, and those before."""
+    def __init__(self, sent: bytes, before: bytes = b"", table_pids: Collection[int] = ()) -> None:
+        """Take the packets that were sent after the place, and those before; and on which PIDs there are tables."""
         self.skipped_bytes = 0
         self._before = before
+        self._table_pids = table_pids
         self._sent = sent
         self._at = 0  # of the next one of them, while they are the very next packets
         self._left: deque[bytes] = deque()  # of them, once packets are missing
@@ -259,15 +269,21 @@ class Overlap:
                 self._held.clear()
         return self._finish(view[:0]) if self._is_over else None
 
-    def looped_pids(self) -> frozenset[int]:
-        """Return the PIDs of packets that were sent twice and have not come again: the begin of a loop, as a rule.
+    def strayed_pids(self) -> frozenset[int]:
+        """Return the PIDs on which packets were sent that have not come again since one of the sources went in a loop.
 
-        What has not come again and was sent once the source has lost.
+        They are where counters jump in what was sent, or what was sent twice; any, if the new source goes back. What
+        else has not come again the new source has lost. Tables say nothing of that, and come again soon.
         """
         if not self._left:
             return frozenset()
+        missing = frozenset(map(pid_of, self._left))
+        if goes_back(self._before, b"".join(self._held or ())):
+            return missing
         known = set(packets_of(self._before))
-        return frozenset(pid_of(packet) for packet in self._left if packet in known)
+        strayed = _jumping(self._before, self._sent).union(self._table_pids, range(_LOWEST_PID))
+        strayed.update(pid_of(packet) for packet in self._left if packet in known)
+        return missing & strayed
 
     @property
     def _is_over(self) -> bool:
@@ -293,6 +309,18 @@ class Overlap:
 
     def _finish(self, rest: memoryview) -> bytes:
         return b"".join(self._held or ()) + bytes(rest)
+
+
+def _jumping(before: bytes, after: bytes) -> set[int]:
+    """Return the PIDs of which a counter jumps after `before`, and not for the sake of a few lost packets."""
+    last = last_counters(heads_of(before))
+    found: set[int] = set()
+    heads = heads_of(after)
+    for pid, control in zip(pids_of(heads), heads.control, strict=True):
+        if (control - last.get(pid, control - (control >> 4 & 1)) - (control >> 4 & 1)) & 0x0F > _MOST_LOST:
+            found.add(pid)
+        last[pid] = control & 0x0F
+    return found
 
 
 def packets_of(part: bytes) -> Iterator[bytes]:

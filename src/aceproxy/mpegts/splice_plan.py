@@ -94,6 +94,8 @@ class Plan:
     """Packets of the source that may follow at once and were sent already."""
     before: bytes = b""
     """What was sent before those."""
+    old_pids: frozenset[int] = frozenset()
+    """PIDs on which the source is behind what was sent, though it is at its place."""
     gap: int = 0
     """Media time that is missing, 90 kHz; 0 where it cannot be known."""
     at_access_point: bool = False

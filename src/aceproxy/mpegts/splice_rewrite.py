@@ -216,7 +216,7 @@ class Rewriter:
     ) -> int:
         """Do packets up to one that changes what is to be done with a PID; return how many were done."""
         if self._leading:
-            pids = pids[: self._until_leading(view, pids)]
+            pids = pids[: self._until_leading(view, pids, out)]
         codes = bytes(map(self._codes.__getitem__, pids))
         specials = [found.start() for found in _SPECIAL.finditer(codes)]
         first_new = next((index for index in specials if self._opens(view, index, pids[index], offset)), None)
@@ -267,7 +267,7 @@ class Rewriter:
         self._codes[pid] = 0 if last is None else (last + step - head[3]) & 0x0F
         return True
 
-    def _until_leading(self, view: memoryview, pids: tuple[int, ...]) -> int:
+    def _until_leading(self, view: memoryview, pids: tuple[int, ...], out: list[bytes]) -> int:
         """Return how many packets come before one with which pictures begin or end that are left out.
 
         A picture that follows a random-access point and is shown before it is made from pictures that were never sent.
@@ -285,9 +285,7 @@ class Rewriter:
                 return index
             first = self._leading.pop(pid)
             if ahead < 0 and self._codes[pid] < 0x10:
-                self._counters[self.pid_map.get(pid, pid)] = (
-                    self._codes[pid] + packet[3] - (packet[3] >> 4 & 1)
-                ) & 0x0F
+                self._count(out)
                 self._codes[pid] = _CLOSED
                 self._gates[pid] = Gate(0, first)
         return len(pids)

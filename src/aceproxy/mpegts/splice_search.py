@@ -248,7 +248,8 @@ class Search:
 
     def _same_bytes(self, place: int, *, trailing: bool = True) -> Plan:
         before, after = self._matcher.sent if trailing else (b"", b"")
-        return Plan(Outcome.SAME_BYTES, max(place * PACKET_BYTES, self.source.base), trailing=after, before=before)
+        start, old_pids = max(place * PACKET_BYTES, self.source.base), self._matcher.old_pids
+        return Plan(Outcome.SAME_BYTES, start, trailing=after, before=before, old_pids=old_pids)
 
     def _at_limit(self) -> Plan | None:
         """Return a plan once too much has been held, or no random-access point has come for too long."""
