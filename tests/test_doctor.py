@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -54,6 +55,17 @@ def test_a_free_port_is_free_and_nothing_is_left_open() -> None:
     settings = make(listen=f"127.0.0.1:{port}")
     for _ in range(2):
         assert machine.look_at_port(settings).status is Status.OK
+
+
+def test_whether_one_call_sends_to_many_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forbidden:
+        def __init__(self) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(machine, "Uring", Forbidden)
+    found = machine.look_at_uring(make())
+    assert (found.status, "Operation not permitted" in found.message) == (Status.NOTE, True)
+    assert machine.look_at_uring(make(io_uring=False)).status is Status.OK
 
 
 def test_a_port_that_is_taken_is_told_with_a_way_to_find_who_has_it(taken: int) -> None:

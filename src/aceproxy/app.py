@@ -38,6 +38,7 @@ from aceproxy.streams.giving_back import GivingBack
 from aceproxy.streams.hub import Hub
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.recordings import Recordings
+from aceproxy.streams.sending import Sending
 from aceproxy.streams.source import Upstream
 from aceproxy.web.api import ApiRoutes
 from aceproxy.web.connections import Connections
@@ -156,7 +157,7 @@ class App:
         self.pool = await self._make_pool(session, folder)
         journal = Journal(folder / "playbacks.json") if folder is not None else None
         self.stopper = PlaybackStopper(session, limits, journal)
-        self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s))
+        self.pump = Pump(PumpLimits(settings.batch_bytes, settings.client_stall_s), Sending(io_uring=settings.io_uring))
         self.links = LinkBook(settings.quality_links, settings.quality_half_life_days)
         origins = Origins(settings.origin_hosts)
         self._stack.push_async_callback(origins.close)

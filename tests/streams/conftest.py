@@ -14,7 +14,9 @@ from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
+from aceproxy.streams.sending import Sending
 from aceproxy.streams.timeline import Timeline
+from aceproxy.streams.uring import Uring
 from tests.waiting import until
 
 PACKET = 188
@@ -122,10 +124,25 @@ class Listener:
         return numbers(data)
 
 
+def with_uring() -> Sending:
+    """Return what sends to any number of sockets through io_uring; skips the test where that cannot be had."""
+    try:
+        Uring().close()
+    except OSError as error:
+        pytest.skip(f"no io_uring here: {error.strerror}")
+    return Sending(io_uring=True, least=1)
+
+
 @pytest.fixture
-async def pump() -> AsyncIterator[Pump]:
+def sending() -> Sending:
+    """How the pump sends: as it does to few clients."""
+    return Sending(io_uring=False)
+
+
+@pytest.fixture
+async def pump(sending: Sending) -> AsyncIterator[Pump]:
     """A running pump that finds clients stalled after half a second."""
-    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=0.5))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=0.5), sending)
     pump.start()
     yield pump
     pump.close()

@@ -21,8 +21,15 @@ from aceproxy.streams.block import Block
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
-from tests.streams.conftest import Feed, Listen, Listener, numbers
+from aceproxy.streams.sending import Sending
+from tests.streams.conftest import Feed, Listen, Listener, numbers, with_uring
 from tests.waiting import until
+
+
+@pytest.fixture(params=["write", "io_uring"])
+def sending(request: pytest.FixtureRequest) -> Sending:
+    """Both ways; which one may not be seen from outside."""
+    return Sending(io_uring=False) if request.param == "write" else with_uring()
 
 
 async def test_a_client_gets_the_tables_and_then_every_packet(
@@ -72,7 +79,7 @@ async def test_a_client_that_does_not_read_costs_the_others_nothing(
 
 
 async def test_full_and_broken_sockets_among_others_are_told_apart_from_them(
-    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen, sending: Sending, request: pytest.FixtureRequest
 ) -> None:
     feed.send(1)
     clients = [listen(ring) for _ in range(9)]
@@ -97,6 +104,7 @@ async def test_full_and_broken_sockets_among_others_are_told_apart_from_them(
     pump.appended(ring)
     for client in (*others, *frozen):
         assert await client.read_packets(1) == [41]
+    assert sending.uses_uring == request.node.name.endswith("[io_uring]")
 
 
 async def test_a_client_that_fell_off_the_ring_goes_on_at_a_packet_with_tables_first(
@@ -201,11 +209,14 @@ async def fill(pump: Pump, ring: Ring, connection: socket.socket) -> Outlet:
 
 
 async def test_a_client_that_reads_less_than_the_system_tells_of_counts_as_reading(
-    limits: RingLimits, tcp: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+    limits: RingLimits,
+    sending: Sending,
+    tcp: tuple[socket.socket, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outlet_module, "UNSENT_BYTES", (1 << 31) - 1)  # as where the system has no such limit
     ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
-    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0), sending)
     pump.start()
     outlet = await fill(pump, ring, tcp[0])
     room = outlet.sent_bytes
@@ -219,10 +230,10 @@ async def test_a_client_that_reads_less_than_the_system_tells_of_counts_as_readi
 
 
 async def test_the_system_holds_little_for_a_client_that_does_not_read(
-    limits: RingLimits, tcp: tuple[socket.socket, socket.socket]
+    limits: RingLimits, sending: Sending, tcp: tuple[socket.socket, socket.socket]
 ) -> None:
     ring = Ring(replace(limits, ring_s=1000.0, ring_bytes=8 << 20))
-    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=1000.0), sending)
     pump.start()
     outlet = await fill(pump, ring, tcp[0])
     assert outlet.sent_bytes < outlet_module.UNSENT_BYTES + (256 << 10)
@@ -289,9 +300,9 @@ async def test_a_finished_ring_is_sent_to_its_end_before_the_clients_are_ended(
     assert await client.ended is Reason.SOURCE_ENDED
 
 
-async def test_closing_ends_everybody_and_leaves_no_descriptor(ring: Ring, feed: Feed) -> None:
+async def test_closing_ends_everybody_and_leaves_no_descriptor(ring: Ring, feed: Feed, sending: Sending) -> None:
     before = psutil.Process().num_fds()
-    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=5))
+    pump = Pump(PumpLimits(batch_bytes=4096, stall_s=5), sending)
     pump.start()
     feed.send(100)
     ends: list[asyncio.Future[Reason]] = []

@@ -22,6 +22,7 @@ from aceproxy.doctor.machine import (
     look_at_platform,
     look_at_port,
     look_at_trust,
+    look_at_uring,
 )
 from aceproxy.settings import Settings
 
@@ -44,7 +45,7 @@ def look_at_system(settings: Settings) -> list[Finding]:
     """Look at what needs no engine. Nothing is changed, and what is opened is closed again."""
     looks: list[Callable[[Settings], Finding]] = [
         look_at_platform, look_at_port, look_at_descriptors, look_at_memory, look_at_state, look_at_store, look_at_log,
-        look_at_clock, look_at_ffmpeg, look_at_ipv6, look_at_trust,
+        look_at_clock, look_at_ffmpeg, look_at_ipv6, look_at_uring, look_at_trust,
     ]  # fmt: skip
     return [look(settings) for look in looks]
 

@@ -16,6 +16,7 @@ from aceproxy import __version__
 from aceproxy.doctor.findings import Finding, Status
 from aceproxy.health import ask
 from aceproxy.settings import Settings, split_address
+from aceproxy.streams.uring import Uring
 
 DESCRIPTORS_BESIDE = 300  # for engines, files
 PROGRAM_BYTES = 100 << 20  # of the program itself, with some clients
@@ -28,6 +29,22 @@ def look_at_platform(_settings: Settings) -> Finding:
     if not sys.platform.startswith("linux"):
         return Finding("system", Status.FAILURE, words, "AceProxy needs Linux.")
     return Finding("system", Status.OK, words)
+
+
+def look_at_uring(settings: Settings) -> Finding:
+    """Whether one system call sends to many clients."""
+    if not settings.io_uring:
+        return Finding("io_uring", Status.OK, "not used: the setting says so")
+    try:
+        Uring().close()
+    except OSError as error:
+        return Finding(
+            "io_uring",
+            Status.NOTE,
+            f"cannot be had here ({error.strerror}): one system call for each client",
+            "Nothing needs it; hundreds of clients of one stream cost less with it. Containers forbid it as a rule.",
+        )
+    return Finding("io_uring", Status.OK, "sends to many clients at once")
 
 
 def look_at_port(settings: Settings) -> Finding:

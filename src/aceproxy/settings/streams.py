@@ -101,6 +101,11 @@ class StreamSettings(Group):
         ge=1316,
         description="Bytes that, found by one read, are sent on at once and followed by the next read.",
     )
+    io_uring: bool = Field(
+        True,
+        description="Send to 16 clients and more by one system call for up to 64 of them, where the system has and "
+        "allows io_uring.",
+    )
     # the ring
     block_s: float = Field(2.0, gt=0, le=10, description="Least media time of a block; it is cut at the next keyframe.")
     block_bytes: int = Field(

@@ -10,16 +10,15 @@ Everything here belongs to the pump's thread.
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import time
 from collections.abc import Callable
-from itertools import repeat
 
 from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
 from aceproxy.streams.outlet import BEHIND, GONE, LOST, REACHED, Cohort, Outlet
 from aceproxy.streams.ring import Ring
+from aceproxy.streams.sending import LEFT, Sending
 from aceproxy.streams.skips import Skips
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,8 @@ _Span = tuple[Block, int, int]  # so many bytes of a block from a position on
 class Stage:
     """What the audiences of one pump share. `piece` is what a cohort is sent now, `ends` those that are to be told."""
 
-    def __init__(self, skips: Skips) -> None:
+    def __init__(self, skips: Skips, sending: Sending) -> None:
+        self.sending = sending
         self.selector = selectors.DefaultSelector()
         self.skips = skips
         self.piece = memoryview(bytearray(PIECE_BYTES))
@@ -170,21 +170,12 @@ class Audience:
         count = len(piece)
         if not count:
             return
-        descriptors, taken = list(self.live), list[int]()
-        left = iter(descriptors)
-        while len(taken) < len(descriptors):
-            try:
-                # No loop of ours: what the interpreter needs between two calls is no longer in the processor's cache
-                # after each. What was taken before a call fails is in the list.
-                taken.extend(map(os.write, left, repeat(piece)))
-            except BlockingIOError:
-                taken.append(0)
-            except OSError:
-                taken.append(-1)
+        descriptors = list(self.live)
+        taken = self._stage.sending.send(descriptors, piece)
         if taken.count(count) == len(taken):
             return
         for fd, bytes_taken in zip(descriptors, taken, strict=True):
-            if bytes_taken < 0:
+            if bytes_taken == LEFT:
                 self.end(self.live[fd], Reason.CLIENT_LEFT)
             elif bytes_taken < count:
                 self._fall_behind(self.live[fd], bytes_taken, spans)

@@ -24,6 +24,7 @@ from aceproxy.streams.audience import SWEEP_S, Audience, Stage
 from aceproxy.streams.bell import Bell
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Ring
+from aceproxy.streams.sending import Sending
 from aceproxy.streams.skips import Skips
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class PumpLimits:
 class Pump:
     """The thread and its hand-over. `start` and `close` belong to the event loop that it reports to."""
 
-    def __init__(self, limits: PumpLimits) -> None:
+    def __init__(self, limits: PumpLimits, sending: Sending) -> None:
         self._limits = limits
         self._bell = Bell()
         self._commands: deque[Callable[[], None]] = deque()
@@ -48,7 +49,7 @@ class Pump:
         self._stopping = False
         self._audiences: dict[Ring, Audience] = {}
         self._skips = Skips(self._call_again)
-        self._stage = Stage(self._skips)
+        self._stage = Stage(self._skips, sending)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
 
@@ -73,6 +74,7 @@ class Pump:
         self._bell.ring()
         self._thread.join(timeout_s)
         self._stage.selector.close()
+        self._stage.sending.close()
         self._bell.close()
 
     def add(self, outlet: Outlet) -> None:

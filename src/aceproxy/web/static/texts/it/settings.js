@@ -74,6 +74,7 @@ export default {
     stat_max_age_s: "Età oltre la quale l’ultimo stato di un motore non si mostra più.",
     batch_s: "Il tempo più lungo per cui i byte arrivati aspettano di essere letti e mandati avanti; con dieci sorgenti e più, il doppio.",
     batch_bytes: "Byte che, trovati in una lettura, si mandano avanti subito, seguiti dalla lettura successiva.",
+    io_uring: "A partire da 16 client, mandare con una sola chiamata di sistema a 64 di loro alla volta, dove il sistema ha io_uring e lo permette.",
     block_s: "La durata minima di un blocco; si taglia al fotogramma chiave successivo.",
     block_bytes: "Dimensione a cui un blocco si taglia se prima non viene un fotogramma chiave.",
     ring_s: "Durata che si tiene di ogni stream.",
