@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import signal
 import sys
@@ -24,6 +25,7 @@ from aceproxy.app import App
 from aceproxy.calming import calm_allocator, calm_collector
 from aceproxy.preparing import make_logs
 from aceproxy.settings import load_settings
+from aceproxy.streams.block import Block
 from bench.chaos_ends import watch_ends
 from bench.chaos_jumps import watch
 from bench.heap import allocators, kinds_of_objects, memory
@@ -58,6 +60,7 @@ def held() -> dict[str, object]:
         "resident_bytes": psutil.Process().memory_info().rss,
         **memory(),
         **allocators(),
+        "blocks": sum(isinstance(one, Block) for one in gc.get_objects()),
         "objects": kinds_of_objects(OBJECT_KINDS),
     }
 

@@ -9,7 +9,8 @@ from bench.chaos_players import NAMELESS
 
 CONTROL_P99_MS = 15.0  # of a server that does nothing; from there on the machine is too busy to judge the API
 MEMORY_SLACK_BYTES = 32 << 20  # histories fill up in the first minutes, and between them stays what splices took
-SLACK = {"tasks": 4, "threads": 8, "descriptors": 12, "children": 0}  # threads: of the executor, filled on demand
+SLACK = {"tasks": 4, "threads": 8, "descriptors": 12, "children": 0, "blocks": 0}
+# threads: of the executor, filled on demand
 Found = dict[str, Any]
 
 

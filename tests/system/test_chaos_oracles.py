@@ -244,7 +244,7 @@ def test_the_channel_with_other_sound_decodes_and_repeats_without_a_seam(tmp_pat
 
 def fine() -> dict[str, Any]:
     """Return the outcome of a run in which nothing is wrong."""
-    held = {"tasks": 9, "threads": 6, "descriptors": 14, "children": 0, "private_dirty_bytes": 50 << 20}
+    held = {"tasks": 9, "threads": 6, "descriptors": 14, "children": 0, "blocks": 0, "private_dirty_bytes": 50 << 20}
     times = {"p99": 4.0, "errors": 0}
     return {
         "stats": {"total_clients": 0, "clients_closed_by_reason": {"client_left": 3}, "closed_by_reason": {}},
@@ -274,6 +274,7 @@ SPOILT: dict[str, Callable[[dict[str, Any]], None]] = {
     "HLS: something": lambda run: run["wrongs"].append("HLS: something"),
     "tasks": lambda run: run["after"].update(tasks=20),
     "children": lambda run: run["after"].update(children=1),
+    "blocks": lambda run: run["after"].update(blocks=1),
     "playbacks": lambda run: run.update(playbacks_left=1),
     "memory": lambda run: run["after"].update(private_dirty_bytes=83 << 20),
     "requests failed": lambda run: run["api_ms"].update({"/x": {"p99": 1.0, "errors": 2}}),

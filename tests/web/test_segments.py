@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -125,3 +127,16 @@ async def test_a_player_that_takes_next_to_nothing_is_cut_off_in_the_end(
     writer.close()
     assert shop.outcomes == ["the player took nothing for too long"]
     assert time.monotonic() - began_at >= 1.5 * STALL_S
+
+
+async def test_a_player_that_leaves_within_a_segment_leaves_nothing_of_it_behind(shop: Shop) -> None:
+    block = weakref.ref(shop.held.block)
+    gc.disable()  # what knows each other would be found now and then only
+    try:
+        _, writer = await asking(shop)
+        writer.transport.abort()
+        await until(lambda: bool(shop.outcomes))
+        del shop.held
+        await until(lambda: block() is None)
+    finally:
+        gc.enable()

@@ -136,8 +136,33 @@ async def _send_piece(
     if transport.get_write_buffer_size():
         for start in range(0, len(piece), WRITE_BYTES):
             await response.write(bytes(piece[start : start + WRITE_BYTES]))
-    else:
-        await asyncio.get_running_loop().sock_sendall(connection, piece)
+        return
+    while piece:
+        try:
+            piece = piece[connection.send(piece) :]
+        except BlockingIOError:
+            await _writable(connection)
+
+
+async def _writable(connection: socket.socket) -> None:
+    """Wait until a connection takes more, or is broken.
+
+    Not `loop.sock_sendall`: a future and the error in it would know each other, and hold the block until somebody looks
+    for cycles.
+    """
+    loop = asyncio.get_running_loop()
+    is_writable = loop.create_future()
+
+    def note() -> None:
+        loop.remove_writer(connection)
+        if not is_writable.done():
+            is_writable.set_result(None)
+
+    loop.add_writer(connection, note)
+    try:
+        await is_writable
+    finally:
+        loop.remove_writer(connection)
 
 
 def _beside(transport: asyncio.Transport) -> socket.socket:
