@@ -268,6 +268,19 @@ def test_without_keyframes_segments_are_cut_within_the_target() -> None:
     assert max(entry.duration_s for entry in player.checker.last.entries) > 2.5
 
 
+@pytest.mark.parametrize(("name", "start_s"), [("light", 1.15), ("light", 3.36), ("clock", 0.5), ("clock", 3.36)])
+def test_each_segment_begins_with_a_keyframe_where_these_come_as_often_as_blocks_are_due(
+    name: str, start_s: float
+) -> None:
+    """Reckoned with fractions, a keyframe comes a trifle too early now and then: the block ends with the next one."""
+    player = Player(Station())
+    watch(player, seconds(name, start_s, start_s + 40))
+    assert player.faults == []
+    first, *blocks = player.station.ring.blocks()
+    assert [block.points[0].offset for block in blocks] == [block.start for block in blocks]
+    assert first.media_s < blocks[0].media_s
+
+
 def _points(stream: bytes) -> list[int]:
     return [point.offset for point in Analyzer().feed(stream).points]
 

@@ -126,6 +126,20 @@ async def test_lists_and_segments_are_what_a_player_needs(sim: Simulator, make_a
     assert playlist.entries
 
 
+async def test_segments_begin_with_keyframes_also_after_their_length_was_changed(
+    sim: Simulator, make_app: MakeApp
+) -> None:
+    app = await make_app(**QUICK)
+    assert (await ask(app, "/api/settings", "PATCH", body=b'{"block_s": 2.5}')).status == 200
+    _, answer = await open_list(app, manifest(sim))
+    assert answer.status == 200
+    assert "#EXT-X-TARGETDURATION:4" in answer.body.decode()
+    (stream,) = app.hub.streams
+    await until(lambda: len(stream.ring.blocks()) > 4)
+    _, *blocks = stream.ring.blocks()
+    assert [block.points[0].offset for block in blocks] == [block.start for block in blocks]
+
+
 async def test_the_same_stream_is_at_a_clean_address_and_ts_shares_it(
     sim: Simulator, make_app: MakeApp, play: Play
 ) -> None:

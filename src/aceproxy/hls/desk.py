@@ -14,7 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -193,7 +193,7 @@ class HlsDesk:
         if shown is None:
             window = Window(
                 stream.ring,
-                self._limits,
+                replace(self._limits, block_s=stream.block_s),
                 *self._numbers(stream),
                 time.monotonic,
                 lambda: datetime.now(UTC),

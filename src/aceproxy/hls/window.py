@@ -34,6 +34,7 @@ LISTED_TARGETS: Final = 2  # for so many a segment stays in the list; players lo
 LONGEST_TARGET_S: Final = 10  # of those that are chosen for the sake of far keyframes
 HEAD_BYTES: Final = 512 * 188  # of a block, looked at to see whether it stands for itself
 LEAST_DURATION_S: Final = 0.001
+SPARE_S: Final = 0.25  # of the half second that a segment may be longer than the target (RFC 8216 §4.3.3.1)
 KEPT_RINGS: Final = 2  # times ring_bytes: what a window may hold
 
 
@@ -219,7 +220,8 @@ class Window:
     def _choose_target(self) -> None:
         """Fix the target duration: a block, and the farthest way to the next keyframe that was seen.
 
-        Where keyframes turn out to be farther apart later, blocks are cut between them.
+        Where keyframes turn out to be farther apart later, blocks are cut between them. But one that ends with the
+        keyframe is never cut just before it, since it is some milliseconds longer than was reckoned.
         """
         times = [point.media_s for point in self._ring.points] + [self._ring.edge_s]
         gap_s = max((later - earlier for earlier, later in pairwise(times)), default=0.0)
@@ -229,7 +231,7 @@ class Window:
         self._target_s = max(least, wanted, longest)
         while self._may_shorten(self._target_s):
             self._count_out(self._listed.popleft())  # it was in no list yet
-        self._ring.longest_s = min(self._ring.longest_s, float(self._target_s))
+        self._ring.longest_s = min(self._ring.longest_s, self._target_s + SPARE_S)
 
     def _date_back(self) -> None:
         """Let the first list end now: what an engine sends at once at the start is older media, not media to come."""

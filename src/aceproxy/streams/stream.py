@@ -74,6 +74,7 @@ class Stream:
         self.audience = self._attendance.audience
         self.intake = Intake(RingLimits.from_settings(settings), pump, settings.splice_wait_s, self.log, self.timeline)
         self.ring = self.intake.ring
+        self.block_s = settings.block_s  # of its ring: the setting may change
         self.supply = self._make_supply(links, params, upstream, pump)
         self._pump = pump
         self._owner = owner
