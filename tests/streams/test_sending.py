@@ -223,6 +223,16 @@ def test_an_old_ring_is_refused(uring: Uring) -> None:
         uring._map(stack, parameters)
 
 
+def test_it_can_rest_and_be_used_again(pairs: MakePairs, sending: Sending) -> None:
+    made = pairs(LEAST)
+    before = open_descriptors()
+    for _ in range(2):
+        assert sending.send(made.descriptors, writable()) == [len(PIECE)] * LEAST
+        assert sending.uses_uring
+        sending.rest()
+        assert open_descriptors() == before
+
+
 def test_closing_leaves_nothing_open(pairs: MakePairs) -> None:
     made = pairs(LEAST)
     before = open_descriptors()

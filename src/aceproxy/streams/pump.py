@@ -200,6 +200,8 @@ class Pump:
     def _emptied(self, ring: Ring) -> None:
         del self._audiences[ring]
         self._skips.forget(ring)
+        if not self._audiences:
+            self._stage.sending.rest()
 
     def _report_ends(self) -> None:
         if not self._stage.ends or self._loop is None:

@@ -49,6 +49,10 @@ class Sending:
     def close(self) -> None:
         """Let go of what it has; every socket is written to by itself from now on."""
         self._wanted = False
+        self.rest()
+
+    def rest(self) -> None:
+        """Let go of what it has, until there are many sockets again."""
         if self._uring is not None:
             self._uring.close()
             self._uring = None
