@@ -32,7 +32,10 @@ from tests.system.cutting import (
 CUTS = 28  # of each recording in each of the two tests: 1232 of 22 recordings
 TICKS = 3600  # of a picture
 SKIPS = 6  # of one client
-MORE = [("hevc open gop", seed) for seed in "dfkl"]  # sources lost right after they were joined
+MORE = [
+    *(("hevc open gop", seed) for seed in "dfkl"),  # sources lost right after they were joined
+    *(("sparsely stamped", seed) for seed in ("#0", "#8")),  # and before a picture with time stamps
+]
 
 OPEN = tuple(name for name in RECORDINGS if "open" in name or name == "mpeg2 interlaced")
 

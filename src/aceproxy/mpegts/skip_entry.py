@@ -167,7 +167,7 @@ class EntryMaker:
         steps = [step for one, other in pairwise(stamps) if 0 < (step := later(other, one)) < CLOCK_HZ]
         gap = median_low(steps) if steps else _VIDEO_GAP
         dts, pts = ((stamp - _ROOM) % WRAP if stamp is not None else 0 for stamp in (start.dts, start.pts))
-        return PidEnd(dts, pts, pts, gap)
+        return PidEnd(dts, pts, pts, gap, gap)
 
 
 def _controls(packets: bytes) -> dict[int, tuple[int, int]]:

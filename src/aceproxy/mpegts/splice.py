@@ -299,8 +299,9 @@ class Splicer:
         if whole_pid in ends:
             ends[whole_pid] = replace(ends[whole_pid], is_whole=True)
         for pid, end in ends.items():
-            before = self._ends.get(pid)
-            self._ends[pid] = end if end.gap or before is None else replace(end, gap=before.gap)
+            before = self._ends.get(pid, end)
+            gaps = end if end.gap else before
+            self._ends[pid] = replace(end, gap=gaps.gap, unit_gap=gaps.unit_gap)
         sent_pcr_pid = self._tables.program.pcr_pid if self._tables else None
         clock = clocks.get(sent_pcr_pid) if sent_pcr_pid is not None else None
         if clock is not None or clocks:

@@ -351,8 +351,8 @@ def _shift(source: NewSource, last: LastSent, start: PesStart, pictures: int) ->
     end = _end_before(source, last)
     if start.dts is None or start.pts is None or end is None:
         return _shift_by_pcr(source, last, start.offset)
-    gap = end.gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
-    way = gap * (pictures + 1)
+    gap = end.unit_gap or (_VIDEO_GAP if source.has_video else _AUDIO_GAP)
+    way = gap * (pictures + 1) + min(gap * end.unstamped, CLOCK_HZ)
     by_dts, by_pts = end.dts + way - start.dts, end.pts + way - start.pts
     more = later(by_pts, by_dts)
     shift = by_pts if 0 < more < _MAX_REORDER else by_dts

@@ -6,11 +6,12 @@ can wait until a source has been lost waits; `ends_of` reads the tail once, then
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median_low
-from typing import Final
+from typing import Final, NamedTuple
 
 from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, marks_of, payload_start
 from aceproxy.mpegts.pes import read_pes_header
@@ -95,6 +96,14 @@ class TableWatch:
         self._first, self._second = bytes(first), bytes(second)
 
 
+class _Stamped(NamedTuple):
+    """A PES packet with time stamps: the how manieth of its PID."""
+
+    pts: int
+    dts: int
+    number: int
+
+
 @dataclass(frozen=True, slots=True)
 class PidEnd:
     """Where the elementary stream on one PID ended. Clocks are those that were sent."""
@@ -107,6 +116,8 @@ class PidEnd:
     """Of the last PES packet with time stamps that began."""
     gap: int
     """From one PES packet with time stamps to the next, 90 kHz."""
+    unit_gap: int
+    """From one PES packet to the next, with time stamps or without."""
     partial: bytes | None = None
     """The last PES packet as far as it was sent, None where that is not known."""
     is_whole: bool = False
@@ -153,8 +164,9 @@ def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[i
     `tail` is the last packets of a source as they came; `pid_map` and `shift` say what was made of them (PIDs that are
     not in the map were not changed).
     """
-    stamps: dict[int, list[tuple[int, int]]] = {}
+    stamps: dict[int, list[_Stamped]] = {}
     starts: dict[int, int] = {}
+    units: Counter[int] = Counter()
     unstamped: dict[int, int] = {}
     sparse: set[int] = set()
     clocks: dict[int, int] = {}
@@ -164,12 +176,13 @@ def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[i
                 clocks[pid_map.get(stamp.pid, stamp.pid)] = (stamp.pcr + shift) % (1 << 33)
             if stamp.starts:
                 starts[stamp.pid] = index
+                units[stamp.pid] += 1
                 unstamped[stamp.pid] = 0 if stamp.pts is not None else unstamped.get(stamp.pid, 0) + 1
                 if stamp.pts is None:
                     sparse.add(stamp.pid)
             if stamp.pts is not None and stamp.dts is not None:
                 known = stamps.setdefault(stamp.pid, [])
-                known.append((stamp.pts, stamp.dts))
+                known.append(_Stamped(stamp.pts, stamp.dts, units[stamp.pid]))
                 del known[:-_RECENT]
         partials = _partials(view, {pid: starts[pid] for pid in stamps})
     ends: dict[int, PidEnd] = {}
@@ -180,16 +193,17 @@ def ends_of(tail: bytes, pid_map: Mapping[int, int], shift: int) -> tuple[dict[i
     return ends, clocks
 
 
-def _end(known: list[tuple[int, int]], shift: int, partial: bytes | None, *, is_whole: bool) -> PidEnd:
-    own_pts, dts = known[-1]
-    ahead = max(step for pts, _ in known if (step := later(pts, dts)) < 2 * _MAX_GAP or pts == own_pts)
+def _end(known: list[_Stamped], shift: int, partial: bytes | None, *, is_whole: bool) -> PidEnd:
+    own_pts, dts, _ = known[-1]
+    ahead = max(step for pts, _, _ in known if (step := later(pts, dts)) < 2 * _MAX_GAP or pts == own_pts)
     highest = dts + ahead
-    steps = [later(after[1], before[1]) for before, after in pairwise(known)]
-    good = [step for step in steps if 0 < step <= _MAX_GAP]
-    gap = median_low(good) if good else 0
-    return PidEnd(
-        (dts + shift) % (1 << 33), (highest + shift) % (1 << 33), (own_pts + shift) % (1 << 33), gap, partial, is_whole
+    steps = [(later(after.dts, before.dts), after.number - before.number) for before, after in pairwise(known)]
+    good = [(step, units) for step, units in steps if 0 < step <= _MAX_GAP]
+    gap, unit_gap = (
+        (median_low(step for step, _ in good), median_low(step // units for step, units in good)) if good else (0, 0)
     )
+    sent_dts, sent_pts, sent_own = ((ticks + shift) % (1 << 33) for ticks in (dts, highest, own_pts))
+    return PidEnd(sent_dts, sent_pts, sent_own, gap, unit_gap, partial, is_whole)
 
 
 def _partials(view: memoryview, starts: Mapping[int, int]) -> dict[int, tuple[bytes | None, bool]]:
