@@ -35,6 +35,13 @@ def test_blocks_are_cut_at_join_points_once_they_are_long_enough(ring: Ring, fee
     assert [len(block.points) for block in ring.blocks()] == [2, 2, 2, 2, 1]
 
 
+def test_a_block_is_cut_at_a_join_point_that_comes_a_trifle_too_early() -> None:
+    ring = Ring(LIMITS)  # of a second each
+    for media_s in (0.0, 0.9999999, 1.9999999, 2.95):
+        ring.append(memoryview(bytes(188)), media_s, JoinPoint(ring.head, media_s, PREAMBLE))
+    assert [block.size // 188 for block in ring.blocks()] == [1, 1, 2]
+
+
 def test_blocks_without_join_points_are_cut_by_size_and_by_time() -> None:
     by_size = Ring(replace(LIMITS, block_bytes=10 * 188, ring_bytes=100 * 188))
     for _ in range(25):

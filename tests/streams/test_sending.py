@@ -112,9 +112,23 @@ def test_all_get_the_piece_in_as_many_rounds_as_it_takes(pairs: MakePairs, sendi
     made = pairs(count)
     for number in range(7):  # the ring goes round, and a delivery begins anywhere in it
         piece = bytes([number]) * 1000
-        assert sending.send(made.descriptors, writable(piece)) == [1000] * count
+        assert sending.send([(made.descriptors, writable(piece))])[0] == [1000] * count
         assert made.all_got() == {piece}
     assert sending.uses_uring
+
+
+@pytest.mark.parametrize("counts", [(1,) * 20, (5,) * 20, (40, 3, ENTRIES + 9, 1), (2, 1)])
+def test_pieces_of_several_streams_go_together(pairs: MakePairs, sending: Sending, counts: tuple[int, ...]) -> None:
+    made = [pairs(count) for count in counts]
+    made[1].fill(0)
+    for turn in range(5):
+        pieces = [bytes([number, turn]) * (500 + number) for number in range(len(counts))]
+        jobs = [(each.descriptors, writable(piece)) for each, piece in zip(made, pieces, strict=True)]
+        taken = sending.send(jobs)
+        for number, (each, piece) in enumerate(zip(made, pieces, strict=True)):
+            first = int(number == 1)  # it is full: whoever cannot take his piece has nothing of it
+            assert taken[number] == [0] * first + [len(piece)] * (len(each.pairs) - first)
+            assert {each.got(at) for at in range(first, len(each.pairs))} in ({piece}, set())
 
 
 def test_the_piece_may_lie_within_mapped_memory_and_is_let_go_of(pairs: MakePairs, sending: Sending) -> None:
@@ -122,7 +136,7 @@ def test_the_piece_may_lie_within_mapped_memory_and_is_let_go_of(pairs: MakePair
     with mmap.mmap(-1, 1 << 20) as memory:
         memory[5000 : 5000 + len(PIECE)] = PIECE
         with memoryview(memory) as whole, whole[5000 : 5000 + len(PIECE)] as piece:
-            assert sending.send(made.descriptors, piece) == [len(PIECE)] * 3
+            assert sending.send([(made.descriptors, piece)])[0] == [len(PIECE)] * 3
     assert made.all_got() == {PIECE}
 
 
@@ -132,7 +146,7 @@ def test_full_sockets_short_sends_and_peers_that_are_gone_are_told_as_write_tell
     """Every third is full, or takes a part only, or has no peer, or is no socket any more."""
     results = []
     piece = writable(PIECE * 400)  # 400 KiB: more than a socket takes at once
-    for send in (write_to_each, sending.send):
+    for send in (write_to_each, lambda descriptors, piece: sending.send([(descriptors, piece)])[0]):
         made = pairs(ENTRIES + 9)
         small = writable()
         for at in (3, 30, ENTRIES + 3):
@@ -160,7 +174,7 @@ def test_a_connection_that_was_reset_is_left(sending: Sending) -> None:
     with ours:
         ours.sendall(b"unread")
         peer.close()
-        while sending.send([ours.fileno()], writable()) != [LEFT]:  # the reset may be on its way
+        while sending.send([([ours.fileno()], writable())])[0] != [LEFT]:  # the reset may be on its way
             pass
         assert write_to_each([ours.fileno()], writable()) == [LEFT]
 
@@ -171,14 +185,14 @@ def test_few_are_written_to_one_by_one_and_so_is_everybody_where_it_is_not_wante
         (Sending(io_uring=True), made.descriptors),
         (Sending(io_uring=False, least=1), made.descriptors),
     ):
-        assert sending.send(descriptors, writable()) == [len(PIECE)] * len(descriptors)
+        assert sending.send([(descriptors, writable())])[0] == [len(PIECE)] * len(descriptors)
         assert not sending.uses_uring
     assert made.all_got() == {PIECE * 2}
 
 
 def test_memory_that_may_not_be_written_to_is_sent_one_by_one(pairs: MakePairs, sending: Sending) -> None:
     made = pairs(2)
-    assert sending.send(made.descriptors, memoryview(PIECE)) == [len(PIECE)] * 2
+    assert sending.send([(made.descriptors, memoryview(PIECE))])[0] == [len(PIECE)] * 2
     assert not sending.uses_uring
 
 
@@ -197,7 +211,7 @@ def test_where_io_uring_is_forbidden_it_is_tried_once_and_told_once(
     sending = Sending(io_uring=True)
     with caplog.at_level(logging.INFO):
         for _ in range(3):
-            assert sending.send(made.descriptors, writable()) == [len(PIECE)] * LEAST
+            assert sending.send([(made.descriptors, writable())])[0] == [len(PIECE)] * LEAST
     assert made.all_got() == {PIECE * 3}
     assert (len(tried), len(caplog.records)) == (1, 1)
     assert "Operation not permitted" in caplog.text
@@ -227,7 +241,7 @@ def test_it_can_rest_and_be_used_again(pairs: MakePairs, sending: Sending) -> No
     made = pairs(LEAST)
     before = open_descriptors()
     for _ in range(2):
-        assert sending.send(made.descriptors, writable()) == [len(PIECE)] * LEAST
+        assert sending.send([(made.descriptors, writable())])[0] == [len(PIECE)] * LEAST
         assert sending.uses_uring
         sending.rest()
         assert open_descriptors() == before
@@ -237,12 +251,12 @@ def test_closing_leaves_nothing_open(pairs: MakePairs) -> None:
     made = pairs(LEAST)
     before = open_descriptors()
     sending = with_uring()
-    sending.send(made.descriptors, writable())
+    sending.send([(made.descriptors, writable())])
     assert open_descriptors() != before
     sending.close()
     sending.close()
     assert open_descriptors() == before
-    assert sending.send(made.descriptors, writable()) == [len(PIECE)] * LEAST
+    assert sending.send([(made.descriptors, writable())])[0] == [len(PIECE)] * LEAST
 
 
 # --- kernels that behave oddly ---
@@ -270,7 +284,7 @@ def test_when_the_call_fails_on_the_way_the_others_are_written_to_and_nobody_twi
     made = pairs(2 * ENTRIES + 20)
     after(uring, fail)
     for _ in range(2):
-        assert sending.send(made.descriptors, writable()) == [len(PIECE)] * len(made.pairs)
+        assert sending.send([(made.descriptors, writable())])[0] == [len(PIECE)] * len(made.pairs)
         assert made.all_got() == {PIECE}
         assert not sending.uses_uring
     assert len(begun) == 3
@@ -280,7 +294,7 @@ def test_when_the_call_fails_on_the_way_the_others_are_written_to_and_nobody_twi
 def test_kernels_that_take_in_a_part_are_asked_again(pairs: MakePairs, uring: Uring) -> None:
     after(uring, lambda real, number, descriptor, count, *rest: real(number, descriptor, min(count, 7), *rest))
     made = pairs(ENTRIES + 3)
-    assert uring.send(made.descriptors, writable()) == [len(PIECE)] * len(made.pairs)
+    assert uring.send([(made.descriptors, writable())]) == [len(PIECE)] * len(made.pairs)
     assert made.all_got() == {PIECE}
     assert uring.fault is None
 
@@ -296,7 +310,7 @@ def test_results_may_come_in_any_order(pairs: MakePairs, uring: Uring) -> None:
     after(uring, swap)
     made = pairs(3)
     made.pairs[0][1].close()
-    assert uring.send(made.descriptors, writable()) == [-errno.EPIPE, len(PIECE), len(PIECE)]
+    assert uring.send([(made.descriptors, writable())]) == [-errno.EPIPE, len(PIECE), len(PIECE)]
     assert uring.fault is None
 
 
@@ -314,10 +328,10 @@ def test_whose_result_is_missing_counts_as_gone_and_the_ring_is_given_up(
     made = pairs(ENTRIES + 5)
     begin = uring._submitted[0] % ENTRIES
     after(uring, lose_one)
-    taken = sending.send(made.descriptors, writable())
+    taken = sending.send([(made.descriptors, writable())])[0]
     lost = ENTRIES - begin - 1
     assert [at for at, count in enumerate(taken) if count == LEFT] == [lost]
     assert {made.got(at) for at in range(len(made.pairs)) if at != lost} == {PIECE}
     assert "results" in caplog.text
     assert not sending.uses_uring
-    assert sending.send(made.descriptors, writable()) == [len(PIECE)] * len(made.pairs)
+    assert sending.send([(made.descriptors, writable())])[0] == [len(PIECE)] * len(made.pairs)

@@ -181,6 +181,7 @@ async def test_the_counter_of_a_pid_that_comes_seldom_is_said_to_begin_anew_as_w
     data = await all_of(slow)
     send(ingest, seldom(pid, counters) + LIGHT[end : end + 1000 * PACKET])
     pump.appended(ring)
+    await until(lambda: slow.outlet.sent_bytes > len(data))  # it is at the edge also while that is on its way
     data = await all_of(slow, data)
     seen = [at for at in range(0, len(data), PACKET) if data[at + 1 : at + 3] == pid.to_bytes(2, "big")]
     assert len(seen) > 2

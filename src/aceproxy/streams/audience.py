@@ -13,6 +13,7 @@ import logging
 import selectors
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from aceproxy.errors import Reason
 from aceproxy.streams.block import Block
@@ -28,6 +29,14 @@ PIECE_BYTES = 256 << 10  # what the cohort is sent at once
 SWEEP_S = 1.0  # how often stalled clients are looked for
 
 _Span = tuple[Block, int, int]  # so many bytes of a block from a position on
+
+
+class Piece(NamedTuple):
+    """What all outlets at the live edge, `descriptors`, are sent next: `content`, which lies in `spans`."""
+
+    descriptors: list[int]
+    content: memoryview
+    spans: list[_Span]
 
 
 class Stage:
@@ -77,6 +86,7 @@ class Audience:
         self.behind: set[Outlet] = set()
         self._stage = stage
         self._on_empty = on_empty
+        self._finished: Reason | None = None  # the ring, when the delivery began
 
     def add(self, outlet: Outlet) -> None:
         """Take an outlet that has a place in the ring."""
@@ -100,9 +110,26 @@ class Audience:
 
     def deliver(self) -> None:
         """Bring the cohort to the head, and give those that cannot read a chance to let go of old blocks."""
-        ring = self.ring
-        finished = ring.finished  # read before the head: what was appended before the end is sent before it
+        self.begin()
+        self.conclude()
+
+    def begin(self) -> Piece | None:
+        """Begin a delivery; return what may be sent together with other audiences' pieces: then `sent` has to follow.
+
+        `conclude` does what is left, and must follow in any case.
+        """
+        ring, cohort = self.ring, self.cohort
+        self._finished = ring.finished  # read before the head: what was appended before the end is sent before it
         ring.delivered = ring.head
+        block = cohort.block
+        if not self.live or block is None or block.dropped or not cohort.offset < ring.delivered:
+            return None
+        spans = _spans(block, cohort.position, min(ring.delivered - cohort.offset, PIECE_BYTES))
+        return Piece(list(self.live), self._read(spans), spans) if len(spans) == 1 and spans[0][2] else None
+
+    def conclude(self) -> None:
+        """Send the cohort what is left before the head as it was when this began, and do what is due then."""
+        ring, finished = self.ring, self._finished
         self._advance(ring.delivered)
         for outlet in list(self.behind):
             if outlet.block is not None and outlet.block.dropped:  # who does not read must not keep it
@@ -141,12 +168,26 @@ class Audience:
                     self._fall_behind(outlet, 0, [(block, cohort.position, 0)])
                 return
             spans = _spans(block, cohort.position, min(limit - cohort.offset, PIECE_BYTES))
-            piece = self._read(spans)
-            self._send_piece(piece, spans)
-            cohort.block, cohort.position = spans[-1][0], spans[-1][1] + spans[-1][2]
-            cohort.offset += len(piece)
-            if not piece or cohort.offset >= limit:
+            content = self._read(spans)
+            if not content:
                 return
+            piece = Piece(list(self.live), content, spans)
+            self.sent(piece, *self._stage.sending.send([(piece.descriptors, content)]))
+            if cohort.offset >= limit:
+                return
+
+    def sent(self, piece: Piece, taken: list[int]) -> None:
+        """Take note of what each of the cohort has taken of a piece; who did not take all of it falls behind."""
+        cohort, count = self.cohort, len(piece.content)
+        if taken.count(count) < len(taken):
+            for fd, bytes_taken in zip(piece.descriptors, taken, strict=True):
+                if bytes_taken == LEFT:
+                    self.end(self.live[fd], Reason.CLIENT_LEFT)
+                elif bytes_taken < count:
+                    self._fall_behind(self.live[fd], bytes_taken, piece.spans)
+        block, position, last = piece.spans[-1]
+        cohort.block, cohort.position = block, position + last
+        cohort.offset += count
 
     def _read(self, spans: list[_Span]) -> memoryview:
         """Return what lies in `spans`, where it lies or, if that is more than one block, in one piece.
@@ -161,24 +202,6 @@ class Audience:
             self._stage.piece[end : end + count] = block.view(position, count)
             end += count
         return self._stage.piece[:end]
-
-    def _send_piece(self, piece: memoryview, spans: list[_Span]) -> None:
-        """Send a piece to each outlet of the cohort; who does not take all of it falls behind.
-
-        All are sent the same bytes, from the processor's cache.
-        """
-        count = len(piece)
-        if not count:
-            return
-        descriptors = list(self.live)
-        taken = self._stage.sending.send(descriptors, piece)
-        if taken.count(count) == len(taken):
-            return
-        for fd, bytes_taken in zip(descriptors, taken, strict=True):
-            if bytes_taken == LEFT:
-                self.end(self.live[fd], Reason.CLIENT_LEFT)
-            elif bytes_taken < count:
-                self._fall_behind(self.live[fd], bytes_taken, spans)
 
     def _fall_behind(self, outlet: Outlet, taken: int, spans: list[_Span]) -> None:
         """Give an outlet a place of its own: it took only `taken` bytes of what lies in `spans`."""

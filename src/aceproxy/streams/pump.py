@@ -16,11 +16,12 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from aceproxy.errors import Reason
-from aceproxy.streams.audience import SWEEP_S, Audience, Stage
+from aceproxy.streams.audience import SWEEP_S, Audience, Piece, Stage
 from aceproxy.streams.bell import Bell
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.ring import Ring
@@ -44,7 +45,7 @@ class Pump:
     def __init__(self, limits: PumpLimits, sending: Sending) -> None:
         self._limits = limits
         self._bell = Bell()
-        self._commands: deque[Callable[[], None]] = deque()
+        self._commands: deque[Callable[[], None] | Ring] = deque()  # a ring: it has grown
         self._awake = False  # a wake-up is on its way; spares a system call per command
         self._stopping = False
         self._audiences: dict[Ring, Audience] = {}
@@ -96,7 +97,7 @@ class Pump:
         waiting = ring.head - max(ring.delivered, ring.announced)
         if drained or waiting >= self._limits.batch_bytes or ring.finished is not None:
             ring.announced = ring.head
-            self._commands.append(lambda: self._deliver(ring))
+            self._commands.append(ring)
             self._wake()
 
     def forget(self, ring: Ring, reason: Reason) -> None:
@@ -143,16 +144,29 @@ class Pump:
     def _obey(self) -> None:
         self._bell.hear()
         self._awake = False  # before the queue is read: what comes later wakes again
+        grown: list[Ring] = []  # those that follow one another are delivered together
         while self._commands:
             command = self._commands.popleft()
-            try:
-                command()
-            except Exception:
-                log.exception("a command of the pump failed")
+            if isinstance(command, Ring):
+                grown.append(command)
+                continue
+            self._deliver(grown)
+            grown = []
+            self._safely(command)
+        self._deliver(grown)
+
+    def _safely(self, step: Callable[[], None]) -> bool:
+        """Do a step; return whether it went well. A mistake of ours costs what it was for, never the thread."""
+        try:
+            step()
+        except Exception:
+            log.exception("a command of the pump failed")
+            return False
+        return True
 
     def _call_again(self, ring: Ring) -> None:
         """From any thread: somebody who waits can go on, although nothing was appended."""
-        self._commands.append(lambda: self._deliver(ring))
+        self._commands.append(ring)
         self._bell.ring()
 
     def _stop(self) -> None:
@@ -170,10 +184,23 @@ class Pump:
             audience = self._audiences[outlet.ring] = Audience(outlet.ring, self._stage, self._emptied)
         audience.add(outlet)
 
-    def _deliver(self, ring: Ring) -> None:
-        audience = self._audiences.get(ring)
-        if audience is not None:
-            audience.deliver()
+    def _deliver(self, rings: Sequence[Ring]) -> None:
+        """Bring all that rings have got to their clients: the next piece of each to all of them at once."""
+        audiences = [one for ring in dict.fromkeys(rings) if (one := self._audiences.get(ring)) is not None]
+        begun = [(audience, self._begin(audience)) for audience in audiences]
+        offered = [(audience, piece) for audience, piece in begun if piece is not None]
+        taken = self._stage.sending.send([(piece.descriptors, piece.content) for _, piece in offered])
+        for (audience, piece), its in zip(offered, taken, strict=True):
+            self._safely(partial(audience.sent, piece, its))
+        for audience in audiences:
+            self._safely(audience.conclude)
+
+    def _begin(self, audience: Audience) -> Piece | None:
+        try:
+            return audience.begin()
+        except Exception:
+            log.exception("a delivery could not begin")
+            return None
 
     def _serve(self, outlet: Outlet) -> None:
         audience = self._audiences.get(outlet.ring)

@@ -16,6 +16,7 @@ from aceproxy.settings import Settings
 from aceproxy.streams.block import Block, JoinPoint, Spares
 
 OVERDUE = 5  # times block_s after which a block is cut although no join point came
+ROUNDING_S = 0.01  # keyframes each two seconds are a trifle less apart now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class Ring:
             return False
         age_s = media_s - newest.media_s
         if point is not None:  # the first point of all: what is before it is of no use to a decoder
-            return self._break or self._is_unjoined or age_s >= self._limits.block_s
+            return self._break or self._is_unjoined or age_s >= self._limits.block_s - ROUNDING_S
         return age_s + age_s * count / newest.size > self.longest_s  # with this part it would be too long
 
     def _begin_block(self, media_s: float, point: JoinPoint | None, count: int) -> Block:

@@ -1,4 +1,4 @@
-"""How one piece gets to many sockets: by one system call for many, or by one for each.
+"""How pieces get to many sockets: by one system call for many, or by one for each.
 
 Both are the same to the caller, and neither waits.
 """
@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from itertools import repeat
 
-from aceproxy.streams.uring import Uring
+from aceproxy.streams.uring import Job, Uring
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,20 @@ class Sending:
         """Whether it has come to that, and nothing went wrong with it."""
         return self._uring is not None
 
-    def send(self, descriptors: Sequence[int], piece: memoryview) -> list[int]:
-        """Send `piece` to each; return how many bytes each took: 0 where the socket is full, LEFT where nobody is."""
+    def send(self, jobs: Sequence[Job]) -> list[list[int]]:
+        """Send each piece to its sockets; return how many bytes each took: 0 where the socket is full, LEFT where
+        nobody is.
+        """
         taken: list[int] = []
-        if self._wanted and len(descriptors) >= self._least and not piece.readonly:
-            taken = self._send_at_once(descriptors, piece)
-        if len(taken) < len(descriptors):
-            taken += write_to_each(descriptors[len(taken) :], piece)
-        return taken
+        is_worth_it = sum(len(descriptors) for descriptors, _ in jobs) >= self._least
+        if self._wanted and is_worth_it and not any(piece.readonly for _, piece in jobs):
+            taken = self._send_at_once(jobs)
+        found, at = [], 0
+        for descriptors, piece in jobs:
+            part = taken[at : at + len(descriptors)]
+            at += len(descriptors)
+            found.append(part + write_to_each(descriptors[len(part) :], piece))
+        return found
 
     def close(self) -> None:
         """Let go of what it has; every socket is written to by itself from now on."""
@@ -57,7 +63,7 @@ class Sending:
             self._uring.close()
             self._uring = None
 
-    def _send_at_once(self, descriptors: Sequence[int], piece: memoryview) -> list[int]:
+    def _send_at_once(self, jobs: Sequence[Job]) -> list[int]:
         """Return what those took to which it could be sent like this: the first ones, all as a rule."""
         if self._uring is None:
             try:
@@ -66,11 +72,11 @@ class Sending:
                 log.info("io_uring cannot be had here (%s): one system call for each client", error.strerror or error)
                 self._wanted = False
                 return []
-        taken = self._uring.send(descriptors, piece)
+        taken = self._uring.send(jobs)
         if self._uring.fault is not None:
             log.warning("io_uring is given up (%s): one system call for each client from now on", self._uring.fault)
             self.close()
-        if taken.count(len(piece)) < len(taken):
+        if taken and min(taken) < 0:
             taken = [count if count >= 0 else 0 if count in _FULL else LEFT for count in taken]
         return taken
 

@@ -32,6 +32,9 @@ _SQE_BYTES, _CQE_BYTES = 64, 16
 _LAST = 0xFFFFFFFF  # counters of the queues are of 32 bits and go round
 _ANYWHERE = ctypes.c_char * 0
 
+Job = tuple[Sequence[int], memoryview]
+"""Sockets' descriptors, and the piece that each of them is sent."""
+
 
 class Uring:
     """A ring for sends. Belongs to one thread at a time; `close` is to be called once.
@@ -60,25 +63,32 @@ class Uring:
         self.fault = self.fault or "closed"
         self._stack.close()
 
-    def send(self, descriptors: Sequence[int], piece: memoryview) -> list[int]:
-        """Send `piece`, which must be writable and not empty, to each socket, as far as that does not wait.
+    def send(self, jobs: Sequence[Job]) -> list[int]:
+        """Send each piece, which must be writable and not empty, to its sockets, as far as that does not wait.
 
         Returns for each how many bytes it took, or the negative number of the error. There are fewer results than
         sockets when a `fault` came up: then nothing was sent to the others. A socket of which is not known what it took
         has -EIO.
         """
-        anchor = _ANYWHERE.from_buffer(piece)  # keeps the memory where it is
-        self._addresses[:] = array("Q", [ctypes.addressof(anchor)]) * ENTRIES
-        self._lengths[:] = array("I", [len(piece)]) * ENTRIES
+        sockets, addresses, lengths = array("i"), array("Q"), array("I")
+        anchors = [_ANYWHERE.from_buffer(piece) for _, piece in jobs]  # keep the memory where it is
+        for (descriptors, piece), anchor in zip(jobs, anchors, strict=True):
+            sockets.extend(descriptors)
+            addresses.extend(array("Q", [ctypes.addressof(anchor)]) * len(descriptors))
+            lengths.extend(array("I", [len(piece)]) * len(descriptors))
         results: list[int] = []
-        while len(results) < len(descriptors) and self.fault is None:
+        while (done := len(results)) < len(sockets) and self.fault is None:
             begin = self._submitted[0] % ENTRIES  # a round ends where the queue does, so that it is in one part
-            results += self._round(descriptors[len(results) : len(results) + ENTRIES - begin], begin)
+            count = min(ENTRIES - begin, len(sockets) - done)
+            self._sockets[begin : begin + count] = sockets[done : done + count]
+            self._addresses[begin : begin + count] = addresses[done : done + count]
+            self._lengths[begin : begin + count] = lengths[done : done + count]
+            results += self._round(count, begin)
         return results
 
-    def _round(self, descriptors: Sequence[int], begin: int) -> list[int]:
-        count, done = len(descriptors), 0
-        self._sockets[begin : begin + count] = array("i", descriptors)
+    def _round(self, count: int, begin: int) -> list[int]:
+        """Have the kernel do the `count` sends that are described from number `begin` on."""
+        done = 0
         self._submitted[0] = (self._submitted[0] + count) & _LAST
         while done < count:
             taken_in = self._call(_ENTER, self._descriptor, count - done, 0, 0, 0, 0)
@@ -139,7 +149,7 @@ class Uring:
                 while True:
                     pairs[1][0].send(bytes(65536))
             pairs[2][1].close()
-            results = self.send([ours.fileno() for ours, _ in pairs], memoryview(bytearray(b"?")))
+            results = self.send([([ours.fileno() for ours, _ in pairs], memoryview(bytearray(b"?")))])
             if results != [1, -errno.EAGAIN, -errno.EPIPE]:
                 raise OSError(errno.ENOSYS, self.fault or f"a trial came to {results}")
 
