@@ -295,7 +295,8 @@ async def test_engines_in_step_send_the_same_bytes_at_the_same_time() -> None:
             wire = await playing(simulator, content(simulator, "Clock One"))
             streams.append(await wire.read(2000 * 188))
             await wire.close()
-    assert streams[1][:188] in streams[0]
-    at = streams[0].index(streams[1][:188])
+    begin = streams[1][: 100 * 188]  # one packet alone may be a null packet, of which there are many
+    assert begin in streams[0]
+    at = streams[0].index(begin)
     assert streams[1].startswith(streams[0][at:])
     assert at < 400_000, "they are less than a second apart"
