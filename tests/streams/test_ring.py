@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import mmap
 import os
+import sys
 import weakref
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aceproxy.streams import block as block_module
 from aceproxy.streams.block import TRIM_BYTES, Block, JoinPoint
 from aceproxy.streams.ring import OVERDUE, Ring, RingLimits
 from tests.streams.conftest import PREAMBLE, Feed
@@ -76,6 +80,25 @@ def test_after_a_break_the_next_join_point_begins_a_block_that_is_marked(ring: R
     feed.send(100)  # the next point comes at packet 150, after half a second
     assert [block.start // 188 for block in ring.blocks()] == [0, 100, 150]
     assert [block.is_break for block in ring.blocks()] == [False, False, True]
+
+
+def test_a_block_that_is_cut_between_a_break_and_its_join_point_leaves_the_break_to_that() -> None:
+    ring = Ring(replace(LIMITS, block_s=10.0, block_bytes=10 * 188))
+    ring.append(memoryview(bytes(8 * 188)), 0.0, JoinPoint(0, 0.0, PREAMBLE))
+    ring.mark_break()
+    ring.append(memoryview(bytes(8 * 188)), 0.1)  # what is left of the last picture, say
+    ring.append(memoryview(bytes(188)), 0.2, JoinPoint(ring.head, 0.2, PREAMBLE))
+    assert [(block.start // 188, block.is_break) for block in ring.blocks()] == [(0, False), (8, False), (16, True)]
+
+
+def test_a_break_without_a_join_point_in_a_whole_block_is_marked_at_the_next() -> None:
+    ring = Ring(replace(LIMITS, block_s=10.0, block_bytes=10 * 188))
+    ring.append(memoryview(bytes(8 * 188)), 0.0, JoinPoint(0, 0.0, PREAMBLE))
+    ring.mark_break()
+    for number in range(4):
+        ring.append(memoryview(bytes(8 * 188)), 0.1 * number)
+        ring.mark_break()  # again and again: that does not put it off
+    assert [block.is_break for block in ring.blocks()] == [False, False, True, False, True]
 
 
 def test_a_break_before_anything_was_there_is_none(ring: Ring, feed: Feed) -> None:
@@ -170,6 +193,27 @@ def test_the_memory_of_a_block_goes_with_its_last_holder() -> None:
     del block
     gc.collect()
     assert memory() is None
+
+
+def test_where_there_is_no_memory_nothing_is_appended_and_nothing_is_left_to_later_blocks(
+    ring: Ring, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.send(100)  # a block is full
+    lost: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", lost.append)
+        patch.setattr(block_module, "_new_memory", refuse)
+        with pytest.raises(OSError, match="no memory"):
+            feed.send(1)
+        gc.collect()
+    assert lost == []
+    assert len(content(ring)) == ring.head == 100 * 188
+    feed.send(50)
+    assert content(ring) == b"".join(feed.packet(number) for number in range(150))
+
+
+def refuse(_: int) -> mmap.mmap:
+    raise OSError(errno.ENOMEM, "no memory")
 
 
 def test_a_full_ring_writes_over_the_memory_of_blocks_that_nobody_holds(ring: Ring, feed: Feed) -> None:

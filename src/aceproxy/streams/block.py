@@ -118,8 +118,8 @@ class Block:
         Raises OSError where there is no memory.
         """
         length = capacity + SLACK_BYTES
-        self._spares = spares
         self._memory, self._written = spares.take(length) if spares is not None else (_new_memory(length), 0)
+        self._spares = spares  # last: where there is no memory, there is none to be left to others
         self._receives = self._is_complete = False
         self.number = number
         self.tables = tables

@@ -70,7 +70,7 @@ class Ring:
         self.longest_s = limits.block_s * OVERDUE  # media time after which a block is cut anywhere
         self.on_cut: list[Callable[[Block], None]] = []  # called with each block that is complete, in order
         self.tables: Callable[[], bytes] = bytes  # the PAT and PMT as they stand now
-        self._break = False
+        self._break_at: int | None = None  # head at which a break was marked that no block has taken yet
         self._is_unjoined = True  # no join point has come yet
         self._cuts = 0
         self._limits = limits
@@ -210,8 +210,11 @@ class Ring:
     def mark_break(self) -> None:
         """Say that what is appended from now on does not go on where the last bytes ended (another encoding, another
         broadcast): the next join point begins a block, which is marked.
+
+        One that is cut before that point, being too large, leaves it to the point's; but no more than one.
         """
-        self._break = self.head > 0
+        if self.head and self._break_at is None:
+            self._break_at = self.head
 
     def clear(self) -> None:
         """Let go of everything; clients in the middle of a block are told by its `dropped`."""
@@ -228,28 +231,34 @@ class Ring:
             return False
         age_s = media_s - newest.media_s
         if point is not None:  # the first point of all: what is before it is of no use to a decoder
-            return self._break or self._is_unjoined or age_s >= self._limits.block_s - ROUNDING_S
+            return self._break_at is not None or self._is_unjoined or age_s >= self._limits.block_s - ROUNDING_S
         return age_s + age_s * count / newest.size > self.longest_s  # with this part it would be too long
 
     def _begin_block(self, media_s: float, point: JoinPoint | None, count: int) -> Block:
         """Begin a block with a part of `count` bytes."""
         tables = point.preamble if point is not None else self.tables()
         capacity = max(self._limits.block_bytes, count)
+        is_break = self._break_at is not None and (point is not None or self._has_none_since(self._break_at))
         block = Block(
             self.head,
             media_s,
             self._cuts,
             capacity=capacity,
             tables=tables,
-            is_break=self._break,
+            is_break=is_break,
             spares=self._spares,
         )
-        self._break = False
+        if is_break:
+            self._break_at = None
         self._cuts += 1
         if self._blocks:
             self._blocks[-1].next = block
         self._blocks.append(block)
         return block
+
+    def _has_none_since(self, offset: int) -> bool:
+        """Whether the newest block, complete now and without a join point behind `offset`, began there or later."""
+        return not self._blocks or self._blocks[-1].start >= offset
 
     def _drop_old(self) -> None:
         while len(self._blocks) > 1 and (
