@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aceproxy.mpegts.packets import keep_alive
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice import Outcome, SpliceLimits, Splicer
-from aceproxy.mpegts.splice_match import Overlap
+from aceproxy.mpegts.splice_overlap import Overlap
 from tests.mpegts.splicing import PACKET, check, clip, media, read, run, splice, without
 
 LIGHT = media("light", 0, 30)

@@ -227,7 +227,10 @@ class Walk:
             first = max(0, self._at - rng.randrange(20))
         length_s = rng.choice([0.0, rng.uniform(0, 0.3), rng.uniform(0, 1), rng.uniform(0.1, 4), rng.uniform(1, 4)])
         self._told = f"{kind} {self._broadcast.name} from {first} for {length_s:.2f} s"
-        self._before = self._broadcast.read(max(0, first - 1000), min(first, 1000))  # the jump of a seldom PID is seen
+        seen = (
+            first if self._broadcast.moves else min(first, 1000)
+        )  # so that the jump of a seldom or an old PID is seen
+        self._before = self._broadcast.read(first - seen, seen)
         stretch = self._faulty(first, int(length_s * self._broadcast.packets_per_s) + 1)
         if rng.random() < 0.9:
             self._at = stretch.stop

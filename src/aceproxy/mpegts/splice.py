@@ -4,7 +4,7 @@ A source that was lost is opened anew, from the same engine, another one, or ano
 have had everything up to some packet. Three rules, in this order:
 
 1. **Same bytes**: the place up to which everything was sent is found in the new source by its content; the next packet
-   follows. What clients get is what an unbroken broadcast would have been (see `splice_match`).
+   follows. What clients get is what an unbroken broadcast would have been (see `splice_match` and `splice_overlap`).
 2. **Same clock**: the broadcast is the same but its packets are not; every stream goes on by its own time stamps.
 3. **Other clock**: a random-access point, its clocks shifted to go on from the last ones (for 2 and 3 see
    `splice_plan`).
@@ -27,7 +27,8 @@ from aceproxy.mpegts.packets import PACKET_BYTES, Buffer, Heads, heads_of
 from aceproxy.mpegts.psi import PsiTracker
 from aceproxy.mpegts.splice_counters import Counters
 from aceproxy.mpegts.splice_join import packets_with
-from aceproxy.mpegts.splice_match import Matcher, Overlap
+from aceproxy.mpegts.splice_match import Matcher
+from aceproxy.mpegts.splice_overlap import Overlap
 from aceproxy.mpegts.splice_plan import LastSent, Outcome, Plan
 from aceproxy.mpegts.splice_result import Splice
 from aceproxy.mpegts.splice_rewrite import Rewriter, steps_of

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections import Counter, deque
-from collections.abc import Collection, Iterator, Sequence
-from itertools import compress, takewhile
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import compress
 from typing import Final
 
 from aceproxy.mpegts.clock import CLOCK_HZ
-from aceproxy.mpegts.following import goes_back
-from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of, pid_of
+from aceproxy.mpegts.packets import NULL_PID, PACKET_BYTES, Heads, heads_of
 from aceproxy.mpegts.splice_counters import last_counters
 from aceproxy.mpegts.splice_stamps import later, pids_of, read_stamp
 
@@ -32,8 +31,6 @@ _RUN: Final = 8  # packets in a row that are certain evidence
 _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
 _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
-_TRAILING: Final = 1024  # packets that are looked at for one that was sent
-_MOST_LOST: Final = 7  # packets; a counter that jumps by more went back
 _LOWEST_PID: Final = 0x20
 _SAME_END: Final = 48  # bytes of one value with which what is no content ends
 _WITH_FIELD: Final = bytes(1 if value & 0x20 else 0 for value in range(256))
@@ -227,105 +224,6 @@ class Matcher:
                 return False
             compared += 1
         return compared >= _LEAST_PIDS
-
-
-class Overlap:
-    """Leaves out what follows the place in a new source and was sent already: tables, null packets, stuffing.
-
-    As a rule these are the very next packets. Where packets are missing on either side, those that were sent are
-    looked for in a few more packets, and all before the last one found is left out.
-    """
-
-    def __init__(self, sent: bytes, before: bytes = b"", table_pids: Collection[int] = ()) -> None:
-        """Take the packets that were sent after the place, and those before; and on which PIDs there are tables."""
-        self.skipped_bytes = 0
-        self._before = before
-        self._table_pids = table_pids
-        self._sent = sent
-        self._at = 0  # of the next one of them, while they are the very next packets
-        self._left: deque[bytes] = deque()  # of them, once packets are missing
-        self._counts: Counter[bytes] = Counter()  # of those
-        self._held: list[bytes] | None = None
-        self._budget = 0
-
-    def feed(self, view: memoryview) -> bytes | None:
-        """Take packets from the place on; return those to send, once that is known."""
-        for at in range(0, len(view), PACKET_BYTES):
-            if self._is_over or (self._held is not None and len(self._held) >= self._budget):
-                return self._finish(view[at:])
-            packet = bytes(view[at : at + PACKET_BYTES])
-            if self._held is None:
-                if self._sent.startswith(packet, self._at):
-                    self._at += PACKET_BYTES
-                    self.skipped_bytes += PACKET_BYTES
-                    continue
-                self._held = self._look_farther()
-            self._held.append(packet)
-            if self._was_sent(packet):
-                while (gone := self._left.popleft()) != packet:
-                    self._counts[gone] -= 1  # the source has lost it
-                self._counts[packet] -= 1
-                self.skipped_bytes += len(self._held) * PACKET_BYTES
-                self._held.clear()
-        return self._finish(view[:0]) if self._is_over else None
-
-    def strayed_pids(self) -> frozenset[int]:
-        """Return the PIDs on which packets were sent that have not come again since one of the sources went in a loop.
-
-        They are where counters jump in what was sent, or what was sent twice; any, if the new source goes back. What
-        else has not come again the new source has lost. Tables say nothing of that, and come again soon.
-        """
-        if not self._left:
-            return frozenset()
-        missing = frozenset(map(pid_of, self._left))
-        if goes_back(self._before, b"".join(self._held or ())):
-            return missing
-        known = set(packets_of(self._before))
-        strayed = _jumping(self._before, self._sent).union(self._table_pids, range(_LOWEST_PID))
-        strayed.update(pid_of(packet) for packet in self._left if packet in known)
-        return missing & strayed
-
-    @property
-    def _is_over(self) -> bool:
-        return self._at == len(self._sent) if self._held is None else not self._left
-
-    def _look_farther(self) -> list[bytes]:
-        """The next packet is not the one that was sent: from now on any of them is looked for."""
-        rest = range(self._at, len(self._sent), PACKET_BYTES)
-        self._budget = min(len(rest), _TRAILING) + _EARLY
-        self._left.extend(one for at in rest if (one := self._sent[at : at + PACKET_BYTES]) != NULL_PACKET)
-        self._counts.update(self._left)
-        return []
-
-    def _was_sent(self, packet: bytes) -> bool:
-        """Tell whether a packet is one of those that were sent.
-
-        Tables are the same at every sixteenth time: where content is missing before them they tell nothing.
-        """
-        if self._counts.get(packet, 0) <= 0:
-            return False
-        before = takewhile(packet.__ne__, self._left)
-        return is_distinctive(packet) or has_pcr(packet) or sum(map(is_distinctive, before)) < _RUN
-
-    def _finish(self, rest: memoryview) -> bytes:
-        return b"".join(self._held or ()) + bytes(rest)
-
-
-def _jumping(before: bytes, after: bytes) -> set[int]:
-    """Return the PIDs of which a counter jumps after `before`, and not for the sake of a few lost packets."""
-    last = last_counters(heads_of(before))
-    found: set[int] = set()
-    heads = heads_of(after)
-    for pid, control in zip(pids_of(heads), heads.control, strict=True):
-        if (control - last.get(pid, control - (control >> 4 & 1)) - (control >> 4 & 1)) & 0x0F > _MOST_LOST:
-            found.add(pid)
-        last[pid] = control & 0x0F
-    return found
-
-
-def packets_of(part: bytes) -> Iterator[bytes]:
-    """Yield the packets of a part, one by one."""
-    return (packet for (packet,) in struct.iter_unpack(f"{PACKET_BYTES}s", part))
 
 
 def has_pcr(packet: bytes) -> bool:
