@@ -9,6 +9,7 @@ import time
 import pytest
 
 from aceproxy.logs import stream_log
+from aceproxy.mpegts.splice import Outcome
 from aceproxy.streams.intake import Intake
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
@@ -195,6 +196,26 @@ async def test_a_source_that_was_silent_and_goes_on_where_it_was_is_not_touched(
     sent = media("light", 0, 6)
     assert sent.endswith(received(intake)[-2_000_000:])
     assert not timeline.events()
+    intake.close()
+
+
+async def test_a_source_that_was_slow_to_begin_is_not_looked_at_for_what_it_skips(
+    pump: Pump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 10.0, log, Timeline(time.monotonic))
+    intake.begin_source(Source())
+    send(intake, 0, 4)
+    intake.begin_source(Source())
+    looked_at: list[int] = []
+    monkeypatch.setattr(intake.ingest, "skips", looked_at.append)  # leading pictures left out at a join look like one
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 0.0)
+    send(intake, 1, 2)
+    monkeypatch.setattr("aceproxy.streams.intake.LULL_S", 60.0)
+    send(intake, 2, 6)
+    assert intake.ingest.splice is not None
+    assert intake.ingest.splice.outcome is Outcome.SAME_BYTES
+    assert not looked_at
     intake.close()
 
 

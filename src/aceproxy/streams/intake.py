@@ -189,7 +189,9 @@ class Intake:
         if now - self._filled_at >= LULL_S:
             self._looks_left = LULL_LOOKS
         self._filled_at = now
-        if not self._looks_left or self._splicing or self._source is None or self._source.has_parts:
+        if self._splicing:
+            self._looks_left = 0  # nothing was sent of it: that it was slow to begin says nothing of what it skips
+        if not self._looks_left or self._source is None or self._source.has_parts:
             return
         skips = self.ingest.skips(count)
         self._looks_left = self._looks_left - 1 if skips is None else 0
