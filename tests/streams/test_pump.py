@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 import time
@@ -16,12 +17,14 @@ import pytest
 
 from aceproxy.errors import Reason
 from aceproxy.streams import outlet as outlet_module
-from aceproxy.streams.audience import SWEEP_S
+from aceproxy.streams import sending as sending_module
+from aceproxy.streams.audience import SWEEP_S, Stage
 from aceproxy.streams.block import Block
 from aceproxy.streams.outlet import Outlet
 from aceproxy.streams.pump import Pump, PumpLimits
 from aceproxy.streams.ring import Ring, RingLimits
 from aceproxy.streams.sending import Sending
+from aceproxy.streams.uring import Uring
 from tests.streams.conftest import Feed, Listen, Listener, numbers, with_uring
 from tests.waiting import until
 
@@ -344,6 +347,67 @@ async def test_a_mistake_in_one_turn_costs_only_that_client(
     pump.appended(ring)
     assert await other.read_packets(1) == [1]
     assert "sending to a client failed" in caplog.text
+
+
+async def test_a_client_that_cannot_be_waited_for_costs_the_others_nothing(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    feed.send(1)
+    victim, reader, other = (listen(ring) for _ in range(3))
+    for client in (victim, reader, other):
+        await client.read_packets(2)
+    await until(lambda: all(client.outlet.is_at_edge for client in (victim, reader, other)))
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # fs.epoll.max_user_watches
+
+    monkeypatch.setattr(Stage, "watch", refuse)
+    got = {reader: [0], other: [0]}
+    while not victim.ended.done():
+        feed.send(10)
+        pump.appended(ring)
+        for client, its in got.items():
+            its += [number for number in await client.read_packets(10) if isinstance(number, int)]
+    assert await victim.ended is Reason.INTERNAL
+    monkeypatch.undo()
+    feed.send(1)
+    pump.appended(ring)
+    for client, its in got.items():
+        its += [number for number in await client.read_packets(1) if isinstance(number, int)]
+        assert its == list(range(feed.count))
+    assert "a client cannot be waited for" in caplog.text
+
+
+async def test_when_sending_fails_who_took_what_is_unknown_and_the_pump_goes_on(
+    pump: Pump,
+    ring: Ring,
+    feed: Feed,
+    listen: Listen,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    feed.send(1)
+    victims = [listen(ring) for _ in range(2)]
+    for client in victims:
+        await client.read_packets(2)
+    await until(lambda: all(client.outlet.is_at_edge for client in victims))
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sending_module, "write_to_each", fail)
+        patch.setattr(Uring, "send", fail)
+        feed.send(1)
+        pump.appended(ring)
+        for client in victims:
+            assert await client.ended is Reason.CLIENT_LEFT
+    assert "sending to clients failed" in caplog.text
+    later = listen(ring)
+    assert await later.read_packets(3) == ["PSI", 0, 1]
+    feed.send(1)
+    pump.appended(ring)
+    assert await later.read_packets(1) == [2]
 
 
 async def come_and_go(pump: Pump, limits: RingLimits) -> weakref.ref[Ring]:

@@ -214,7 +214,11 @@ class Audience:
             rest -= count
         self.behind.add(outlet)
         outlet.blocked_at = time.monotonic()
-        self._stage.watch(outlet)
+        try:
+            self._stage.watch(outlet)
+        except OSError:  # the system watches no more sockets; the others go on
+            log.exception("a client cannot be waited for")
+            self.end(outlet, Reason.INTERNAL)
 
     def serve(self, outlet: Outlet) -> None:
         """Give an outlet that is behind a turn; a mistake of ours costs this one client, never the thread."""

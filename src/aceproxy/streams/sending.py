@@ -39,8 +39,15 @@ class Sending:
 
     def send(self, jobs: Sequence[Job]) -> list[list[int]]:
         """Send each piece to its sockets; return how many bytes each took: 0 where the socket is full, LEFT where
-        nobody is.
+        nobody is. Never raises: who took what nobody knows then, and all of them count as gone.
         """
+        try:
+            return self._send(jobs)
+        except Exception:
+            log.exception("sending to clients failed")
+            return [[LEFT] * len(descriptors) for descriptors, _ in jobs]
+
+    def _send(self, jobs: Sequence[Job]) -> list[list[int]]:
         taken: list[int] = []
         is_worth_it = sum(len(descriptors) for descriptors, _ in jobs) >= self._least
         if self._wanted and is_worth_it and not any(piece.readonly for _, piece in jobs):
