@@ -10,7 +10,7 @@ from aceproxy.access.credentials import Credentials
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings, SettingsError
 
-RESERVED_DESCRIPTORS = 256  # for blocks, engines, files
+RESERVED_DESCRIPTORS = 256  # for engines, files
 
 
 def make_logs(settings: Settings) -> Logs:
@@ -47,7 +47,7 @@ def credentials_of(settings: Settings) -> Credentials:
 
 
 def raise_descriptor_limit() -> None:
-    """Ask for as many descriptors as the system allows: a client costs two, a block one."""
+    """Ask for as many descriptors as the system allows: a client costs two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else 1 << 20
     if soft < wanted:
