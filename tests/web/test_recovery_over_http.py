@@ -244,6 +244,8 @@ async def test_a_start_takes_the_fallback_when_the_first_link_cannot_be_had(
     told = (await ask(app, f"/api/aceproxy/streams/{stream.stream_id}")).json["stream"]
     assert told["link_at"] == 1
     assert told["links"] == [f"content_id:{'ab' * 20}", f"content_id:{second}"]
+    assert (await ask(app, f"/ace/status?id={second}")).json["stream_id"] == "ab" * 20
+    assert b",Light Two\n" in (await ask(app, f"/watch/play.m3u?id={second}")).body
 
 
 async def test_a_lost_link_is_replaced_by_the_fallback_while_clients_stay(

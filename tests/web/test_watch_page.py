@@ -16,10 +16,12 @@ from playwright.async_api import Browser, Page, expect
 
 from aceproxy.access.roles import Role
 from aceproxy.app import App
+from aceproxy.engine.links import Link, LinkKind
 from aceproxy.errors import Reason
 from aceproxy.logs import Logs
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator, SimulatorConfig
+from aceproxy.streams.states import State
 from tests.conftest import running_app
 from tests.players_table import PlayersTable, browser_of
 from tests.system.fake_engine import FakeEngine
@@ -80,6 +82,17 @@ async def test_the_same_plays_as_hls(page: Page, app: App, engine: Simulator) ->
     await expect(page.locator(".fact-player dd")).to_have_text("hls.js")
     await moving(page)
     await expect(page.locator(".curtain")).to_be_hidden()
+
+
+async def test_a_stream_that_plays_the_link_as_a_fallback_is_told_of(page: Page, app: App, engine: Simulator) -> None:
+    link = engine.contents[1].content_id
+    stream = app.hub.find_or_start(Link(LinkKind.CONTENT_ID, "ab" * 20), {}, [Link(LinkKind.CONTENT_ID, link)])
+    await until(lambda: stream.state is State.LINGERING)
+    await page.goto(address(app) + f"watch?id={link}")
+    await moving(page)
+    assert stream.clients
+    await expect(page.locator("h1")).to_have_text(engine.contents[1].name)
+    stream.close(Reason.STOPPED)
 
 
 async def test_when_the_page_is_left_the_stream_is_let_go(page: Page, app: App, engine: Simulator) -> None:

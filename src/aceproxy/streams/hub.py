@@ -64,14 +64,14 @@ class Hub:
         return sum(len(stream.clients) for stream in self._streams.values())
 
     def find(self, link: Link) -> Stream | None:
-        """Return the running stream of a link, by any of its names."""
+        """Return the running stream of a link, by any of its names, or the one that plays it as a fallback."""
         stream = self._by_key.get(link.key)
         if stream is None and (infohash := self._memory.infohash(link)):
             stream = self._by_key.get(_infohash_key(infohash, link.index))
         if stream is None:
             # People give infohashes as ids; 40 equal digits never name two broadcasts.
             stream = self._streams.get(link.stream_id)
-        return stream
+        return stream or self._find_fallback(link)
 
     def find_by_id(self, stream_id: str) -> Stream | None:
         """Return the running stream with this id, stream key or other name."""
@@ -95,7 +95,7 @@ class Hub:
         if self._closing:
             raise AceProxyError(Reason.SHUTDOWN)
         self.check_room()
-        stream = self.find(link) or self._find_fallback(link)
+        stream = self.find(link)
         if stream is not None:
             stream.supply.add_links(fallbacks)
             return stream

@@ -89,3 +89,8 @@ export function keyOfLink(link) {
   const index = link.query.find(([name]) => name === "_idx");
   return `${link.kind}:${link.query[0][1]}${index ? `#${index[1]}` : ""}`;
 }
+
+/** The key of the link that a stream plays: its own, or one of its fallbacks. */
+export function playedKey(stream) {
+  return stream.links?.[stream.link_at];
+}

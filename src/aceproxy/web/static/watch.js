@@ -5,7 +5,7 @@ import { Devices } from "./devices.js";
 import { Files } from "./files.js";
 import { h, setText, show } from "./dom.js";
 import { linkInput } from "./link_input.js";
-import { keyOfLink, readLink, readQuery } from "./links.js";
+import { keyOfLink, playedKey, readLink, readQuery } from "./links.js";
 import { Stage } from "./stage.js";
 import { t, translatePage } from "./texts.js";
 
@@ -45,13 +45,14 @@ function askForLink(root) {
 
 function streamOf(link, streams) {
   const key = keyOfLink(link);
-  return streams.find(
+  const named = streams.find(
     (stream) =>
       stream.key === key ||
       stream.aliases?.includes(key) ||
       `infohash:${stream.infohash}` === key ||
       stream.stream_id === key?.replace(/^\w+:/, ""),
   );
+  return named ?? streams.find((stream) => playedKey(stream) === key); // as a fallback of another link
 }
 
 /** How many watch it: those who get its sound as AAC are clients of a stream that is made of it. */

@@ -8,6 +8,7 @@ import { EngineLines } from "../engine_lines.js";
 import { engineName } from "../engine_names.js";
 import { count, NOTHING, rate, rateParts, ratio, size } from "../format.js";
 import { Graph } from "../graph.js";
+import { playedKey } from "../links.js";
 import { PlayBox } from "../play.js";
 import { routeTo } from "../router.js";
 import { detailWords } from "../server_words.js";
@@ -142,7 +143,7 @@ export class OverviewView {
 
   showStreams(streams) {
     const hadFocus = this.cards.contains(document.activeElement);
-    this.known = new Map();
+    this.known = new Map(streams.map((stream) => [playedKey(stream), stream])); // names of its own are stronger
     for (const stream of streams) {
       for (const key of [...(stream.aliases ?? []), stream.key]) this.known.set(key, stream);
       if (stream.infohash) this.known.set(`infohash:${stream.infohash}`, stream);
