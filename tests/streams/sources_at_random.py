@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from aceproxy.mpegts.packets import keep_alive
+from aceproxy.mpegts.splice import Outcome
 from aceproxy.streams.block import JoinPoint
 from aceproxy.streams.ingest import Ingest
 from aceproxy.streams.ring import Ring, RingLimits
@@ -151,6 +152,8 @@ class Walk:
     """Plays sources at random into an ingest; `found` is what went wrong."""
 
     seed: int
+    skips: bool = False
+    """Sources may leave out some of the broadcast, and go on."""
     found: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -161,9 +164,10 @@ class Walk:
         self._follower = Follower()
         self._own: Counter[int] = Counter()  # by how much the present source's counters jump
         self._told = ""
-        self._before = b""
+        self._before = self._after = b""
         self._broadcast = self._other(self._random.choice(["light", "light", "radio"]))
         self._at = self._random.randrange(2000)
+        self._place = self._stop = 0  # where the last source ended that was sent, and the present one does
         self._append, self._ring.append = self._ring.append, self._appended  # type: ignore[method-assign]  # to see it
         self.ingest = Ingest(self._ring, lambda: self._now)
 
@@ -175,8 +179,10 @@ class Walk:
             self._told = f"seed {self.seed}, source {number}: {self._told}"
             if number:
                 self.ingest.begin_source(only_new=self._random.random() < 0.2)
-            self._own = Counter(jump.by for jump in Follower().feed(self._before + source))
+            self._own = Counter(jump.by for jump in Follower().feed(self._before + source + self._after)) + self._late()
             self._play(self._cut(source), rate)
+            if self.ingest.splice is None or self.ingest.splice.outcome is not Outcome.PENDING:
+                self._place = self._stop
         self.ingest.finish()
 
     def _appended(self, part: memoryview, media_s: float, point: JoinPoint | None = None) -> None:
@@ -232,6 +238,8 @@ class Walk:
         )  # so that the jump of a seldom or an old PID is seen
         self._before = self._broadcast.read(first - seen, seen)
         stretch = self._faulty(first, int(length_s * self._broadcast.packets_per_s) + 1)
+        self._stop = stretch.stop
+        self._after = self._broadcast.read(self._stop, 1000) if self.skips else b""
         if rng.random() < 0.9:
             self._at = stretch.stop
         return stretch.stream
@@ -248,7 +256,25 @@ class Walk:
             self._told += f", goes round {times} times from {middle} back to {middle - back}"
             looped = one.read(first, middle - first) + one.read(middle - back, back) * times + rest
             return Stretch(looped, middle + (count if rest else 0))
+        if self.skips and fault < 0.6:
+            later = middle + int(rng.choice([rng.uniform(0, 0.5), rng.uniform(0.1, 6)]) * one.packets_per_s)
+            if not self._is_about_place(middle, later):
+                self._told += f", goes on at {later} after {middle}"
+                return Stretch(one.read(first, middle - first) + one.read(later, count), later + count)
         return Stretch(whole, first + count)
+
+    def _late(self) -> Counter[int]:
+        """Return by how much counters may jump yet: a seldom PID shows what was left out only in a later source."""
+        return self._own if self.skips else Counter()
+
+    def _is_about_place(self, middle: int, later: int) -> bool:
+        """Tell whether packets are missing where the last source ended, and no more than may be lost there.
+
+        How far counters jump then depends on which of them were sent, and that is not known here.
+        """
+        rate, place = self._broadcast.packets_per_s, self._place
+        is_over = middle < place - 0.5 * rate and later > place + rate
+        return not is_over and middle < place + 0.1 * rate and later > place - 0.5 * rate
 
     def _cut(self, source: bytes) -> bytes:
         """Return a source that begins and ends anywhere in its first and last packets."""

@@ -15,6 +15,7 @@ ONCE_WRONG = (
     *(380, 389, 898, 1016, 1485, 1525, 2171, 2192, 2421, 3456, 3578, 4579, 4590, 4722, 5199, 5427, 5658, 5999),
     *(6598, 13571),
 )
+ONCE_WRONG_SKIPS = (41, 833, 1161, 1466, 1524, 1529, 1834, 2204)
 
 
 @pytest.mark.parametrize("seeds", [*(range(first, first + 100) for first in range(0, SEEDS, 100)), ONCE_WRONG])
@@ -22,6 +23,16 @@ def test_sources_of_all_kinds_one_after_the_other_leave_no_jump(seeds: Sequence[
     found: list[str] = []
     for seed in seeds:
         walk = Walk(seed)
+        walk.run()
+        found += walk.found
+    assert found == []
+
+
+@pytest.mark.parametrize("seeds", [range(100), range(100, 200), ONCE_WRONG_SKIPS])
+def test_sources_that_leave_something_out_leave_no_jump_but_that(seeds: Sequence[int]) -> None:
+    found: list[str] = []
+    for seed in seeds:
+        walk = Walk(seed, skips=True)
         walk.run()
         found += walk.found
     assert found == []

@@ -75,7 +75,7 @@ class Matcher:
         packets = [packet for (packet,) in struct.iter_unpack(f"{PACKET_BYTES}s", newest)]
         counts = distinctive(newest, packets, heads)
         with_pcr = bytearray(len(packets))
-        clocks: list[int | None] = []  # before each packet, and with it
+        clocks: list[int | None] = []  # before each packet, and with it; before the first one that one
         clock: int | None = None
         begin = 0  # of a loop, if there is one: what was sent before that is older than what it begins with
         at = -1
@@ -88,7 +88,7 @@ class Matcher:
                 if clock_pid is None or pids[at] == clock_pid:
                     is_back = clock is not None and later(pcr, clock) < 0
                     begin = at if is_back and len(packets) - at >= _EARLY else begin
-                    clocks += [clock] * (at - len(clocks))
+                    clocks += [pcr if clock is None else clock] * (at - len(clocks))
                     clock = pcr
         clocks += [clock] * (len(packets) - len(clocks))
         if begin:

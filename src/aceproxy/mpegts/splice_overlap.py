@@ -69,35 +69,34 @@ class Overlap:
     def strayed_pids(self) -> frozenset[int]:
         """Return the PIDs on which packets were sent that have not come again since one of the sources went in a loop.
 
-        They are where counters jump in what was sent, or what was sent twice, or where the new source goes on from
-        what came before all that; any, if the new source goes back. What else has not come again the new source has
-        lost. Tables say nothing of that, and come again soon.
+        They are where counters jump in what was sent, or what was sent twice; any, if the new source goes back or what
+        was sent is of elsewhere. What else has not come again the new source has lost. Tables say nothing of that, and
+        come again soon.
         """
         if not self._left:
             return frozenset()
         missing, held = frozenset(map(pid_of, self._left)), b"".join(self._held or ())
-        if goes_back(self._before, held):
+        if goes_back(self._before, held) or self._is_elsewhere(missing, held):
             return missing
         known = set(packets_of(self._before))
         strayed = _jumping(self._before, self._sent).union(self._table_pids, range(_LOWEST_PID))
         strayed.update(pid_of(packet) for packet in self._left if packet in known)
-        strayed.update(self._behind(missing, held))
         return missing & strayed
 
-    def _behind(self, missing: Collection[int], held: bytes) -> set[int]:
-        """Return those of the PIDs on which the new source goes on from what it has had itself, not from what was sent.
+    def _is_elsewhere(self, missing: Collection[int], held: bytes) -> bool:
+        """Tell whether what has not come again is not of the place, by the counters of one of its PIDs.
 
-        By its counters it has lost nothing there, for as far as what was sent reaches: that is not of the place.
+        The new source goes on there from what it has had itself, not from what was sent, and has lost nothing for as
+        far as that reaches.
         """
         came = [packet for packet in packets_of(self._sent) if packet != NULL_PACKET]
         had = last_counters(heads_of(self._before + b"".join(came[: len(came) - len(self._left)])))
-        found: set[int] = set()
         for pid in had.keys() & missing:
             reach = sum(_steps(self._left, pid, had[pid]))
             unbroken = sum(takewhile((1).__ge__, _steps(packets_of(held), pid, had[pid])))
             if reach & 0x0F and unbroken >= reach:
-                found.add(pid)
-        return found
+                return True
+        return False
 
     @property
     def _is_over(self) -> bool:

@@ -22,6 +22,7 @@ _COMPARED_BYTES: Final = 4096 * PACKET_BYTES
 _TRIM_BYTES: Final = 256 << 10
 _STILL_BEHIND: Final = 3 * CLOCK_HZ // 2  # a source so far behind needs nothing kept but a way in
 _ADJACENT: Final = 3 * CLOCK_HZ // 10
+_LEAP: Final = CLOCK_HZ // 2  # no two clocks of a source that leaves out nothing are so far apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +168,24 @@ class Search:
         clock, ahead = known
         if self._ahead is not None and ahead < self._ahead - CLOCK_HZ and not self._elsewhere:
             self.went_back = True
+        if self._ahead is not None and self._ahead <= NEAR < ahead and ahead - self._ahead > _LEAP:
+            self._leave_behind()
         self._ahead = ahead
         if self.first_clock is None:
             self.first_clock = clock + self._last.shift
             behind = self._limits.max_behind_s * CLOCK_HZ
             self._elsewhere = not -behind <= self._ahead <= self._max_jump
+
+    def _leave_behind(self) -> None:
+        """The source has left out the place: what it had before that is old, and tells nothing of what comes."""
+        self._matcher.give_up()
+        end = self._last.ends.get(self.source.reference_pid or 0)
+        fresh = (
+            start.offset
+            for start in self.source.reference_starts()
+            if end is not None and start.dts is not None and later(start.dts + self._last.shift, end.dts) > 0
+        )
+        self.source.trim(next(fresh, self.source.end - PACKET_BYTES))
 
     def _ahead_by_dts(self, stamp: Stamp) -> tuple[int, int] | None:
         """Return clock and lead by the reference PID's DTS; None where that is not known."""
