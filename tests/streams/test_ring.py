@@ -212,6 +212,22 @@ def test_where_there_is_no_memory_nothing_is_appended_and_nothing_is_left_to_lat
     assert content(ring) == b"".join(feed.packet(number) for number in range(150))
 
 
+def test_where_there_is_no_memory_for_another_block_the_ring_holds_less(
+    ring: Ring, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.send(350)
+    oldest = ring.blocks()[0]  # which somebody holds
+    expected = oldest.read(0, oldest.size)
+    monkeypatch.setattr(block_module, "_new_memory", refuse)
+    feed.send(50)
+    feed.send(51)
+    assert ring.tail == 200 * 188
+    assert (oldest.dropped, oldest.read(0, oldest.size)) == (True, expected)
+    feed.send(1000)
+    assert content(ring) == b"".join(feed.packet(number) for number in range(ring.tail // 188, feed.count))
+    assert ring.held_bytes == len(content(ring))
+
+
 def refuse(_: int) -> mmap.mmap:
     raise OSError(errno.ENOMEM, "no memory")
 

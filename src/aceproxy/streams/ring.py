@@ -139,7 +139,8 @@ class Ring:
         Who receives there (see `receive_into`) is told before somebody else appends.
 
         `media_s` is the media time at the start of `part`. A block is cut before a join point once it is long enough,
-        and anywhere once it is too large. Raises OSError when there is no memory for it.
+        and anywhere once it is too large. Where there is no memory for another one the oldest are dropped; raises
+        OSError when that does not help.
         """
         self.edge_s = max(self.edge_s, media_s)
         self._drop_old()  # first: a block that begins now takes over the memory
@@ -236,18 +237,8 @@ class Ring:
 
     def _begin_block(self, media_s: float, point: JoinPoint | None, count: int) -> Block:
         """Begin a block with a part of `count` bytes."""
-        tables = point.preamble if point is not None else self.tables()
-        capacity = max(self._limits.block_bytes, count)
         is_break = self._break_at is not None and (point is not None or self._has_none_since(self._break_at))
-        block = Block(
-            self.head,
-            media_s,
-            self._cuts,
-            capacity=capacity,
-            tables=tables,
-            is_break=is_break,
-            spares=self._spares,
-        )
+        block = self._new_block(media_s, point, count, is_break=is_break)
         if is_break:
             self._break_at = None
         self._cuts += 1
@@ -255,6 +246,19 @@ class Ring:
             self._blocks[-1].next = block
         self._blocks.append(block)
         return block
+
+    def _new_block(self, media_s: float, point: JoinPoint | None, count: int, *, is_break: bool) -> Block:
+        tables = point.preamble if point is not None else self.tables()
+        capacity, spares = max(self._limits.block_bytes, count), self._spares
+        while True:
+            try:
+                return Block(
+                    self.head, media_s, self._cuts, capacity=capacity, tables=tables, is_break=is_break, spares=spares
+                )
+            except OSError:
+                if len(self._blocks) < 2:
+                    raise
+                self._drop_oldest()  # rather a shorter ring than a source that cannot be received
 
     def _has_none_since(self, offset: int) -> bool:
         """Whether the newest block, complete now and without a join point behind `offset`, began there or later."""
@@ -264,7 +268,10 @@ class Ring:
         while len(self._blocks) > 1 and (
             self._bytes > self._limits.ring_bytes or self.edge_s - self._blocks[1].media_s >= self._limits.ring_s
         ):
-            oldest = self._blocks.popleft()
-            oldest.dropped = True
-            oldest.next = None  # who still holds it must not hold all that follows as well
-            self._bytes -= oldest.size
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._blocks.popleft()
+        oldest.dropped = True
+        oldest.next = None  # who still holds it must not hold all that follows as well
+        self._bytes -= oldest.size
