@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
 from typing import Final
 
@@ -31,6 +31,7 @@ _RUN: Final = 8  # packets in a row that are certain evidence
 _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
 _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
+_MOST_LOST: Final = 3  # packets, right at the place, of a PID that a new source has had nothing of before
 _LOWEST_PID: Final = 0x20
 _SAME_END: Final = 48  # bytes of one value with which what is no content ends
 _WITH_FIELD: Final = bytes(1 if value & 0x20 else 0 for value in range(256))
@@ -176,21 +177,36 @@ class Matcher:
         at_start = self._begun < _EARLY and rank == len(self._clocks) - 1 and self._count == self._run
         return after if self._count >= _RUN or at_start else None
 
-    def is_contradicted(self, before: bytes) -> bool:
-        """Tell whether the newest known packet is one by chance; `before` is what the new source had last before it.
+    def is_contradicted(self, before: bytes, after: bytes = b"") -> bool:
+        """Tell whether the newest known packet is one by chance.
 
-        Where a broadcast is multiplexed once more, the packets of one stream are the same as before in one of sixteen
-        cases. Then none of another stream is, and its counters do not stand where they stood.
+        `before` is what the new source had last before it, `after` what is there of what follows. Where a broadcast is
+        multiplexed once more, the packets of one stream are the same as before in one of sixteen cases. Then none of
+        another stream is, and its counters do not stand where they stood, nor go on from there.
         """
         if self._best is None:
             return False
         sent = last_counters(heads_of(self._tail[: (self._places[self._best[0]] + 1) * PACKET_BYTES]))
-        came = last_counters(heads_of(before))
-        return any(
-            pid in sent and sent[pid] != counter
-            for pid, counter in came.items()
-            if _LOWEST_PID <= pid < NULL_PID and pid not in self._table_pids and pid not in self._hit_pids
-        )
+        came = {pid: counter for pid, counter in last_counters(heads_of(before)).items() if self._is_content(pid)}
+        if any(pid in sent and sent[pid] != counter for pid, counter in came.items() if pid not in self._hit_pids):
+            return True
+        others = {pid for pid in sent if self._is_content(pid) and pid not in came} - self.old_pids
+        return len(others) > 0 and not self._follow(sent, others, after)
+
+    def _is_content(self, pid: int) -> bool:
+        return _LOWEST_PID <= pid < NULL_PID and pid not in self._table_pids
+
+    def _follow(self, sent: Mapping[int, int], pids: Collection[int], after: bytes) -> bool:
+        """Tell whether the counters of PIDs that a new source has had nothing of go on in what follows, for all known.
+
+        They may be up to a few packets ahead: the source may have lost them.
+        """
+        heads = heads_of(after)
+        first: dict[int, int] = {}
+        for pid, control in zip(pids_of(heads), heads.control, strict=True):
+            if pid in pids:
+                first.setdefault(pid, (control - sent[pid] - (control >> 4 & 1)) & 0x0F)
+        return all(ahead <= _MOST_LOST for ahead in first.values())
 
     def give_up(self) -> None:
         """Know nothing any more: the new source does not send the same packets."""

@@ -225,10 +225,6 @@ class Rewriter:
         count = len(pids) if first_new is None else first_new
         with view[: count * PACKET_BYTES] as part:
             plain = self._plain(part, codes[:count], pids[:count])
-            if not specials:
-                out.append(bytes(plain))
-                kept.append(bytes(part))
-                return count
             done = 0
             for index in specials:
                 out.append(bytes(plain[done * PACKET_BYTES : index * PACKET_BYTES]))
@@ -237,35 +233,36 @@ class Rewriter:
                 packet = bytes(part[index * PACKET_BYTES : done * PACKET_BYTES])
                 if self._special(packet, codes[index], pids[index], out, kept):
                     return done
-            out.append(bytes(plain[done * PACKET_BYTES :]))
+            out.append(bytes(plain[done * PACKET_BYTES :] if done else plain))
             kept.append(bytes(part[done * PACKET_BYTES :]))
+        if first_new is not None:  # not before all that comes before it: tables may change there
+            packet = bytes(view[count * PACKET_BYTES : (count + 1) * PACKET_BYTES])
+            self._open(packet, pids[count], offset)
         return count
 
     def _opens(self, view: memoryview, index: int, pid: int, offset: int) -> bool:
-        """Tell whether a special packet is the first of its PID to be sent; if so its PID is plain from now on."""
+        """Tell whether a special packet is the first of its PID to be sent."""
         code = self._codes[pid]
-        if code not in (_NEW, _CLOSED):
+        if code != _CLOSED:
+            return code == _NEW
+        if not view[index * PACKET_BYTES + 1] & 0x40:
             return False
-        head = view[index * PACKET_BYTES : index * PACKET_BYTES + 4]
-        if code == _CLOSED:
-            if not head[1] & 0x40:
-                return False
-            packet = bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES])
-            stamp = read_stamp(packet)
-            if not self._gate_opens(self._gates[pid], stamp, offset + index * PACKET_BYTES):
-                return False
-            gate = self._gates.pop(pid)
+        stamp = read_stamp(bytes(view[index * PACKET_BYTES : (index + 1) * PACKET_BYTES]))
+        return self._gate_opens(self._gates[pid], stamp, offset + index * PACKET_BYTES)
+
+    def _open(self, packet: bytes, pid: int, offset: int) -> None:
+        """Have a PID be plain from this packet on."""
+        target = self.pid_map.get(pid, pid)
+        if self._codes[pid] == _CLOSED:
+            stamp, gate = read_stamp(packet), self._gates.pop(pid)
             after = gate.after if stamp.pts is None else (stamp.pts + self.shift - 1) % WRAP
             self._opened[pid] = offset, replace(gate, open_at=0, after=after)
             if gate.leading_before is not None:
                 self._leading[pid] = gate.leading_before
-        target = self.pid_map.get(pid, pid)
-        if code == _CLOSED:
             self._counters.setdefault(target, _FIRST)  # as of the clocks that were sent before it
         last = self._counters.get(target)
-        step = head[3] >> 4 & 1
-        self._codes[pid] = 0 if last is None else (last + step - head[3]) & 0x0F
-        return True
+        step = packet[3] >> 4 & 1
+        self._codes[pid] = 0 if last is None else (last + step - packet[3]) & 0x0F
 
     def _until_leading(self, view: memoryview, pids: tuple[int, ...], out: list[bytes]) -> int:
         """Return how many packets come before one with which pictures begin or end that are left out.

@@ -255,7 +255,8 @@ class Search:
         """Tell whether the place that was found is none by chance; if it is, no place is known any more."""
         stop = max(0, place * PACKET_BYTES - self.source.base)
         before = bytes(self.source.held[max(0, stop - _COMPARED_BYTES) : stop])
-        if self._same_layout() and not self._matcher.is_contradicted(before):
+        after = bytes(self.source.held[stop : stop + _COMPARED_BYTES])
+        if self._same_layout() and not self._matcher.is_contradicted(before, after):
             return True
         self._matcher.give_up()
         return False
