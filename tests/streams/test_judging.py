@@ -299,3 +299,73 @@ def test_a_silence_that_is_habit_is_no_reason_to_look_elsewhere() -> None:
         assert SourceJudge(LIMITS).look(replace(one, habit_s=4.0)) is None
         assert SourceJudge(LIMITS).look(replace(one, habit_s=4.0, silent_s=6.1)) is not None
         assert SourceJudge(LIMITS).look(replace(one, habit_s=60.0, silent_s=LIMITS.stuck_s)) is not None
+
+
+def test_slides_with_sound_are_no_stall() -> None:
+    """A picture every twelve seconds: the sound tells that all comes."""
+    judge = SourceJudge(LIMITS)
+    for step in range(180):
+        at_s = step / 2
+        look = replace(
+            WELL,
+            now=100 + at_s,
+            packet_bytes=int(at_s * 20_000),
+            received_bytes=int(at_s * 20_000),
+            media_s=at_s // 12 * 12,
+            carried_s=at_s,
+            points=int(at_s // 12),
+            could_move=True,
+        )
+        assert judge.look(look) is None
+
+
+@pytest.mark.parametrize(
+    ("sound", "reason"),
+    [(1.0, Reason.NO_KEYFRAMES), (0.0, Reason.SOURCE_STALLED)],
+    ids=["sound goes on", "null packets"],
+)
+def test_packets_that_bring_no_picture_any_more_are_reason_to_look_elsewhere(sound: float, reason: Reason) -> None:
+    judge = SourceJudge(LIMITS)
+    called: list[tuple[float, Judgement]] = []
+    for step in range(60):
+        at_s = step / 2
+        shown_s = min(at_s, 15.0)
+        look = replace(
+            WELL,
+            now=100 + at_s,
+            packet_bytes=int(at_s * 200_000),
+            received_bytes=int(at_s * 200_000),
+            media_s=shown_s,
+            carried_s=shown_s + sound * (at_s - shown_s),
+            points=int(shown_s),
+            could_move=True,
+        )
+        judgement = judge.look(look)
+        if judgement is not None:
+            called.append((at_s, judgement))
+    at_s, first = called[0]
+    assert (first.call, first.error.reason) == (Call.POOR, reason)
+    assert 19 <= at_s <= 19.5
+    is_lost = any(judgement.call is Call.LOST for _, judgement in called)
+    assert is_lost is (reason is Reason.SOURCE_STALLED), "sound alone is better than nothing"
+
+
+def test_a_source_that_never_brought_a_picture_is_not_left_for_that() -> None:
+    """It may have been begun because the one before brought none either."""
+    assert watch(20, pace=0.0, carried_s=None, could_move=True, is_live=True) is not None, "nothing comes at all"
+    judge = SourceJudge(LIMITS)
+    for step in range(56):
+        at_s = step / 2
+        look = replace(WELL, now=100 + at_s, packet_bytes=step * 90_000, carried_s=at_s, could_move=True)
+        assert judge.look(replace(look, received_bytes=look.packet_bytes)) is None
+
+
+def test_a_source_that_flows_again_is_not_left_for_having_been_empty() -> None:
+    judge = SourceJudge(LIMITS)
+    calls = []
+    for step in range(80):
+        at_s = step / 4
+        flows_s = max(0.0, at_s - 9)
+        look = replace(WELL, now=100 + at_s, packet_bytes=step * 90_000, received_bytes=step * 90_000, media_s=flows_s)
+        calls.append(judge.look(look))
+    assert calls == [None] * 80

@@ -16,6 +16,7 @@ from aceproxy.streams.reserve import GRACE_S, PROOF_S, Reserve
 from aceproxy.streams.situation import ReserveLimits, Returns, Situation
 from aceproxy.streams.spare import SILENT_S, TailSink
 from aceproxy.streams.timeline import EventKind, Timeline
+from tests.waiting import until
 
 POOR = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW))
 THREE = frozenset({"http://one", "http://other", "http://third"})
@@ -341,3 +342,36 @@ async def test_an_engine_that_fails_is_not_waited_for_while_another_was_not_trie
     assert len(hanging.sources) == 2, "all were tried: the next one after a while"
     hanging.keeper.close()
     await hanging.keeper.settle()
+
+
+@pytest.mark.parametrize(
+    ("reason", "lag_s", "moves", "taken"),
+    [
+        (Reason.SOURCE_STALLED, -1.0, False, True),
+        (Reason.SOURCE_STALLED, 0.0, False, False),
+        (Reason.SOURCE_STALLED, None, False, True),
+        (Reason.NO_KEYFRAMES, -1.0, False, False),
+        (Reason.NO_KEYFRAMES, 2.0, True, True),
+    ],
+    ids=["newer media", "the same media", "another clock", "no pictures either", "pictures"],
+)
+async def test_a_source_without_pictures_is_left_only_for_one_that_has_them(
+    monkeypatch: pytest.MonkeyPatch, reason: Reason, lag_s: float | None, moves: bool, taken: bool
+) -> None:
+    monkeypatch.setattr("aceproxy.streams.spare.Spare.lag_s", lambda *_: lag_s)
+    monkeypatch.setattr("aceproxy.streams.spare.Spare.has_moving_pictures", lambda _: moves)
+    still = Judgement(Call.POOR, AceProxyError(reason), is_still=True)
+    opened: list[int] = []
+    keeper = reserve(opened)
+    now = asyncio.get_running_loop().time()
+    keeper.tend(situation(now, judgement=still))
+    await until(lambda: keeper.spare is not None and keeper.spare.opened_at is not None)
+    spare = keeper.spare
+    assert spare is not None
+    assert spare.is_ready
+    assert keeper.tend(situation(now, judgement=still)) is (spare if taken and lag_s == -1.0 else None)
+    assert (keeper.tend(situation(now + PROOF_S + 0.5, judgement=still)) is spare) is taken
+    keeper.tend(situation(now + 2 * PROOF_S + 0.5, judgement=still))
+    assert (keeper.spare is spare) is taken, "one that is no better is let go"
+    keeper.close()
+    await keeper.settle()

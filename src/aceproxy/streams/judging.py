@@ -27,6 +27,10 @@ FIT: Final = 0.1  # share of bytes that must be part of packets
 BREAKS: Final = (
     3  # looks within `slow_s` that find garbage between the packets: then viewers see damage again and again
 )
+FLOWING_S: Final = 1.0  # of media as fast as it is played, after which a source is not left for what was before
+STILL_S: Final = 4.0  # without a picture, or sound where there are none, though packets come
+STEADY_S: Final = 10.0  # for which it must have been seen to bring media before
+STEADY_GAP_S: Final = 2.0  # between two pictures then; slides come less often
 LEAST_BYTES: Final = 32 << 10  # received, before it is judged what they are
 HABIT_SHARE: Final = 1.5  # of the silences that a source has by habit: what is no longer is no reason to leave it
 STAT_TIMEOUTS: Final = 2  # unanswered polls in a row during a silence: the engine hangs
@@ -45,10 +49,11 @@ class Call(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A call, and the reason that goes with it."""
+    """A call, and the reason that goes with it. `is_still`: its pictures stand still, so only pictures are of use."""
 
     call: Call
     error: AceProxyError
+    is_still: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ class Look:
     how often something else came where a packet should. `could_move`: another engine has room for one. `is_unusual`:
     it has not been silent for so long of late, and no other engine was tried for that a short time ago. `better_left`:
     the engine does not even tell its version, since when, and another one could do. `owed_s`: for how long it has owed
-    that since the silence began.
+    that since the silence began. `carried_s`: the media time that has come by whichever stream went on, sound as well
+    as pictures; None where that is `media_s`.
     """
 
     now: float
@@ -87,6 +93,12 @@ class Look:
     is_unusual: bool = False
     better_left: NoAnswer | None = None
     owed_s: float = 0.0
+    carried_s: float | None = None
+
+    @property
+    def flow_s(self) -> float:
+        """The media time that has come, by pictures or sound."""
+        return self.media_s if self.carried_s is None else self.carried_s
 
     @property
     def is_mute(self) -> bool:
@@ -149,7 +161,15 @@ class SourceJudge:
         self._looks.append(look)
         while len(self._looks) > 2 and self._looks[1].now <= look.now - self._limits.longest_s:
             self._looks.popleft()
-        for judge in (self._silence, self._garbage, self._trickle, self._frozen_edge, self._damage, self._poor):
+        for judge in (
+            self._silence,
+            self._garbage,
+            self._trickle,
+            self._frozen_edge,
+            self._damage,
+            self._still,
+            self._poor,
+        ):
             judgement = judge(look)
             if judgement is not None:
                 return judgement
@@ -223,8 +243,10 @@ class SourceJudge:
         if before is None or not look.is_live or look.silent_s >= self._limits.quiet_s:
             return None
         elapsed_s = look.now - before.now
-        share = (look.media_s - before.media_s) / elapsed_s
-        if share < TRICKLE:
+        share = (look.flow_s - before.flow_s) / elapsed_s
+        newer = self._before(look, FLOWING_S)
+        flows_again = newer is not None and look.flow_s - newer.flow_s >= SLOW * (look.now - newer.now)
+        if share < TRICKLE and not flows_again:
             return _lost(Reason.SOURCE_STALLED, f"{share:.0%} of real time in {elapsed_s:.0f} s")
         count = look.packet_bytes - before.packet_bytes
         if count < TRICKLE_BYTES * elapsed_s:
@@ -253,13 +275,43 @@ class SourceJudge:
             return None
         return Judgement(Call.POOR, AceProxyError(Reason.NOT_MPEGTS, f"garbage between the packets, {times} times"))
 
+    def _still(self, look: Look) -> Judgement | None:
+        """Judge packets that come and bring no picture, of a source that brought them steadily: another may have them.
+
+        Slides are not steady, nor is a source that was begun for that reason and has no picture either.
+        """
+        if not look.is_live or not look.could_move:
+            return None
+        since = next(one for one in self._looks if one.media_s >= look.media_s)
+        still_s = look.now - since.now
+        of_late = [one for one in self._looks if one.now >= since.now]
+        if still_s < STILL_S or any(one.silent_s >= self._limits.quiet_s for one in of_late):
+            return None
+        if since.now - self._looks[0].now < STEADY_S or self._longest_still_s(since.now) > STEADY_GAP_S:
+            return None
+        if look.has_video and look.flow_s - since.flow_s >= SLOW * still_s:
+            detail = f"no picture for {still_s:.1f} s, while the sound goes on"
+            return Judgement(Call.POOR, AceProxyError(Reason.NO_KEYFRAMES, detail), is_still=True)
+        detail = f"packets without media for {still_s:.1f} s"
+        return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_STALLED, detail), is_still=True)
+
+    def _longest_still_s(self, until_at: float) -> float:
+        """Return for how long media time stood still at the longest before, in seconds."""
+        longest_s, since = 0.0, self._looks[0]
+        for one in self._looks:
+            if one.now > until_at:
+                break
+            if one.media_s > since.media_s:
+                longest_s, since = max(longest_s, one.now - since.now), one
+        return longest_s
+
     def _poor(self, look: Look) -> Judgement | None:
         """Judge a live source that delivers, but so that viewers cannot be content."""
         before = self._before(look, self._limits.slow_s)
         if not look.is_live:
             return None
         if before is not None:
-            share = (look.media_s - before.media_s) / (look.now - before.now)
+            share = (look.flow_s - before.flow_s) / (look.now - before.now)
             if share < SLOW:
                 return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_SLOW, f"{share:.0%} of real time"))
         before = self._before(look, self._limits.keyframe_gap_s)

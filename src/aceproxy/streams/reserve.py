@@ -180,6 +180,9 @@ class Reserve:
         assert spare.ready_at is not None
         ready_s = situation.now - spare.ready_at
         if spare.purpose is Purpose.MOVE:
+            judgement = situation.judgement
+            if judgement is not None and judgement.is_still and not situation.source.leave_requested:
+                return self._brings_more(spare, judgement.error.reason, ready_s)
             return situation.source.leave_requested or ready_s >= PROOF_S
         if spare.purpose in WAITING or ready_s < self._limits.return_proof_s:
             return False
@@ -195,6 +198,22 @@ class Reserve:
         if spare.is_same is False:
             self._refuse(spare, situation, "it cannot be joined without a jump")
         return spare.is_same is True
+
+    def _brings_more(self, spare: Spare, lacking: Reason, ready_s: float) -> bool:
+        """Say whether a spare has the pictures, or sound, that the present source does not send any more.
+
+        One that has not, when it has delivered for a while, is let go: it is not the engine.
+        """
+        if lacking is Reason.SOURCE_STALLED:
+            lag_s = spare.lag_s(self._sent)
+            is_better = ready_s >= PROOF_S if lag_s is None else lag_s <= -AHEAD_S
+        else:
+            is_better = ready_s >= PROOF_S and spare.has_moving_pictures()
+        if is_better:
+            return True
+        if ready_s >= 2 * PROOF_S:
+            self._drop(spare, None, "it brings no more than the present one")
+        return False
 
     def _refuse(self, spare: Spare, situation: Situation, detail: str) -> None:
         """Do not return to it now: viewers would notice. It may do as a standby."""

@@ -13,6 +13,7 @@ from typing import Final
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.mpegts.behind import behind_s
+from aceproxy.mpegts.still import has_moving_pictures
 from aceproxy.streams.patience import collects
 from aceproxy.streams.source import Source
 
@@ -214,6 +215,10 @@ class Spare:
             if lag_s is not None:
                 return lag_s
         return None
+
+    def has_moving_pictures(self) -> bool:
+        """Whether it has pictures that go on to its end."""
+        return has_moving_pictures(self.sink.newest(CLOCKED_BYTES[-1]))
 
     def begin(self, deadline_at: float, exclude: frozenset[str]) -> asyncio.Task[None]:
         """Start the task that opens the source and waits for its end; the caller keeps it."""

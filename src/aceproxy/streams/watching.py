@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.streams.carried import Carried
 from aceproxy.streams.choosing import Choosing
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.elsewhere import Elsewhere
@@ -47,6 +48,7 @@ class Watching:
         self._is_crowded = False  # since `count_viewers` was last called
         self._spare_damage_s = 0.0  # for which a source may damage the picture before it is left for that once more
         self._elsewhere = Elsewhere()
+        self._carried = Carried(intake.ingest.newest)
         self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
         self._present = present
         self._reserve = reserve
@@ -83,6 +85,7 @@ class Watching:
         assert source is not None
         assert source.poll is not None
         judge = SourceJudge(JudgeLimits.from_settings(self._settings), self._spare_damage_s)
+        self._carried = Carried(self._intake.ingest.newest)
         polling = asyncio.ensure_future(source.poll.run(source.title))
         ended = asyncio.ensure_future(source.wait_ended())
         look_s, loop = LOOK_S, asyncio.get_running_loop()
@@ -209,6 +212,7 @@ class Watching:
             received_bytes=ingest.received_bytes,
             packet_bytes=ingest.packet_bytes,
             media_s=intake.media_s,
+            carried_s=self._carried.note(now, ingest.packet_bytes, intake.media_s),
             points=ingest.points,
             has_video=ingest.analyzer.has_video,
             is_live=source.is_live,
