@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from aceproxy.errors import Reason
 from aceproxy.logs import stream_log
 from aceproxy.mpegts.splice import Outcome
-from aceproxy.streams.intake import Intake
+from aceproxy.streams.block import Block
+from aceproxy.streams.intake import KEEP_ALIVE_PACKETS, Intake
 from aceproxy.streams.pump import Pump
 from aceproxy.streams.ring import RingLimits
 from aceproxy.streams.timeline import EventKind, Timeline
@@ -54,6 +56,24 @@ async def test_a_fast_source_waits_for_who_takes_segments_too(pump: Pump) -> Non
     assert source.paused
     intake.ring.fetched = intake.ring.head * 9 // 10
     await until(lambda: not source.paused)
+    intake.close()
+
+
+async def test_null_packets_follow_while_a_source_is_silent_and_none_after_the_end(pump: Pump) -> None:
+    log = stream_log(logging.getLogger(__name__), "a" * 40)
+    intake = Intake(LIMITS, pump, 1.0, log, Timeline(time.monotonic))
+    intake.begin_source(Source())
+    send(intake, 0, 4)
+    head = intake.ring.head
+    intake.keep_alive()
+    assert intake.ring.head == head + 188 * KEEP_ALIVE_PACKETS
+    complete: list[tuple[Block, int]] = []
+    intake.ring.on_cut.append(lambda block: complete.append((block, block.size)))
+    intake.finish(Reason.ENDED)
+    for _ in range(3):
+        intake.keep_alive()  # a client is still reading
+    assert [block.size for block, _ in complete] == [size for _, size in complete]
+    assert complete[-1][0].end == intake.ring.head
     intake.close()
 
 

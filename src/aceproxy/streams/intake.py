@@ -142,8 +142,11 @@ class Intake:
             self._pump.appended(self.ring)
 
     def keep_alive(self) -> None:
-        """Give the clients some null packets, so that none of them takes the connection for dead."""
-        if self._closed or not self.ring.head:
+        """Give the clients some null packets, so that none of them takes the connection for dead.
+
+        Nothing follows the end: who is not there yet has enough to take, and the last block is an HLS segment by then.
+        """
+        if self._closed or not self.ring.head or self.ring.finished is not None:
             return
         with contextlib.suppress(OSError):  # no memory now: the next time will do
             self.ring.append(memoryview(keep_alive(KEEP_ALIVE_PACKETS)), self.ring.edge_s)
