@@ -28,7 +28,7 @@ from aceproxy.errors import AceProxyError
 from aceproxy.hls.desk import HlsDesk
 from aceproxy.live import LiveSettings, Load
 from aceproxy.logs import Logs
-from aceproxy.preparing import connection_limit, credentials_of, raise_descriptor_limit, state_folder
+from aceproxy.preparing import connection_limit, credentials_of, own_folder, raise_descriptor_limit, state_folder
 from aceproxy.settings import Settings, split_address
 from aceproxy.store.links import LinkBook
 from aceproxy.store.opening import FILE_NAME
@@ -122,6 +122,8 @@ class App:
     async def _start(self) -> None:
         raise_descriptor_limit()
         folder = state_folder(self.settings.state_dir) if self.settings.state_dir is not None else None
+        if folder is not None:
+            self._stack.enter_context(own_folder(folder))
         await self._restore_settings()
         await self._begin_streams(folder)
         self.credentials = credentials_of(self.settings)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 from aceproxy.access.credentials import Credentials
@@ -36,6 +39,30 @@ def state_folder(path: Path) -> Path:
     except OSError as error:
         raise SettingsError(f"state_dir {path} cannot be used: {error.strerror}") from error
     return path
+
+
+@contextlib.contextmanager
+def own_folder(path: Path) -> Iterator[None]:
+    """Keep the folder from other AceProxys while the context lasts. Raises SettingsError if one has it already.
+
+    A second one would take the playbacks of the first for leftovers, and stop them. The system lets go of the folder
+    with the process, however that ends. On file systems that cannot lock, nobody is kept from anything.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SettingsError(f"state_dir {path} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise SettingsError(f"state_dir {path} is in use by another AceProxy that runs") from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def credentials_of(settings: Settings) -> Credentials:

@@ -109,6 +109,24 @@ def test_a_state_folder_that_does_not_exist_yet_serves_as_well(
     wait_for((folder / "playbacks.json").exists, "the journal in a folder made for it", 3)
 
 
+def test_a_second_program_with_the_same_state_is_refused_and_stops_nothing(
+    programs: Keep, engine: Engine, view: View, tmp_path: Path
+) -> None:
+    folder = tmp_path / "state"
+    first = Proxy(tmp_path, engine.url, f"state_dir={folder}")
+    programs(first)
+    viewer = view(first.play(engine, "Light One"))
+    viewer.wait_bytes(100_000)
+    wait_for((folder / "playbacks.json").exists, "the journal")
+    command: list[str | Path] = [ACEPROXY, "serve", "--listen", "127.0.0.1:0", "--set", f"state_dir={folder}"]
+    second = programs(Program(command, tmp_path / "second"))
+    assert second.wait(15) == 2
+    assert f"state_dir {folder} is in use by another AceProxy that runs" in second.err
+    assert "Traceback" not in second.err
+    assert [one["stop_reason"] for one in engine.playbacks()] == [None]
+    viewer.wait_bytes(len(viewer.body) + 100_000)
+
+
 def test_a_taken_port_is_told_in_a_sentence(programs: Keep, proxy: Proxy, tmp_path: Path) -> None:
     second = programs(Program([ACEPROXY, "serve", "--listen", f"127.0.0.1:{proxy.port}"], tmp_path / "second"))
     assert second.wait(15) == 2

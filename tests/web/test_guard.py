@@ -152,6 +152,7 @@ async def test_the_secret_is_kept_and_told_once(make_app: MakeApp, tmp_path: Pat
     app = await make_app(state_dir=tmp_path)
     link = app.sign_in_link
     assert link == f"http://127.0.0.1:{app.port}/sign-in#{app.secret.value}"
+    await app.close()
     again = await make_app(state_dir=tmp_path)
     assert again.secret.value == app.secret.value
     assert again.sign_in_link is None

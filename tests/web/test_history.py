@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -78,7 +79,7 @@ async def test_the_history_is_there_after_a_restart_also_of_what_ran_at_the_shut
 async def test_a_running_stream_is_noted_once_in_a_while_and_a_crash_gives_it_an_end(
     sim: Simulator, make_app: MakeApp, play: Play, tmp_path: Path
 ) -> None:
-    app = await make_app(state_dir=tmp_path)
+    app = await make_app(state_dir=tmp_path / "state")
     answer = await play(app, f"/ace/getstream?id={sim.contents[0].content_id}")
     await answer.reader.readexactly(188 * 500)
     app.recorder.checkpoint()
@@ -86,8 +87,9 @@ async def test_a_running_stream_is_noted_once_in_a_while_and_a_crash_gives_it_an
     assert (running["is_over"], running["reason"], running["visits"]) == (False, None, 1)
     assert running["viewers"][0]["last_reason"] is None
     await app.store.close(10)  # what comes later is lost, as in a crash
+    left = shutil.copytree(tmp_path / "state", tmp_path / "left")
 
-    (entry,) = (await history(await make_app(state_dir=tmp_path)))["streams"]
+    (entry,) = (await history(await make_app(state_dir=left)))["streams"]
     assert (entry["reason"], entry["fault"], entry["is_over"]) == ("interrupted", "proxy", True)
     assert entry["id"] == running["id"]
 
