@@ -229,22 +229,25 @@ def _payloads(sections: list[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 @pytest.fixture(scope="session")
 def pes() -> Callable[..., bytes]:
-    """Return a maker of PES packets of unbounded length: `(content, pts, scrambled=, stream_id=)`."""
+    """Return a maker of PES packets of unbounded length: `(content, pts, dts, scrambled=, stream_id=)`."""
 
-    def make(content: bytes, pts: int | None = None, *, scrambled: bool = False, stream_id: int = 0xE0) -> bytes:
-        stamp = b""
-        if pts is not None:
-            stamp = bytes(
-                [
-                    0x21 | pts >> 29 & 0x0E,
-                    pts >> 22 & 0xFF,
-                    0x01 | pts >> 14 & 0xFE,
-                    pts >> 7 & 0xFF,
-                    0x01 | pts << 1 & 0xFE,
-                ]
-            )
-        flags = bytes([0x80 | (0x10 if scrambled else 0), 0x80 if stamp else 0, len(stamp)])
-        return b"\x00\x00\x01" + bytes([stream_id]) + b"\x00\x00" + flags + stamp + content
+    def ticks(mark: int, stamp: int) -> bytes:
+        high, middle, low = stamp >> 29 & 0x0E, stamp >> 14 & 0xFFFE, stamp << 1 & 0xFFFE
+        return bytes((mark << 4 | high | 1,)) + (middle | 1).to_bytes(2, "big") + (low | 1).to_bytes(2, "big")
+
+    def make(
+        content: bytes,
+        pts: int | None = None,
+        dts: int | None = None,
+        *,
+        scrambled: bool = False,
+        stream_id: int = 0xE0,
+    ) -> bytes:
+        stamps = b"" if pts is None else ticks(2 if dts is None else 3, pts)
+        stamps += b"" if dts is None else ticks(1, dts)
+        which = {0: 0, 5: 0x80, 10: 0xC0}[len(stamps)]
+        flags = bytes([0x80 | (0x10 if scrambled else 0), which, len(stamps)])
+        return b"\x00\x00\x01" + bytes([stream_id]) + b"\x00\x00" + flags + stamps + content
 
     return make
 

@@ -80,6 +80,30 @@ def test_duplicates_do_not_count_against_the_bound(tables: bytes, pes: Maker, sp
     assert len(fed(tables + b"".join(packet * 2 for packet in packets))) == 1
 
 
+@pytest.mark.parametrize(
+    ("stamps", "steps"),
+    [
+        ([(20, 17), (18, None), (19, None), (23, 20)], 0),  # pictures out of order, some decoded when they are shown
+        ([(20, 17), (18, None), (14, 11), (12, None), (17, 14)], 1),  # a quarter of a second back
+        ([(20, 17), (12, None), (14, 11), (17, 14)], 1),  # by a picture that is decoded when it is shown, and the next
+        ([(40, 37), (18, None), (20, 17), (23, 20)], 1),  # farther back than pictures can be out of order
+        ([(20, 17), (18, None), (16, 13), (19, 16)], 0),  # an encoder that begins anew
+        ([(20, None), (12, None), (14, None), (24, None)], 0),  # nothing says when they are decoded
+    ],
+)
+def test_a_step_back_is_told_by_when_pictures_are_decoded(
+    tables: bytes, pes: Maker, spread: Carrier, stamps: list[tuple[int, int | None]], steps: int
+) -> None:
+    analyzer, counter, found = Analyzer(), 0, 0
+    analyzer.feed(tables)
+    for pts, dts in stamps:
+        picture = pes(P_SLICE + REST, 90_000 + pts * 3600, None if dts is None else 90_000 + dts * 3600)
+        packets = spread(VIDEO_PID, counter, picture)
+        counter = (counter + len(packets)) & 0x0F
+        found += len(analyzer.feed(b"".join(packets)).steps_back)
+    assert found == steps
+
+
 def test_a_change_of_the_reference_pid_settles_what_was_undecided(
     tables: bytes, pmt: Maker, carry: Carrier, pes: Maker, spread: Carrier
 ) -> None:

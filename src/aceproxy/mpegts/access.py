@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from aceproxy.mpegts.clock import CLOCK_HZ, WRAP
 from aceproxy.mpegts.codecs import ElementaryStream
+from aceproxy.mpegts.decoding_order import DecodingOrder
 from aceproxy.mpegts.packets import (
     PACKET_BYTES,
     Buffer,
@@ -36,8 +36,6 @@ from aceproxy.mpegts.psi import PsiTracker
 
 MAX_UNDECIDED_PACKETS: Final = 48  # of the reference PID, from the one with the PES header on
 MAX_UNDECIDED_BYTES: Final = 4096 * PACKET_BYTES  # of the whole stream
-STEP_BACK: Final = 7 * CLOCK_HZ // 10  # pictures without a DTS of their own are out of order by less
-
 _WINDOW_PACKETS: Final = (
     1400  # looked at together, a read of a source as a rule; bounds the work that a change of the tables makes anew
 )
@@ -162,7 +160,7 @@ class Analyzer:
         self._units = 0
         self._foreign_units = 0  # the newest ones, of which each had no start code
         self._last_pts: int | None = None
-        self._last_dts: int | None = None
+        self._order = DecodingOrder()
         self._steps_back: list[StepBack] = []
         self._points: list[AccessPoint] = []
         self._tables_at: int | None = None
@@ -213,7 +211,7 @@ class Analyzer:
         """The newest access unit was taken back: where it begins again, that is no packet sent twice."""
         self._undecided = None
         self._last_start = b"", 0
-        self._last_dts, self._steps_back = None, []
+        self._order, self._steps_back = DecodingOrder(), []
 
     def flush(self) -> Scan:
         """End of input: settle what is undecided by what is known. More may be fed afterwards."""
@@ -261,7 +259,7 @@ class Analyzer:
         if (reference and (reference.pid, reference.codec)) != (old and (old.pid, old.codec)):
             self._settle(self._at_end())
             self._last_start, self._last_pts, self._unit_at = (b"", 0), None, None
-            self._last_dts, self._unit_before, self._foreign_units = None, None, 0
+            self._order, self._unit_before, self._foreign_units = DecodingOrder(), None, 0
         self._reference = reference
         self._is_video = reference is not None and reference.kind == "video"
         self._slices = first_units(reference.codec) if reference is not None and self._is_video else None
@@ -327,12 +325,8 @@ class Analyzer:
         """Take the time stamps of an access unit. They are decoded in the order in which they come."""
         if pts is None:
             return
-        last, pts_before = self._last_dts, self._last_pts
-        self._last_pts = pts
-        self._last_dts = dts = pts if dts is None else dts
-        if last is None or pts_before is None or self._unit_at is None:
-            return
-        if STEP_BACK < (last - dts) % WRAP < WRAP // 2:
+        pts_before, self._last_pts = self._last_pts, pts
+        if self._order.goes_back(pts, dts) and pts_before is not None and self._unit_at is not None:
             after = self._unit_at if self._unit_before is None else self._unit_before
             self._steps_back.append(StepBack(self._unit_at, after, pts, pts_before))
 
