@@ -165,6 +165,35 @@ async def test_a_piece_over_several_blocks_reaches_everybody_whole(pump: Pump, l
     ring.clear()
 
 
+async def test_where_all_clients_are_behind_nothing_keeps_a_block_that_was_dropped(
+    pump: Pump, ring: Ring, feed: Feed, listen: Listen
+) -> None:
+    pump.set_limits(PumpLimits(batch_bytes=4096, stall_s=60.0))
+    feed.send(1)
+    frozen = listen(ring)
+    await frozen.read_packets(2)
+    feed.send(1)
+    pump.appended(ring)
+    await frozen.read_packets(1)  # at the live edge; from now on it reads nothing
+    blocks: list[weakref.ref[Block]] = []
+    while len(blocks) < 20:
+        feed.send(50)
+        pump.appended(ring)
+        blocks += [weakref.ref(block) for block in ring.blocks() if all(block is not one() for one in blocks)]
+        await until(lambda: ring.delivered == ring.head)
+    assert frozen.outlet.watched
+
+    def are_gone() -> bool:
+        feed.send(1)
+        pump.appended(ring)
+        gc.collect()
+        held = [block for one in blocks if (block := one()) is not None]
+        return not any(block.dropped for block in held)
+
+    await until(are_gone)
+    assert not frozen.ended.done()
+
+
 async def test_a_client_that_takes_nothing_for_too_long_is_closed_as_stalled(
     pump: Pump, ring: Ring, feed: Feed, listen: Listen
 ) -> None:

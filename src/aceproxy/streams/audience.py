@@ -129,8 +129,10 @@ class Audience:
 
     def conclude(self) -> None:
         """Send the cohort what is left before the head as it was when this began, and do what is due then."""
-        ring, finished = self.ring, self._finished
+        ring, cohort, finished = self.ring, self.cohort, self._finished
         self._advance(ring.delivered)
+        if not self.live:
+            cohort.block = None  # nobody is there any more: it must not keep a block
         for outlet in list(self.behind):
             if outlet.block is not None and outlet.block.dropped:  # who does not read must not keep it
                 self._stage.skips.let_go(outlet)
@@ -142,7 +144,7 @@ class Audience:
                 self.end(outlet, finished)
         if ring.watch_front:
             behind = max((outlet.offset for outlet in self.behind), default=0)
-            ring.front = max(behind, self.cohort.offset if self.live else 0)
+            ring.front = max(behind, cohort.offset if self.live else 0)
 
     def sweep(self, now: float, stall_s: float) -> None:
         """End the clients that have taken nothing for too long although there was something for them.
