@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,9 +155,36 @@ async def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.Monke
     await until(lambda: file.dropped)
     monkeypatch.setattr(os, "write", writing)
     log.info("kept")
+    await until(lambda: not file.last_error)
     logs.stop(5)
-    assert [json.loads(text)["message"] for text in (tmp_path / "log").read_text().splitlines()] == ["kept"]
-    assert [line.message for line in logs.ring.tail(5)] == ["lost", "kept"]
+    written = [json.loads(text)["message"] for text in (tmp_path / "log").read_text().splitlines()]
+    assert [text for text in written if "log file" not in text] == ["kept"]
+    told = [line.message for line in logs.ring.tail(5)]
+    assert told[0] == "lost"
+    assert told[1].endswith("cannot be written: No space left on device; what is logged now is missing there")
+    assert re.search(r"is written again; [12] records are missing there$", told[-1])
+
+
+def test_a_record_that_was_written_in_part_does_not_spoil_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REOPEN_S", 0.0)
+    file = RotatedFile(tmp_path / "log", 1000, 2)
+    writing = os.write
+    room = iter([4, 0])
+
+    def nearly_full(descriptor: int, body: bytes) -> int:
+        if left := next(room):
+            return writing(descriptor, body[:left])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", nearly_full)
+        file.write("lost record\n", 1)
+    file.write("kept record\n", 1)
+    file.close()
+    assert (tmp_path / "log").read_text() == "lost\nkept record\n"
+    assert file.dropped == 1
 
 
 @pytest.mark.parametrize("name", ["nowhere/log", ".", "pipe"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import queue
 import stat
@@ -18,6 +20,8 @@ BATCH_LINES = 200  # written by one call at most
 RETRY_S = 0.05  # until a full terminal or pipe is tried again
 REOPEN_S = 5.0  # until a file that cannot be written is tried again
 LOOK_S = 1.0  # between two looks whether somebody has moved the file away
+
+log = logging.getLogger(__name__)
 
 Spell = Callable[[LogLine], str]
 
@@ -61,14 +65,15 @@ class StreamOutput:
 class RotatedFile:
     """A file that becomes `.1` when it is full, `.1` becomes `.2`, and so on; `count` files in all.
 
-    What cannot be written (the disk is full, the folder is gone) is counted and not waited for. A file that somebody
-    moved away is begun anew. Used by one thread.
+    What cannot be written (the disk is full, the folder is gone) is counted and not waited for; the log itself says
+    when that begins and when it is over. A file that somebody moved away is begun anew. Used by one thread.
     """
 
     def __init__(self, path: Path, limit_bytes: int, count: int) -> None:
         self.path = path
         self.dropped = 0
         self.last_error = ""
+        self._missing = 0  # records since the file could not be written
         self._limit_bytes = limit_bytes
         self._count = count
         self._descriptor: int | None = None
@@ -80,18 +85,33 @@ class RotatedFile:
         body = text.encode(errors="backslashreplace")
         try:
             if not self._ready(len(body)):
-                self.dropped += count
+                self._miss(count)
                 return True
             assert self._descriptor is not None
             _write_all(self._descriptor, body)
             self._size += len(body)
-            self.last_error = ""
         except OSError as error:
-            self.last_error = error.strerror or str(error)
-            self.dropped += count
-            self.close()
             self._next_look_at = time.monotonic() + REOPEN_S
+            self._failed(error.strerror or str(error))
+            self._miss(count)
+            self.close()
+        else:
+            self._succeeded()
         return True
+
+    def _miss(self, count: int) -> None:
+        self.dropped += count
+        self._missing += count
+
+    def _failed(self, words: str) -> None:
+        if not self.last_error:
+            log.warning("the log file %s cannot be written: %s; what is logged now is missing there", self.path, words)
+        self.last_error = words
+
+    def _succeeded(self) -> None:
+        if self.last_error:
+            log.warning("the log file %s is written again; %d records are missing there", self.path, self._missing)
+            self.last_error, self._missing = "", 0
 
     def close(self) -> None:
         """See Output."""
@@ -118,14 +138,21 @@ class RotatedFile:
         return True
 
     def open(self) -> None:
-        """Append to the file from now on. It is for its owner only, since records hold addresses. Raises OSError."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        """Append to the file from now on. It is for its owner only, since records hold addresses. Raises OSError.
+
+        A record of which only a part is there (the disk was full, the power failed) is ended: it would spoil the next.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(self.path, flags, 0o600)
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise OSError(0, "it is not an ordinary file")
         self._descriptor, self._size = descriptor, found.st_size
+        if self._size and os.pread(descriptor, 1, self._size - 1) != b"\n":
+            with contextlib.suppress(OSError):  # then what follows cannot be written either
+                _write_all(descriptor, b"\n")
+                self._size += 1
         self._next_look_at = time.monotonic() + LOOK_S
 
     def _is_in_place(self) -> bool:
