@@ -344,3 +344,14 @@ def test_a_picture_that_is_taken_back_is_not_among_the_newest_packets(clip: byte
     newest = bench.ingest.newest()
     assert len(newest) > PACKET
     assert held.endswith(newest)
+
+
+def test_what_has_gone_by_is_known_again_in_another_source(clip: bytes) -> None:
+    bench = Bench()
+    half = len(clip) // 2 // 188 * 188
+    bench.feed(clip[:half])
+    points = expected_points(clip)
+    known = max(at for at in points if at < half - 100_000)
+    assert not bench.ingest.has_new(b"rubbish" + clip[: known + 188 * 200])
+    assert bench.ingest.has_new(clip[known:])
+    assert not bench.ingest.has_new(b"")

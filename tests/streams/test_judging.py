@@ -369,3 +369,29 @@ def test_a_source_that_flows_again_is_not_left_for_having_been_empty() -> None:
         look = replace(WELL, now=100 + at_s, packet_bytes=step * 90_000, received_bytes=step * 90_000, media_s=flows_s)
         calls.append(judge.look(look))
     assert calls == [None] * 80
+
+
+@pytest.mark.parametrize(
+    ("could_move", "spare_doubt_s", "doubted"),
+    [(True, 0.0, 20), (False, 0.0, 0), (True, 60.0, 0)],
+    ids=["another engine", "the only engine", "left for this just now"],
+)
+def test_who_repeats_with_a_live_edge_that_moves_on_is_doubted_for_a_while(
+    could_move: bool, spare_doubt_s: float, doubted: int
+) -> None:
+    judge = SourceJudge(LIMITS, spare_doubt_s=spare_doubt_s)
+    innocent = judge.look(
+        replace(WELL, repeating_s=2.5, is_held=True, engine=replace(PLAYS, edge_at=99.5), could_move=could_move)
+    )
+    assert innocent is not None
+    assert innocent.call is Call.INNOCENT
+    called = []
+    for at_s in range(30):
+        count = at_s * 500_000
+        look = replace(WELL, now=100.5 + at_s, media_s=at_s, received_bytes=count, packet_bytes=count, points=at_s)
+        judgement = judge.look(replace(look, could_move=could_move))
+        if judgement is not None:
+            called.append(judgement)
+    assert len(called) == doubted
+    assert all((one.call, one.error.reason) == (Call.POOR, Reason.SOURCE_LOOPS) for one in called)
+    assert all(one.is_still for one in called), "left only for one that brings something new"

@@ -65,3 +65,17 @@ def test_what_may_be_a_new_programme_is_given_out_in_full_before_it_is_too_much(
     assert (count + 1) * PIECE == HOLD_BYTES
     assert guard.note_point(SECOND, packet(1), 0.0) is Action.RELEASE
     assert len(guard.take()) == count + 1
+
+
+def test_what_follows_a_source_that_was_let_repeat_is_watched_from_the_first_new_place_on(guard: RepeatGuard) -> None:
+    guard.tolerate()
+    guard.take()
+    guard.begin_source()
+    for number in (2, 3, 4):
+        guard.note_clock(number * SECOND, 8.0)
+        assert guard.note_point(number * SECOND, packet(number), 8.0) is Action.NONE
+    guard.note_clock(5 * SECOND, 9.0)
+    assert guard.note_point(5 * SECOND, packet(5), 9.0) is Action.NONE
+    assert guard.note_clock(3 * SECOND, 10.0, steps_back=True), "from here on it is watched"
+    guard.note_point(3 * SECOND, packet(3), 10.0)
+    assert guard.repeating_at is not None

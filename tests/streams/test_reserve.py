@@ -100,7 +100,9 @@ def situation(
     )
 
 
-def reserve(opened: list[int], *, can: bool = True, received: int = 1 << 20) -> Reserve:
+def reserve(
+    opened: list[int], *, can: bool = True, received: int = 1 << 20, has_new: Callable[[bytes], bool] = bool
+) -> Reserve:
     """Return a reserve that writes down which link it opens."""
 
     def make(at: int, sink: TailSink, _role: str) -> Playing:
@@ -109,7 +111,7 @@ def reserve(opened: list[int], *, can: bool = True, received: int = 1 << 20) -> 
         return Playing(can=can)
 
     making: Callable[..., Any] = make
-    return Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda _: b"", Timeline(lambda: 0.0))
+    return Reserve(ReserveLimits(10.0, 60.0, 15.0, 1 << 20), making, lambda _: b"", Timeline(lambda: 0.0), has_new)
 
 
 async def test_a_fallback_is_left_for_each_of_the_links_before_it_in_turn() -> None:
@@ -373,5 +375,21 @@ async def test_a_source_without_pictures_is_left_only_for_one_that_has_them(
     assert (keeper.tend(situation(now + PROOF_S + 0.5, judgement=still)) is spare) is taken
     keeper.tend(situation(now + 2 * PROOF_S + 0.5, judgement=still))
     assert (keeper.spare is spare) is taken, "one that is no better is let go"
+    keeper.close()
+    await keeper.settle()
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_source_that_repeats_itself_is_left_only_for_one_that_brings_something_new(is_new: bool) -> None:
+    loops = Judgement(Call.POOR, AceProxyError(Reason.SOURCE_LOOPS), is_still=True)
+    opened: list[int] = []
+    keeper = reserve(opened, has_new=lambda _: is_new)
+    now = asyncio.get_running_loop().time()
+    keeper.tend(situation(now, judgement=loops))
+    await until(lambda: keeper.spare is not None and keeper.spare.opened_at is not None)
+    spare = keeper.spare
+    assert (keeper.tend(situation(now, judgement=loops)) is spare) is is_new
+    keeper.tend(situation(now + 2 * PROOF_S + 0.5, judgement=loops))
+    assert (keeper.spare is spare) is is_new
     keeper.close()
     await keeper.settle()

@@ -79,11 +79,15 @@ class RepeatWatch:
         if self._points:
             self._points.popitem()
 
+    def knows_point(self, pts: int | None, packet: bytes) -> bool:
+        """Tell whether a random-access point went by, without taking note of it; None has no time and tells nothing."""
+        return pts is None or _key(pts, packet) in self._points
+
     def note_point(self, pts: int | None, packet: bytes) -> Seen:
         """Take a random-access point and its first packet; tell whether it went by before."""
         if pts is None:
             return Seen.NEVER
-        key = (pts, crc32(packet[4:]))
+        key = _key(pts, packet)
         if key in self._points:
             return Seen.BEFORE
         self._points[key] = None
@@ -93,3 +97,7 @@ class RepeatWatch:
             self._points.popitem(last=False)
         is_earlier = self._first_pts is not None and 0 < (self._first_pts - pts) % WRAP < BEFORE
         return Seen.UNKNOWN if is_earlier else Seen.NEVER
+
+
+def _key(pts: int, packet: bytes) -> tuple[int, int]:
+    return pts, crc32(packet[4:])

@@ -156,6 +156,12 @@ class Ingest:
         is_back = goes_back(newest, fresh)
         return None if is_back is None else not is_back
 
+    def has_new(self, packets: bytes) -> bool:
+        """Say whether there is a random-access point in `packets`, of another source, that has not gone by here."""
+        aligned = Aligner().feed(packets)
+        points = Analyzer().feed(aligned).points
+        return any(not self.guard.knows_point(at.pts, aligned[at.offset : at.offset + PACKET_BYTES]) for at in points)
+
     @property
     def goes_over_old(self) -> bool:
         """Whether the present source has not come to anything new and began from the front again."""

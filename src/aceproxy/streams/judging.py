@@ -28,6 +28,7 @@ BREAKS: Final = (
     3  # looks within `slow_s` that find garbage between the packets: then viewers see damage again and again
 )
 FLOWING_S: Final = 1.0  # of media as fast as it is played, after which a source is not left for what was before
+DOUBTFUL_S: Final = 20.0  # for which another engine or link is asked whether it has anything new
 STILL_S: Final = 4.0  # without a picture, or sound where there are none, though packets come
 STEADY_S: Final = 10.0  # for which it must have been seen to bring media before
 STEADY_GAP_S: Final = 2.0  # between two pictures then; slides come less often
@@ -49,7 +50,7 @@ class Call(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A call, and the reason that goes with it. `is_still`: its pictures stand still, so only pictures are of use."""
+    """A call, and the reason that goes with it. `is_still`: it brings nothing new, so only one that does is of use."""
 
     call: Call
     error: AceProxyError
@@ -144,12 +145,16 @@ class SourceJudge:
 
     LOOKS: Final = 400
 
-    def __init__(self, limits: JudgeLimits, spare_damage_s: float = 0.0) -> None:
-        """Begin with a new source; for its first `spare_damage_s` garbage between its packets is put up with."""
+    def __init__(self, limits: JudgeLimits, spare_damage_s: float = 0.0, spare_doubt_s: float = 0.0) -> None:
+        """Begin with a new source; for its first `spare_damage_s` garbage between its packets is put up with, and for
+        its first `spare_doubt_s` its engine is believed that the broadcast repeats itself.
+        """
+        self._spare_doubt_s = spare_doubt_s
         self._limits = limits
         self._spare_damage_s = spare_damage_s
         self._began_at: float | None = None
         self._looks: deque[Look] = deque(maxlen=self.LOOKS)
+        self._innocent_at: float | None = None  # when it was taken for a broadcast that repeats itself
 
     def look(self, look: Look) -> Judgement | None:
         """Take the next look; return what is to be done, if anything."""
@@ -167,6 +172,7 @@ class SourceJudge:
             self._trickle,
             self._frozen_edge,
             self._damage,
+            self._doubtful,
             self._still,
             self._poor,
         ):
@@ -233,6 +239,8 @@ class SourceJudge:
             is_sure = look.repeating_s >= EDGE_LATE_S
             return _lost(Reason.SOURCE_LOOPS, detail) if is_sure else None
         if edge_at > began_at + EDGE_LATE_S:
+            if self._began_at is None or look.now - self._began_at >= self._spare_doubt_s:
+                self._innocent_at = look.now
             return Judgement(Call.INNOCENT, AceProxyError(Reason.SOURCE_LOOPS, "the broadcast repeats itself"))
         if look.now - max(began_at, edge_at) >= FROZEN_EDGE_S:
             return _lost(Reason.SOURCE_LOOPS, f"{detail}; live_last stands still")
@@ -274,6 +282,13 @@ class SourceJudge:
         if times < BREAKS:
             return None
         return Judgement(Call.POOR, AceProxyError(Reason.NOT_MPEGTS, f"garbage between the packets, {times} times"))
+
+    def _doubtful(self, look: Look) -> Judgement | None:
+        """Judge one that repeats itself while its engine says that the live edge moves on: another may know better."""
+        if self._innocent_at is None or not look.could_move or look.now - self._innocent_at >= DOUBTFUL_S:
+            return None
+        detail = "it repeats itself, though live_last moves on"
+        return Judgement(Call.POOR, AceProxyError(Reason.SOURCE_LOOPS, detail), is_still=True)
 
     def _still(self, look: Look) -> Judgement | None:
         """Judge packets that come and bring no picture, of a source that brought them steadily: another may have them.

@@ -44,11 +44,16 @@ class RepeatGuard:
         self._bytes = 0
         self._began_at = 0.0
         self._tolerant = False
+        self._until_new = False  # it is tolerated until something new comes
         self._strict = False
 
     def begin_source(self, *, strict: bool = False) -> None:
-        """Another source follows: it is watched again. `strict`: any jump back is a repeat."""
-        self._tolerant, self._strict = False, strict
+        """Another source follows: it is watched again. `strict`: any jump back is a repeat.
+
+        After one that was let repeat it is watched from the first place on that has not gone by: it begins among those.
+        """
+        self._until_new = self._tolerant = self._tolerant and not strict
+        self._strict = strict
 
     def note_clock(self, pts: int | None, now: float, *, steps_back: bool = False, point_waits: bool = False) -> bool:
         """Take the newest PTS, and whether the clock stepped back before it; return whether holding begins now.
@@ -70,6 +75,8 @@ class RepeatGuard:
     def note_point(self, pts: int | None, packet: bytes, now: float) -> Action:
         """Take a random-access point and its first packet; return what is to be done from there on."""
         seen = self._watch.note_point(pts, packet)
+        if self._until_new and seen is Seen.NEVER:
+            self._until_new = self._tolerant = False
         if seen is Seen.BEFORE and not self._tolerant:
             was_holding = self.holding
             if not was_holding:
@@ -81,6 +88,10 @@ class RepeatGuard:
             self._watch.accept()
             return Action.RELEASE
         return Action.NONE
+
+    def knows_point(self, pts: int | None, packet: bytes) -> bool:
+        """Tell whether a random-access point of any source was seen here; one without a time counts as seen."""
+        return self._watch.knows_point(pts, packet)
 
     def forget_newest_point(self) -> None:
         """The newest random-access point goes to nobody: its source was lost before its picture was complete."""
@@ -110,7 +121,7 @@ class RepeatGuard:
 
     def tolerate(self) -> None:
         """This source may repeat: that is what is broadcast."""
-        self._tolerant = True
+        self._tolerant, self._until_new = True, False
 
     def take(self) -> list[Held]:
         """Stop holding and return what was held: it goes on."""

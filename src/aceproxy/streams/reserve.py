@@ -38,6 +38,7 @@ from aceproxy.streams.ways import Way
 AHEAD_S: Final = 0.25  # of media that a spare has more than was sent; less may be a matter of when they are looked at
 GRACE_S: Final = 3.0  # for which one that was to be moved to is kept though the present source seems well again
 CHANGE_S: Final = 60.0  # between two changes of a standby for one on an engine that may be less behind
+NEW_BYTES: Final = 1 << 20  # of what a spare sends, in which something is looked for that has not gone by
 PROOF_S: Final = 2.0  # how long one must deliver before a poor source is left for it
 
 
@@ -45,7 +46,7 @@ class Reserve:
     """Keeps the spare of one stream. Belongs to the event loop.
 
     `make` makes an unopened source of a link for a sink; `sent` returns the newest packets of the present source, so
-    many bytes at most.
+    many bytes at most; `has_new` says whether there is anything in what a spare sends that has not gone by before.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Reserve:
         make: Callable[[int, TailSink, str], Source],
         sent: Callable[[int], bytes],
         timeline: Timeline,
+        has_new: Callable[[bytes], bool] = bool,
     ) -> None:
         self.spare: Spare | None = None
         self._limits = limits
         self._make = make
         self._sent = sent
+        self._has_new = has_new
         self._timeline = timeline
         self._failures = 0
         self._not_before = 0.0
@@ -200,13 +203,15 @@ class Reserve:
         return spare.is_same is True
 
     def _brings_more(self, spare: Spare, lacking: Reason, ready_s: float) -> bool:
-        """Say whether a spare has the pictures, or sound, that the present source does not send any more.
+        """Say whether a spare has what the present source does not send: pictures, anything at all, anything new.
 
         One that has not, when it has delivered for a while, is let go: it is not the engine.
         """
         if lacking is Reason.SOURCE_STALLED:
             lag_s = spare.lag_s(self._sent)
             is_better = ready_s >= PROOF_S if lag_s is None else lag_s <= -AHEAD_S
+        elif lacking is Reason.SOURCE_LOOPS:
+            is_better = self._has_new(spare.sink.newest(NEW_BYTES))
         else:
             is_better = ready_s >= PROOF_S and spare.has_moving_pictures()
         if is_better:

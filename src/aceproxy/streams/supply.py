@@ -53,7 +53,7 @@ class Supply:
         limits = ReserveLimits(
             settings.start_timeout_s, settings.return_s, settings.return_proof_s, settings.standby_bytes
         )
-        self.reserve = Reserve(limits, self._present.new_source, intake.ingest.newest, timeline)
+        self.reserve = Reserve(limits, self._present.new_source, intake.ingest.newest, timeline, intake.ingest.has_new)
         choosing = Choosing(self._present, self.reserve, upstream, timeline)
         self._watching = Watching(self._present, self.reserve, choosing, upstream, intake, consumer, timeline)
         self._starting = Starting(self._present, self.reserve, upstream)

@@ -25,7 +25,7 @@ LOOK_S = 0.5  # between two looks at the present source
 EASE_LOOK_S = 1.0  # while all is well with it, and nothing runs beside it
 EASE_SILENT_S = 0.3  # for which it may be silent then
 DOUBT_LOOK_S = 0.2  # while it is silent
-AGAIN_S = 60.0  # after a source was left for garbage between its packets: where the next one does the same; doubles
+AGAIN_S = 60.0  # after a source was left for garbage, or for repeats: where the next one does the same; doubles
 LONGEST_AGAIN_S = 3600.0
 LATE_S = 0.1  # a look so much later than it should have been finds sources silent that are not
 
@@ -47,6 +47,7 @@ class Watching:
         self.asks_standby = upstream.settings.standby  # whoever may ask for one has asked
         self._is_crowded = False  # since `count_viewers` was last called
         self._spare_damage_s = 0.0  # for which a source may damage the picture before it is left for that once more
+        self._spare_doubt_s = 0.0  # for which one that repeats itself is taken for the broadcast's own doing
         self._elsewhere = Elsewhere()
         self._carried = Carried(intake.ingest.newest)
         self._overtaking = Overtaking(intake.ingest.newest, upstream.company)
@@ -84,7 +85,8 @@ class Watching:
         source = self._present.source
         assert source is not None
         assert source.poll is not None
-        judge = SourceJudge(JudgeLimits.from_settings(self._settings), self._spare_damage_s)
+        limits = JudgeLimits.from_settings(self._settings)
+        judge = SourceJudge(limits, self._spare_damage_s, self._spare_doubt_s)
         self._carried = Carried(self._intake.ingest.newest)
         polling = asyncio.ensure_future(source.poll.run(source.title))
         ended = asyncio.ensure_future(source.wait_ended())
@@ -112,13 +114,20 @@ class Watching:
                     self._timeline.note(EventKind.REPEATED)
                     self._intake.let_repeat()
                 if self._reserve.tend(self._situation(source, judgement)) is not None:
-                    if judgement is not None and judgement.error.reason is Reason.NOT_MPEGTS:
-                        self._spare_damage_s = min(max(AGAIN_S, 2 * self._spare_damage_s), LONGEST_AGAIN_S)
+                    if judgement is not None:
+                        self._note_left(judgement.error.reason)
                     return await self._switch()
         finally:
             ended.cancel()
             polling.cancel()
             await asyncio.gather(ended, polling, return_exceptions=True)
+
+    def _note_left(self, reason: Reason) -> None:
+        """A source was left for what the next one may do as well: it is given ever more time to."""
+        if reason is Reason.NOT_MPEGTS:
+            self._spare_damage_s = min(max(AGAIN_S, 2 * self._spare_damage_s), LONGEST_AGAIN_S)
+        elif reason is Reason.SOURCE_LOOPS:
+            self._spare_doubt_s = min(max(AGAIN_S, 2 * self._spare_doubt_s), LONGEST_AGAIN_S)
 
     def _situation(self, source: Source, judgement: Judgement | None) -> Situation:
         self.count_viewers()
