@@ -11,10 +11,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from aceproxy.engine import roster as module
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.roster import FILE_LIMIT_BYTES, Changes, Member, Roster, apply, difference
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry
 from aceproxy.settings import Settings
+from tests.waiting import until
 
 
 def entry(name: str, **changes: Any) -> EngineEntry:
@@ -153,6 +155,22 @@ async def test_a_missing_file_is_no_change_and_a_folder_that_is_gone_no_failure(
     roster.save(Changes())
     await roster.flush()
     assert "cannot be kept" in caplog.text
+
+
+async def test_what_could_not_be_written_is_there_once_it_can_be(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.05)
+    caplog.set_level("INFO")
+    away = path.parent / "away"
+    roster = Roster(away / path.name)
+    roster.save(Changes(added=(A,)))
+    await until(lambda: "cannot be kept" in caplog.text)
+    away.mkdir()
+    await until(lambda: "are kept in" in caplog.text)
+    assert await Roster(away / path.name).load() == Changes(added=(A,))
+    assert caplog.text.count("cannot be kept") == 1
+    await roster.flush()
 
 
 async def test_a_pool_is_after_a_restart_what_it_was_before(session: aiohttp.ClientSession, path: Path) -> None:

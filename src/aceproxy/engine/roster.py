@@ -11,6 +11,7 @@ Reading and writing happen in a thread; the event loop never waits for the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from aceproxy.engine.journal import replace_file
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry, without_doubles
 
 FILE_LIMIT_BYTES = 1 << 18
+RETRY_S = 5.0  # until a file that cannot be written is tried again
 
 log = logging.getLogger(__name__)
 
@@ -80,29 +82,53 @@ class Roster:
         self._path = path
         self._wanted: Changes | None = None  # what the file is to hold, None once it does
         self._writer: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._is_last_try = False
 
     async def load(self) -> Changes:
         """Return what the file holds. A missing, damaged or foreign file counts as no changes. Cancel-safe."""
         return await asyncio.to_thread(_read, self._path)
 
     def save(self, changes: Changes) -> None:
-        """Keep these changes. Returns at once; the file follows."""
+        """Keep these changes. Returns at once; the file follows, as soon as it can be written."""
         self._wanted = changes
+        self._wake.set()
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write(), name="roster")
 
     async def flush(self) -> None:
-        """Wait until the file has what was saved before. Cancel-safe; writing goes on."""
-        while self._writer is not None:
-            await asyncio.wait({self._writer})
+        """Wait until the file has what was saved before, or cannot be written. Cancel-safe; writing goes on."""
+        self._is_last_try = True
+        self._wake.set()
+        try:
+            while self._writer is not None:
+                await asyncio.wait({self._writer})
+        finally:
+            self._is_last_try = False
 
     async def _write(self) -> None:
+        is_failing = False
         try:
             while self._wanted is not None:
-                text, self._wanted = self._wanted.model_dump_json(indent=2), None
-                await asyncio.to_thread(replace_file, self._path, text)
-        except OSError as error:
-            log.warning("changes of the engines cannot be kept in %s: %s", self._path, error.strerror)
+                changes, self._wanted = self._wanted, None
+                self._wake.clear()
+                try:
+                    await asyncio.to_thread(replace_file, self._path, changes.model_dump_json(indent=2))
+                except OSError as error:
+                    if not is_failing:
+                        log.warning("changes of the engines cannot be kept in %s: %s", self._path, error.strerror)
+                    is_failing = True
+                    if self._is_last_try:
+                        return
+                    if self._wanted is None:
+                        self._wanted = changes
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(RETRY_S):
+                            await self._wake.wait()
+                else:
+                    if is_failing:
+                        log.info("changes of the engines are kept in %s again", self._path)
+                    is_failing = False
         finally:
             self._writer = None
 
