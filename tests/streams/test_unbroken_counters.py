@@ -50,17 +50,22 @@ def test_a_broadcast_multiplexed_anew_is_not_the_same_because_one_pid_has_the_sa
     check(out)
 
 
-def test_a_broadcast_multiplexed_anew_is_not_the_same_because_it_begins_with_equal_sound() -> None:
-    """Of pictures it has nothing before the place, and what follows there does not go on from what was sent."""
+@pytest.mark.parametrize(("alike", "begun", "changes_in"), [(AUDIO, 5, 1), (VIDEO, 9, 100)])
+def test_a_broadcast_multiplexed_anew_is_not_the_same_because_it_begins_with_one_that_is(
+    alike: int, begun: int, changes_in: int
+) -> None:
+    """It has nothing else before the place, and what follows there does not go on from what was sent."""
     full = media("light", 0, 8)
-    sounds = [pid_at(full, at) == AUDIO for at in range(0, len(full), PACKET)]
-    places = [at for at in range(1000, 3000) if all(sounds[at - 5 : at]) and not sounds[at]]
+    pids = [pid_at(full, at) for at in range(0, len(full), PACKET)]
+    other = VIDEO + AUDIO - alike
+    places = [at for at in range(1000, 3000) if set(pids[at - begun : at]) == {alike} and pids[at] != alike]
+    places = [at for at in places if other in pids[at : at + changes_in]]
     assert len(places) > 5
-    for place in places:
+    for place in places[::3]:
         splicer = Splicer()
         out = run(splicer, full[: place * PACKET])
         splicer.begin_source()
-        out += run(splicer, changed(full[(place - 5) * PACKET :], steps={VIDEO: 5}))
+        out += run(splicer, changed(full[(place - begun) * PACKET :], steps={other: 5}))
         assert splicer.splice is not None
         assert splicer.splice.outcome is Outcome.SAME_CLOCK
         check(out, max_step_s=2)

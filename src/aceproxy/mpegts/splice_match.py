@@ -29,6 +29,7 @@ NEAR: Final = CLOCK_HZ * 4 // 10
 _INDEX_PACKETS: Final = 4096
 _RUN: Final = 8  # packets in a row that are certain evidence
 _EARLY: Final = 64  # packets at a source's very start: fewer of them may do
+_RECENT: Final = 256  # packets in which every stream but seldom ones has one
 _BEGINNING: Final = 2048
 _LEAST_PIDS: Final = 3  # whose counters go on: chance alone does that once in 4096 times
 _MOST_LOST: Final = 3  # packets, right at the place, of a PID that a new source has had nothing of before
@@ -192,6 +193,17 @@ class Matcher:
             return True
         others = {pid for pid in sent if self._is_content(pid) and pid not in came} - self.old_pids
         return len(others) > 0 and not self._follow(sent, others, after)
+
+    def is_proven(self, came: bytes) -> bool:
+        """Tell whether enough of the new source came, about the newest known packet, for `is_contradicted` to see it.
+
+        That is something of every PID that was sent right before that packet, or so much that one must have ended.
+        """
+        if self._best is None or len(came) >= _RECENT // 2 * PACKET_BYTES:
+            return True
+        stop = (self._places[self._best[0]] + 1) * PACKET_BYTES
+        sent = set(pids_of(heads_of(self._tail[max(0, stop - _RECENT * PACKET_BYTES) : stop])))
+        return set(filter(self._is_content, sent - self.old_pids)) <= set(pids_of(heads_of(came)))
 
     def _is_content(self, pid: int) -> bool:
         return _LOWEST_PID <= pid < NULL_PID and pid not in self._table_pids

@@ -197,7 +197,8 @@ class Search:
     def _decide(self, *, only_found: bool) -> Plan | None:
         """Return the plan if it can be made now."""
         if self._matcher.found is not None and self._is_place(self._matcher.found):
-            return self._same_bytes(self._matcher.found)
+            came = bytes(self.source.held[-_COMPARED_BYTES:])
+            return self._same_bytes(self._matcher.found) if self._matcher.is_proven(came) else None
         if only_found:
             return None
         if self._last.clock is None or self._elsewhere or not self._may_be_same():
