@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aceproxy.cli import cli
-from aceproxy.doctor import engines, folders, machine
+from aceproxy.doctor import engines, folders, machine, verdict
 from aceproxy.doctor.findings import Finding, Status
 from aceproxy.settings import Settings
 from aceproxy.simulator import Simulator
@@ -241,6 +241,12 @@ def test_the_command_says_what_is_wrong_and_leaves_with_one(taken: int) -> None:
     assert result.exit_code == 1
     assert "failure port: " in result.output
     assert "Not well: port, engine http://127.0.0.1:9." in result.output
+
+
+def test_with_a_warning_not_all_is_called_well() -> None:
+    well, odd = Finding("port", Status.OK, "free"), Finding("log", Status.WARNING, "no room", "make some")
+    assert verdict([well, Finding("clock", Status.NOTE, "who knows")]) == "All is well."
+    assert verdict([well, odd]) == "Nothing is in the way; look at: log."
 
 
 def test_the_command_tells_json_to_programs() -> None:

@@ -58,5 +58,13 @@ def _show(findings: list[Finding]) -> None:
         console.print(f"{finding.name}: {finding.message}", markup=False)
         if finding.advice:
             console.print(f"          {finding.advice}", markup=False)
+    console.print(f"\n{verdict(findings)}", markup=False)
+
+
+def verdict(findings: list[Finding]) -> str:
+    """Say all in one line; a warning is no failure, but not well either."""
     bad = [finding.name for finding in findings if finding.status is Status.FAILURE]
-    console.print(f"\nNot well: {', '.join(bad)}." if bad else "\nAll is well.", markup=False)
+    odd = [finding.name for finding in findings if finding.status is Status.WARNING]
+    if bad:
+        return f"Not well: {', '.join(bad)}."
+    return f"Nothing is in the way; look at: {', '.join(odd)}." if odd else "All is well."
