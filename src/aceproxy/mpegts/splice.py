@@ -295,7 +295,7 @@ class Splicer:
         ends, clocks = ends_of(tail, pid_map, shift)
         if rewriter:
             own_pids = {sent: pid for pid, sent in pid_map.items()}
-            ends = {pid: rewriter.delayed(own_pids.get(pid, pid), end) for pid, end in ends.items()}
+            ends = {pid: rewriter.clocks.delayed(own_pids.get(pid, pid), end) for pid, end in ends.items()}
         whole_pid, self._whole_pid = self._whole_pid, None
         if whole_pid in ends:
             ends[whole_pid] = replace(ends[whole_pid], is_whole=True)

@@ -15,20 +15,18 @@ from typing import Final
 from aceproxy.mpegts.clock import WRAP
 from aceproxy.mpegts.packets import NULL_PACKET, NULL_PID, PACKET_BYTES, Heads, heads_of
 from aceproxy.mpegts.recovery import Recovery
+from aceproxy.mpegts.splice_clocks import PATIENCE_BYTES, Clocks
 from aceproxy.mpegts.splice_counters import last_counters
-from aceproxy.mpegts.splice_sent import WINDOW_PACKETS, PidEnd
+from aceproxy.mpegts.splice_sent import WINDOW_PACKETS
 from aceproxy.mpegts.splice_stamps import (
     FRAME,
     PIDS,
     Stamp,
-    delay_stamps,
     later,
     lone_pcr,
     pids_of,
     read_stamp,
     shift_stamps,
-    stamped,
-    without_pcr,
 )
 from aceproxy.mpegts.splice_tables import TableWriter
 
@@ -38,7 +36,6 @@ _TABLE: Final = 0x82  # own packets in its place
 _LEFT_OUT: Final = 0x83
 _FIRST: Final = 0x0F  # the counter before the first one of a PID
 _SPECIAL: Final = re.compile(rb"[\x80-\xff]")
-_EVENT: Final = re.compile(rb"[^\x00]", re.DOTALL)
 _PLAIN: Final = bytes(value if value < 0x10 else 0 for value in range(256))
 _NIBBLE: Final = bytes(value & 0x0F for value in range(256))
 _UPPER: Final = bytes(value & 0xF0 for value in range(256))
@@ -48,7 +45,6 @@ _FLAGS: Final = bytes(value & 0xE0 for value in range(256))
 _SERVICE_PIDS: Final = range(0x10, 0x20)
 _CLOCK_PIDS: Final = (0x14,)  # TDT and TOT belong to no program
 _SHORT_SPAN: Final = 16
-_PATIENCE_BYTES: Final = 8 << 20  # after which every gate opens at the next PES packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +80,12 @@ class Rewriter:
         recovery: Recovery | None = None,
         as_it_comes: bool = False,
     ) -> None:
-        self.shift = shift % WRAP
+        self.clocks = Clocks(offset, shift, floor, recovery)
+        self.shift = self.clocks.shift
         self.writer = writer
         self.dropped_bytes = 0
         """Bytes of the source that were left out behind closed gates."""
-        self._offset = self._begun = offset
+        self._offset = offset
         self._counters = counters
         self._sent = sent
         self._counted: int | None = None  # of the parts of what is sent now, those whose counters are in `_counters`
@@ -96,9 +93,6 @@ class Rewriter:
         self._gates = dict(gates or {})
         self._opened: dict[int, tuple[int, Gate]] = {}  # where, and what opens it at the same place once more
         self._leading: dict[int, int] = {}  # PIDs on which leading pictures may follow, and `leading_before` of each
-        self._floor = floor
-        self._passed: tuple[int, int | None] = offset, None  # where the clock last exceeded a floor, and which
-        self._recovery = recovery
         self._first_code = 0 if as_it_comes else _NEW
         self._codes = bytearray()
         self._span = WINDOW_PACKETS
@@ -123,20 +117,10 @@ class Rewriter:
         is_all = dropped == self.dropped_bytes and not self._is_padded
         return b"".join(out), view if is_all else b"".join(kept)
 
-    def delayed(self, pid: int, end: PidEnd) -> PidEnd:
-        """Return where a PID of the source ended, if `end` is where it ended but for pictures that passed quickly."""
-        recovery = self._recovery
-        if recovery is None or pid != recovery.pid:
-            return end
-        pts, dts = recovery.later_by(*((stamp - self.shift) % WRAP for stamp in (end.own_pts, end.dts)))
-        moved = ((stamp + by) % WRAP for stamp, by in ((end.own_pts, pts), (end.pts, pts), (end.dts, dts)))
-        own_pts, highest, last_dts = moved
-        return replace(end, own_pts=own_pts, pts=highest, dts=last_dts)
-
     def resume(self) -> None:
         """Go on with the same source after a break: gates that are still closed open by the clock alone."""
         self._gates = {pid: replace(gate, open_at=0) for pid, gate in self._gates.items()}
-        self._begun = self._offset
+        self.clocks.begin_again(self._offset)
 
     def renumber(self, pids: Iterable[int]) -> None:
         """Have the counters of these PIDs of the source go on from those sent last, whatever they are by now."""
@@ -152,8 +136,7 @@ class Rewriter:
         """
         self._counters.clear()
         self._counters.update(counters)
-        if self._floor is None and self._offset - self._passed[0] < _PATIENCE_BYTES:
-            self._floor = self._passed[1]
+        self.clocks.set_back(self._offset)
         for pid, step in steps.items():
             if self._codes[pid] < 0x10 or self._codes[pid] in (_NEW, _CLOSED):
                 self._codes[pid] = step
@@ -167,7 +150,7 @@ class Rewriter:
         opened_at, gate = self._opened.pop(pid, (0, None))
         self._leading.pop(pid, None)
         self._codes[pid] = _NEW
-        if gate is not None and self._offset - opened_at < _PATIENCE_BYTES:
+        if gate is not None and self._offset - opened_at < PATIENCE_BYTES:
             self._codes[pid] = _CLOSED
             self._gates[pid] = gate
 
@@ -290,7 +273,7 @@ class Rewriter:
     def _gate_opens(self, gate: Gate, stamp: Stamp, offset: int) -> bool:
         if not stamp.starts:  # not a PES packet: sections have no clock to wait for
             return offset >= gate.open_at
-        if gate.after is None or offset - self._begun > _PATIENCE_BYTES:
+        if gate.after is None or not self.clocks.is_patient(offset):
             return offset >= gate.open_at
         return offset >= gate.open_at and stamp.pts is not None and later(stamp.pts + self.shift, gate.after) > 0
 
@@ -305,49 +288,13 @@ class Rewriter:
         counters = summed.to_bytes(count, "little").translate(_NIBBLE)
         upper = int.from_bytes(control.translate(_UPPER), "little")
         out[3::PACKET_BYTES] = (upper | int.from_bytes(counters, "little")).to_bytes(count, "little")
-        if self.shift or self._floor is not None or self._recovery is not None:
-            self._move_clocks(view, out, codes)
+        self.clocks.move(view, out, codes, self._offset)
         if self._highs:
             flags = int.from_bytes(view[1::PACKET_BYTES].tobytes().translate(_FLAGS), "little")
             highs = int.from_bytes(bytes(map(self._highs.__getitem__, pids)), "little")
             out[1::PACKET_BYTES] = (flags | highs).to_bytes(count, "little")
             out[2::PACKET_BYTES] = bytes(map(self._lows.__getitem__, pids))
         return out
-
-    def _move_clocks(self, view: memoryview, out: bytearray, codes: bytes) -> None:
-        for found in _EVENT.finditer(stamped(view)):
-            index = found.start()
-            if codes[index] >= 0x10:
-                continue
-            at = index * PACKET_BYTES
-            if self._floor is not None:
-                pcr = read_stamp(bytes(view[at : at + PACKET_BYTES])).pcr
-                if pcr is not None and not self._clock_is_due(pcr):
-                    without_pcr(out, at)
-            if self.shift:
-                shift_stamps(out, at, self.shift)
-            if self._recovery is not None:
-                self._pass_quickly(self._recovery, view, out, at)
-
-    def _pass_quickly(self, recovery: Recovery, view: memoryview, out: bytearray, at: int) -> None:
-        """Have a picture pass quickly that is not to be looked at."""
-        stamp = read_stamp(bytes(view[at : at + PACKET_BYTES]))
-        if stamp.pid != recovery.pid or stamp.pts is None or stamp.dts is None:
-            return
-        delay_stamps(out, at, *recovery.later_by(stamp.pts, stamp.dts))
-        if recovery.is_long_over(stamp.dts):
-            self._recovery = None
-
-    def _clock_is_due(self, pcr: int) -> bool:
-        """Tell whether a PCR of the source may be sent: it is later than all before the splice."""
-        if self._floor is None:
-            return True
-        if later(pcr + self.shift, self._floor) > 0:
-            self._passed, self._floor = (self._offset, self._floor), None
-            return True
-        if self._offset - self._begun > _PATIENCE_BYTES:
-            self._floor = None
-        return self._floor is None
 
     def _special(self, packet: bytes, code: int, pid: int, out: list[bytes], kept: list[bytes]) -> bool:
         """Do one special packet; tell whether that changed what is to be done with others."""
@@ -363,7 +310,7 @@ class Rewriter:
                 self._prepare()
             return changed
         pcr = read_stamp(packet).pcr if code == _CLOSED else None
-        if pcr is not None and self._clock_is_due(pcr):
+        if pcr is not None and self.clocks.is_due(pcr, self._offset):
             target = self.pid_map.get(pid, pid)
             lone = lone_pcr(packet, self._counters.setdefault(target, _FIRST))
             kept.append(lone)
