@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import subprocess
@@ -355,3 +356,31 @@ def test_what_has_gone_by_is_known_again_in_another_source(clip: bytes) -> None:
     assert not bench.ingest.has_new(b"rubbish" + clip[: known + 188 * 200])
     assert bench.ingest.has_new(clip[known:])
     assert not bench.ingest.has_new(b"")
+
+
+@pytest.mark.parametrize("packets", [0, 1000, 4000])
+def test_a_stream_goes_on_however_often_there_was_no_memory_for_it(
+    clip: bytes, packets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the source is lost with as much as it may have sent at once, and opened anew."""
+    bench = Bench()
+    bench.feed(clip[: packets * PACKET])
+    before = len(bench.content())
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.ring, "append", refuse)
+        for _ in range(6):
+            assert len(bench.ingest.room()) == ROOM_BYTES
+            with pytest.raises(OSError, match="Cannot allocate"):
+                bench.feed(clip[packets * PACKET :][: ROOM_BYTES - 1])
+            bench.ingest.begin_source()
+    assert len(bench.content()) == before
+    bench.feed(clip)
+    bench.ingest.give_up_splice()
+    bench.ingest.finish()
+    assert len(clip) - len(bench.content()) < 10 * PACKET
+    assert bench.point_offsets()
+    assert ContinuityChecker().feed(bench.content()) == 0

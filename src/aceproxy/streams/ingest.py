@@ -106,6 +106,8 @@ class Ingest:
         self._aligner = None
         self._splicer.begin_source()
         self.source_packets_bytes = 0
+        if len(self._view) - self._used < NEEDED_BYTES:  # of a source that was lost for want of memory much may be left
+            self._begin_from_front()
 
     def finish(self) -> None:
         """Append what is still waiting for a decision. Raises OSError when there is no memory for it."""
@@ -343,7 +345,11 @@ class Ingest:
             part = self._view[start : min(start + PIECE_BYTES, stop)]
             pts, preamble = (point.pts, point.preamble) if point is not None else (None, None)
             if not self.guard.holding:
-                self._append(part, pts, preamble)
+                try:
+                    self._append(part, pts, preamble)
+                except OSError:
+                    self._point = point  # nobody has had it
+                    raise
                 self._given = start + len(part)
             else:
                 is_over = self.guard.hold(Held(bytes(part), pts, preamble), self._now())
