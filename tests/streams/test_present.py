@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -129,3 +130,19 @@ async def test_who_is_closed_while_it_waits_for_its_turn_leaves_no_source_behind
     await present.take(again := spare_with(media("light", 1, 6)))  # the turn is not lost
     assert present.source is again.source
     present.close()
+
+
+async def test_of_a_spare_with_another_clock_only_what_came_of_late_is_sent(make: Make) -> None:
+    present, intake = make()
+    before = intake.ingest.appended_bytes
+    spare = spare_with(b"")
+    hour = 3600 * 90_000
+    now = time.monotonic()
+    for second in range(12):
+        give(spare.sink, media("light", second, second + 1, hour))
+    count = len(spare.sink._times)
+    spare.sink._times = deque(now - 12 + 12 * index / count for index in range(count))  # as if sent in real time
+    await present.take(spare)
+    intake.ingest.finish()
+    sent = intake.ingest.appended_bytes - before
+    assert len(media("light", 11, 12)) / 2 < sent < len(media("light", 7, 12)), "viewers are not thrown back"

@@ -11,6 +11,8 @@ from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
+from aceproxy.mpegts.access import Analyzer
+from aceproxy.mpegts.packets import Aligner
 from aceproxy.mpegts.well_known import offset_of, rows_of
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from aceproxy.streams.stream import Stream
 
 OVERLAP_S: Final = 4.0  # of a spare's bytes before the place at which it goes on, to find that: engines send in bursts
+BACKS_S: Final = 2.0, OVERLAP_S, 3 * OVERLAP_S  # of a spare with another clock, until there is a random-access point
 SEARCHED_BYTES: Final = 1 << 20  # of the newest bytes, in which the place is as a rule
 LINKS_LIMIT = 8  # links of one stream, its own and fallbacks of all who asked for it
 
@@ -201,7 +204,8 @@ class Present:
         """Have a spare forget what went to the clients long ago: all of it would have to be gone through now.
 
         Where it has the very packets that were sent last, that is what came before those. If it has not: it came to the
-        place that was sent last `-lag_s` ago; a little before that the place is looked for.
+        place that was sent last `-lag_s` ago; a little before that the place is looked for. Where the clocks do not
+        tell it is taken to be as far as what was sent, and begins at a random-access point that came little before.
         """
         newest = self._intake.ingest.newest
         rows = rows_of(newest(SEARCHED_BYTES))
@@ -214,6 +218,13 @@ class Present:
         lag_s = spare.lag_s(newest)
         if lag_s is not None:
             spare.sink.drop_before(time.monotonic() + min(lag_s, 0.0) - OVERLAP_S)
+            return
+        sent_at = time.monotonic() - self._intake.quiet_s
+        for back_s in BACKS_S:
+            aligned = Aligner().feed(spare.sink.came_between(sent_at - back_s, sent_at))
+            if Analyzer().feed(aligned).points:
+                spare.sink.drop_before(sent_at - back_s)
+                return
 
     async def wait_for(self, event: asyncio.Event, limit_s: float) -> bool:
         """Wait for an event at most so long; return whether the present source ended meanwhile. Cancel-safe."""

@@ -87,6 +87,11 @@ class TailSink:
         while len(self._times) > 1 and self._times[1] < came_at:
             self._drop_oldest()
 
+    def came_between(self, first_at: float, last_at: float) -> bytes:
+        """Return what came from one moment to another one (monotonic), oldest first."""
+        parts = zip(self._times, self._parts, strict=True)
+        return b"".join(part for came_at, part in parts if first_at <= came_at <= last_at)
+
     def keep_newest(self, count: int) -> None:
         """Let go of all but the newest `count` bytes."""
         while self._parts and self.held_bytes - len(self._parts[0]) >= count:
