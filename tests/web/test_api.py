@@ -191,6 +191,20 @@ async def test_routes_answer_while_an_engine_call_hangs(sim: Simulator, make_app
 
 
 @pytest.mark.parametrize(
+    ("target", "headers"), [("/?token=secret" + "a" * 50_000, ""), ("/livez", f"X: secret{'a' * 50_000}\r\n")]
+)
+async def test_what_is_too_long_is_told_without_what_was_read_of_it(
+    make_app: MakeApp, target: str, headers: str
+) -> None:
+    answer = await ask(await make_app(), target, headers=headers)
+    assert (answer.status, answer.reason) == (400, "request_refused")
+    detail = answer.json["error"]["detail"]
+    assert detail.startswith("Got more than ")
+    assert detail.endswith(" bytes in the address or in one header")
+    assert b"secret" not in answer.body
+
+
+@pytest.mark.parametrize(
     ("target", "headers"), [("/" + "a" * 100_000, ""), ("/api/health", "User-Agent: \x1b\r\n"), ("/ spaced out", "")]
 )
 async def test_what_is_no_request_gets_the_same_kind_of_answer(make_app: MakeApp, target: str, headers: str) -> None:

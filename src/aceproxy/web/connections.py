@@ -230,10 +230,18 @@ class Connection(RequestHandler):
             log.error("answering %s failed", request.path, exc_info=exc)
             answer = error_answer(AceProxyError(Reason.INTERNAL))
         else:
-            answer = error_answer(AceProxyError(Reason.REQUEST_REFUSED, (message or "").partition("\n")[0]))
+            answer = error_answer(AceProxyError(Reason.REQUEST_REFUSED, _parsers_words(message or "")))
         answer.headers.update({**SECURITY_HEADERS, "Server": "AceProxy"})
         answer.force_close()
         return answer
+
+
+def _parsers_words(message: str) -> str:
+    """Say in one line what the parser found wrong, without what it had read: that may hold a token."""
+    words = message.partition("\n")[0].rstrip(": ")
+    if words.startswith("Got more than "):
+        return words.partition(" when reading")[0] + " in the address or in one header"
+    return words
 
 
 def _too_slow() -> bytes:
