@@ -130,6 +130,8 @@ async def test_kept_changes_that_cannot_be_used_do_not_keep_the_program_from_sta
     await live.restore()
     assert live.current.linger_s == (9.0 if "linger_s" in text else 5.0)
     assert live.current.ring_s == 30.0
+    aside = tmp_path / "settings.json.bad"
+    assert (aside.read_text() if aside.exists() else None) == (None if "linger_s" in text else text)
 
 
 async def test_a_change_that_cannot_be_kept_changes_nothing(toml: Path, tmp_path: Path) -> None:

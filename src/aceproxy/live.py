@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from aceproxy.access.files import write_private
+from aceproxy.access.files import set_aside, write_private
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings, SettingsError, checked_settings, nearest
 
@@ -208,7 +208,13 @@ def _read(path: Path) -> dict[str, Any]:
             found = json.loads(file.read(FILE_BYTES))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         log.warning("the changes made at run time cannot be read from %s: %s", path, error)
         return {}
-    return found if isinstance(found, dict) else {}
+    except (ValueError, RecursionError) as error:
+        log.warning("%s is not the changes made at run time; %s (%s)", path, set_aside(path), error)
+        return {}
+    if not isinstance(found, dict):
+        log.warning("%s is not the changes made at run time; %s", path, set_aside(path))
+        return {}
+    return found

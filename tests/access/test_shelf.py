@@ -28,6 +28,18 @@ async def test_what_could_not_be_written_is_written_when_there_is_room_again(
     assert json.loads((folder / "tokens.json").read_text()) == ["new"]
 
 
+@pytest.mark.parametrize("text", ["", '[{"name": "my tv",]', "[" * 100_000])
+def test_a_file_that_is_no_json_is_set_aside_and_not_written_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    path = tmp_path / "tokens.json"
+    path.write_text(text)
+    assert Shelf(path).load() is None
+    assert not path.exists()
+    assert path.with_name("tokens.json.bad").read_text() == text
+    assert "it begins empty; it is set aside as tokens.json.bad" in caplog.text
+
+
 async def test_closing_tries_once_more_and_waits_no_longer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "state"
     shelf, never = Shelf(folder / "tokens.json"), Shelf(tmp_path / "nowhere" / "tokens.json")

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aceproxy.access.files import write_private
+from aceproxy.access.files import set_aside, write_private
 
 WRITE_LIMIT_S = 10.0  # for which somebody who asks waits until the newest value is written
 RETRY_S = 5.0  # until what could not be written is tried again: the disk was full, or read-only
@@ -36,9 +36,11 @@ class Shelf:
             return json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
+            log.warning("%s is no JSON, so it begins empty; %s (%s)", self._path, set_aside(self._path), error)
+        except OSError as error:
             log.warning("%s cannot be read, so it begins empty: %s", self._path, error)
-            return None
+        return None
 
     def keep(self, value: Any) -> None:
         """Write `value` soon. It holds in memory at once; a write that fails is logged, and tried until it succeeds.
