@@ -163,7 +163,7 @@ REASONS: dict[Reason, ReasonRow] = {
         "There is no such playback session: it was stopped, was idle for too long, or never was. Start it again.",
     ),
     Reason.RANGE_NOT_SATISFIABLE: ReasonRow(
-        416, Fault.CLIENT, "The recording does not have the bytes that were asked for."
+        416, Fault.CLIENT, "There are no such bytes: what was asked for is shorter."
     ),
     Reason.CONTENT_NOT_FOUND: ReasonRow(
         404,

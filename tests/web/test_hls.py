@@ -179,6 +179,7 @@ async def test_a_segment_can_be_had_in_ranges(sim: Simulator, make_app: MakeApp)
     for header in (f"bytes={len(whole)}-", "bytes=-0", "bytes=99999999999-"):
         over = await ask(app, address, headers=f"Range: {header}\r\n")
         assert (over.status, over.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+        assert over.reason == "range_not_satisfiable"
     etag = (await ask(app, address, "HEAD")).headers["etag"]
     stale = await ask(app, address, headers='Range: bytes=0-9\r\nIf-Range: "other"\r\n')
     assert (stale.status, stale.body) == (200, whole)

@@ -250,7 +250,9 @@ class HlsRoutes:
         asked = request.headers.get("Range") if request.headers.get("If-Range", f'"{etag}"') == f'"{etag}"' else None
         span = asked_span(asked, size) if request.method == "GET" else asked_span(None, size)
         if span is None:
-            return web.Response(status=416, headers={**CORS_HEADERS, "Content-Range": f"bytes */{size}"})
+            answer = error_answer(AceProxyError(Reason.RANGE_NOT_SATISFIABLE))
+            answer.headers.update({**CORS_HEADERS, "Content-Range": f"bytes */{size}"})
+            return answer
         response = web.StreamResponse(status=200 if span.is_all else 206, headers=headers)
         if not span.is_all:
             response.headers["Content-Range"] = span.content_range

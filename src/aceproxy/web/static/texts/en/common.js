@@ -178,7 +178,7 @@ export default {
     host_refused: "host name refused",
     cross_site: "from another site",
     session_unknown: "unknown session",
-    range_not_satisfiable: "outside of the recording",
+    range_not_satisfiable: "beyond the end",
     too_many_for_address: "too much for one address",
     too_many_for_token: "too much for one token",
     too_many_listeners: "too many dashboards",

@@ -177,7 +177,7 @@ export default {
     host_refused: "nome di host rifiutato",
     cross_site: "da un altro sito",
     session_unknown: "sessione sconosciuta",
-    range_not_satisfiable: "fuori dalla registrazione",
+    range_not_satisfiable: "oltre la fine",
     too_many_for_address: "troppo per un indirizzo",
     too_many_for_token: "troppo per un token",
     too_many_listeners: "troppi pannelli aperti",

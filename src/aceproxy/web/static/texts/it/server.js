@@ -29,7 +29,7 @@ export default {
     "host_refused": "AceProxy non risponde a questo nome di host; l’operatore può aggiungerlo ad allowed_hosts.",
     "cross_site": "La richiesta viene da una pagina di un altro sito.",
     "session_unknown": "Non c’è una sessione di riproduzione così: è stata fermata, è rimasta ferma troppo a lungo, o non c’è mai stata. Avviala di nuovo.",
-    "range_not_satisfiable": "La registrazione non ha i byte richiesti.",
+    "range_not_satisfiable": "Quei byte non ci sono: ciò che è stato chiesto è più corto.",
     "content_not_found": "Il motore non trova questa trasmissione: il link è sbagliato o vecchio, oppure la ricerca non è riuscita proprio ora.",
     "no_engine": "Nessun motore accetta stream: non ce n’è, o sono tutti fuori servizio o rimossi.",
     "engine_unreachable": "Nessun motore AceStream è raggiungibile. È in funzione, e il suo indirizzo è giusto?",
