@@ -459,6 +459,7 @@ async def test_an_engine_that_mixes_garbage_in_is_left_for_a_clean_one_without_a
         bad, good = (one, other) if stream.supply.engine_words == one.url else (other, one)
         bad.set_fault("garbage-between", value="0.5")
         await read_for(answer, lambda: stream.supply.engine_words == good.url)
+        await read_for(answer, lambda: bool(events(stream, EventKind.SPLICED)))  # once its place is found
         assert stream.recoveries == 0
         [beside] = events(stream, EventKind.TRYING_BESIDE)
         assert (beside.reason, beside.fault) == (Reason.NOT_MPEGTS, Fault.ENGINE)
