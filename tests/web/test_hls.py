@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from fractions import Fraction
 from functools import partial
 
@@ -350,6 +351,37 @@ async def test_a_viewer_that_is_not_known_goes_on_with_its_address(sim: Simulato
     assert uris(again)[0] != uris(first)[0]
     assert (await ask(app, join(variant, uris(again)[-1]))).status == 200
     assert (await ask(app, join(variant, uris(first)[-1]))).status == 200  # what was listed can still be had
+
+
+async def test_a_viewer_that_finds_another_stream_at_its_address_sees_numbers_go_on(
+    sim: Simulator, make_app: MakeApp
+) -> None:
+    """Its own has ended, and the broadcast plays as the fallback of another link by now, whose numbers are lower."""
+    app = await make_app(**QUICK, linger_s=30.0)
+    variant, first = await open_list(app, manifest(sim))
+    app.hub.streams[0].close(Reason.SOURCE_ENDED)
+    older = f"/ace/manifest.m3u8?id={'ab' * 20}&fallback={sim.contents[2].content_id}"
+    asking = asyncio.create_task(open_list(app, older))
+    await until(lambda: bool(app.hub.streams))
+    app.hub.streams[0].life.created_utc -= timedelta(minutes=90)
+    other, others = await asking
+    again = await ask(app, variant)
+    assert [stream.stream_id for stream in app.hub.streams] == ["ab" * 20]
+    old, (new, wrong) = read(first.body.decode())[0], read(again.body.decode())
+    assert not wrong
+    assert new.entries[0].number > old.entries[-1].number > read(others.body.decode())[0].entries[-1].number
+    assert new.breaks_before > old.breaks_before
+    assert (await ask(app, join(variant, uris(again)[-1]))).status == 200
+    later = read((await ask(app, variant)).body.decode())[0]
+    numbers = {entry.uri: entry.number for entry in new.entries}
+    assert all(numbers.get(entry.uri, entry.number) == entry.number for entry in later.entries)
+    assert join(other, uris(others)[-1]) in {join(variant, uri) for uri in uris(again)}, "the segments are shared"
+    for stream in app.hub.streams:
+        for client in list(stream.clients.values()):
+            stream.end_client(client, Reason.CLIENT_SILENT)
+    back = read((await ask(app, variant)).body.decode())[0]
+    assert all(numbers.get(entry.uri, entry.number) == entry.number for entry in back.entries), "after a pause as well"
+    assert back.breaks_before == new.breaks_before
 
 
 def blocks_held() -> int:

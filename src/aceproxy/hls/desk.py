@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.hls.ahead import Ahead, LeftViewers
+from aceproxy.hls.playlist import MediaList
 from aceproxy.hls.shown import Shown, let_burst_in
 from aceproxy.hls.window import HeldSegment, Window, WindowLimits
 from aceproxy.settings import Settings
@@ -55,6 +57,7 @@ class _Viewer:
     visitor: Visitor
     seen_at: float
     followed: bool
+    ahead: Ahead
 
 
 class HlsDesk:
@@ -70,6 +73,7 @@ class HlsDesk:
         self._latest: dict[tuple[str, Visitor], _Viewer] = {}  # who of several alike asked for a list last
         self._continuations: dict[str, tuple[int, int]] = {}  # of streams that are gone: where the next run begins
         self._turned_away: dict[str, tuple[float, Reason]] = {}
+        self._left = LeftViewers()
 
     async def watch(
         self, token: str, find: Callable[[], Stream], visitor: Visitor, *, is_announced: bool = False
@@ -90,6 +94,12 @@ class HlsDesk:
         self._note_list(viewer, visitor)
         await self._wait_ready(viewer.shown, viewer.client, self._settings.start_timeout_s)
         return viewer.shown
+
+    def playlist(self, token: str, shown: Shown) -> MediaList:
+        """Return the list of `shown` as it stands, as the viewer `token` gets it."""
+        viewer = self._viewers.get(token)
+        listed = shown.window.playlist()
+        return viewer.ahead.shown(listed) if viewer is not None and viewer.shown is shown else listed
 
     def has_viewer(self, token: str) -> bool:
         """Whether `token` is that of a viewer who watches now."""
@@ -162,7 +172,9 @@ class HlsDesk:
             stream.end_client(client, Reason.CLIENT_LEFT)
             return known.shown
         self._hub.counters.clients_served += 1
-        viewer = self._viewers[token] = _Viewer(token, client, shown, visitor, time.monotonic(), not is_announced)
+        ahead = self._left.resume(token, shown.generation, *shown.window.front)
+        viewer = _Viewer(token, client, shown, visitor, time.monotonic(), not is_announced, ahead)
+        self._viewers[token] = viewer
         self._note_list(viewer, visitor)
         return shown
 
@@ -272,6 +284,8 @@ class HlsDesk:
         if self._viewers.get(viewer.token) is viewer:
             del self._viewers[viewer.token]
         self._unlink(viewer)
+        if viewer.followed:
+            self._left.note(viewer.token, viewer.shown.generation, viewer.ahead, viewer.shown.window.continuation)
         reason = viewer.client.ended.result() if viewer.client.ended.done() else None
         if reason in _BY_OPERATOR and len(self._turned_away) < MANY_TURNED_AWAY:
             self._turned_away[viewer.token] = (time.monotonic() + TURNED_AWAY_S, reason)

@@ -37,13 +37,15 @@ class Segment:
 class MediaList:
     """A media playlist. `breaks_before` counts the breaks that were in it once and are not any more.
 
-    `ended`: the last segment is the last one of all.
+    `ended`: the last segment is the last one of all. `numbers_ahead`: by how much segments are numbered higher here
+    than in their addresses.
     """
 
     target_s: int
     segments: tuple[Segment, ...]
     breaks_before: int = 0
     ended: bool = False
+    numbers_ahead: int = 0
 
 
 def media_text(playlist: MediaList, prefix: str) -> str:
@@ -52,7 +54,7 @@ def media_text(playlist: MediaList, prefix: str) -> str:
     Raises ValueError where an address cannot stand in a list, or a duration does not fit the target.
     """
     _check_address(prefix)
-    first = playlist.segments[0].number if playlist.segments else 0
+    first = playlist.segments[0].number + playlist.numbers_ahead if playlist.segments else 0
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{VERSION}",

@@ -166,6 +166,12 @@ class Window:
         breaks = self._breaks_before + sum(held.segment.is_break for held in self._listed)
         return self._newest + 1, breaks + 1
 
+    @property
+    def front(self) -> tuple[int, int]:
+        """The number of the first segment in the list, and how many breaks were in it before that."""
+        first = self._listed[0].segment.number if self._listed else self._newest + 1
+        return first, self._breaks_before
+
     def rest(self) -> None:
         """Let go of what the ring has dropped: nobody watches by this list now."""
         self._removed = deque(one for one in self._removed if not one.held.block.dropped)

@@ -148,7 +148,7 @@ class HlsRoutes:
             shown = await self._desk.watch(token, find, visitor)
         except AceProxyError as error:
             return _refusal(error)
-        return self._media(request, shown, is_shared=False)
+        return self._media(request, token, shown, is_shared=False)
 
     def leave(self, session: PlaybackSession) -> None:
         """End the viewer that a playback session is."""
@@ -170,7 +170,7 @@ class HlsRoutes:
         elif "aac" in request.query.getall("audio", []):  # a cache may keep one list for all that is behind the ?
             raise AceProxyError(Reason.BAD_PARAMETER, f"a shared list with AAC is {stream_id}-{VARIANT}/shared.m3u8")
         shown = await self._desk.watch(token, find, visitor)
-        return self._media(request, shown, is_shared=True)
+        return self._media(request, token, shown, is_shared=True)
 
     async def answer_list(self, request: web.Request, find: Callable[[], Stream]) -> web.StreamResponse:
         """Answer with a viewer's list of the stream that `find` returns: the master playlist, or the media playlist to
@@ -179,7 +179,8 @@ class HlsRoutes:
         token = request.query.get(VIEWER)
         find = await self._with_sound(find, visitor_of(request), self._sounds.wish(request), token)
         if token:
-            return self._media(request, await self._desk.watch(token, find, visitor_of(request)), is_shared=False)
+            shown = await self._desk.watch(token, find, visitor_of(request))
+            return self._media(request, token, shown, is_shared=False)
         token = new_token()
         shown = await self._desk.watch(token, find, visitor_of(request), is_announced=True)
         peak_bps, average_bps = shown.window.bitrates_bps
@@ -215,9 +216,9 @@ class HlsRoutes:
             raise AceProxyError(Reason.RECORDING) from met
         return lambda: stream
 
-    def _media(self, request: web.Request, shown: Shown, *, is_shared: bool) -> web.Response:
+    def _media(self, request: web.Request, token: str, shown: Shown, *, is_shared: bool) -> web.Response:
         """Answer with the media playlist as it stands."""
-        playlist = shown.window.playlist()
+        playlist = self._desk.playlist(token, shown)
         place = f"/hls/{shown.stream.stream_id}/{shown.generation}"
         prefix = posixpath.relpath(place, posixpath.dirname(request.rel_url.raw_path)) + "/"
         body = media_text(playlist, prefix).encode()
