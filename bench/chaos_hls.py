@@ -163,6 +163,12 @@ class HlsCrowd(Crowd):
             del self._digests[next(iter(self._digests))]
 
 
+def _front(found: MediaList) -> str:
+    """Say where a list begins, and where its segments are."""
+    address = next((address for address, _ in found.entries.values()), "nothing")
+    return f"{found.sequence}, break {found.breaks} ({address})"
+
+
 class _Viewer:
     """One viewer and what it has seen so far."""
 
@@ -202,10 +208,8 @@ class _Viewer:
         """Look at how the list has changed."""
         before = self._newest
         if before is not None:
-            if found.sequence < before.sequence:
-                self._crowd.wrong("the media sequence number has fallen")
-            if found.breaks < before.breaks:
-                self._crowd.wrong("the discontinuity sequence number has fallen")
+            if found.sequence < before.sequence or found.breaks < before.breaks:
+                self._crowd.wrong(f"a list's numbers have fallen: {_front(before)} became {_front(found)}")
             gone = sum(is_break for number, (_, is_break) in before.entries.items() if number < found.sequence)
             if found.sequence in before.entries and found.breaks != before.breaks + gone:
                 self._crowd.wrong("the discontinuity sequence number does not count what left the list")
