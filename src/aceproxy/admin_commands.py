@@ -28,9 +28,9 @@ def password(
 
     Asks for it twice on a terminal; otherwise it is the first line of standard input.
     """
-    from aceproxy.access.files import write_private  # noqa: PLC0415 - only this command needs it
     from aceproxy.access.passwords import FILE_NAME, check_quality, hash_password  # noqa: PLC0415 - as above
     from aceproxy.errors import AceProxyError  # noqa: PLC0415 - as above
+    from aceproxy.files import write_private  # noqa: PLC0415 - only this command needs it
 
     folder = read_given(config, sets).state_dir
     if folder is None:

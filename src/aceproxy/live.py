@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from aceproxy.access.files import set_aside, write_private
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.files import set_aside, write_private
 from aceproxy.settings import Settings, SettingsError, checked_settings, nearest
 
 Load = Callable[[], tuple[dict[str, Any], dict[str, str]]]

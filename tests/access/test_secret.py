@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aceproxy.access.files import write_private
 from aceproxy.access.secret import load_admin_secret
+from aceproxy.files import write_private
 
 
 def test_the_first_start_makes_a_secret_and_the_next_one_finds_it(tmp_path: Path) -> None:

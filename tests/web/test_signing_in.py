@@ -13,9 +13,9 @@ import pytest
 
 from aceproxy.access import credentials
 from aceproxy.access.attempts import FREE_FAILURES
-from aceproxy.access.files import write_private
 from aceproxy.access.passwords import hash_password
 from aceproxy.app import App
+from aceproxy.files import write_private
 from tests.conftest import Answer, MakeApp, ask
 from tests.waiting import until
 

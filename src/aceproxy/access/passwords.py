@@ -12,8 +12,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aceproxy.access.files import write_private
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.files import write_private
 
 FILE_NAME = "password"
 LEAST_CHARACTERS = 10

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from aceproxy.access.files import write_private
+from aceproxy.files import write_private
 from aceproxy.settings import Settings, split_address
 
 FILE_NAME = "admin-secret"

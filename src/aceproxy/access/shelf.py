@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aceproxy.access.files import set_aside, write_private
+from aceproxy.files import set_aside, write_private
 
 WRITE_LIMIT_S = 10.0  # for which somebody who asks waits until the newest value is written
 RETRY_S = 5.0  # until what could not be written is tried again: the disk was full, or read-only

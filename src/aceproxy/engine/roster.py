@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aceproxy.engine.journal import replace_file
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry, without_doubles
+from aceproxy.files import set_aside
 
 FILE_LIMIT_BYTES = 1 << 18
 RETRY_S = 5.0  # until a file that cannot be written is tried again
@@ -147,14 +148,5 @@ def _read(path: Path) -> Changes:
             raise ValueError("too large")  # noqa: TRY301 - one way to say that it cannot be used
         return Changes.model_validate_json(raw)
     except (ValidationError, ValueError) as error:
-        log.warning("%s is set aside as .bad: it cannot be used (%s)", path, str(error).partition("\n")[0])
-        _set_aside(path)
+        log.warning("%s cannot be used; %s (%s)", path, set_aside(path), str(error).partition("\n")[0])
         return Changes()
-
-
-def _set_aside(path: Path) -> None:
-    """Keep a file that cannot be used from being overwritten: somebody may want to mend it."""
-    try:
-        path.replace(path.with_name(path.name + ".bad"))
-    except OSError as error:
-        log.warning("%s cannot be renamed: %s", path, error.strerror)
