@@ -22,6 +22,7 @@ from aceproxy.mpegts.access import AccessPoint, Analyzer, StepBack
 from aceproxy.mpegts.clock import MediaClock
 from aceproxy.mpegts.following import follows, goes_back
 from aceproxy.mpegts.packets import PACKET_BYTES, SYNC_BYTE, Aligner, Buffer, Heads, heads_of, synced_prefix
+from aceproxy.mpegts.points import points_in
 from aceproxy.mpegts.splice import Splice, SpliceLimits, Splicer
 from aceproxy.streams.block import Block, JoinPoint
 from aceproxy.streams.picture_wait import PictureWait
@@ -160,9 +161,7 @@ class Ingest:
 
     def has_new(self, packets: bytes) -> bool:
         """Say whether there is a random-access point in `packets`, of another source, that has not gone by here."""
-        aligned = Aligner().feed(packets)
-        points = Analyzer().feed(aligned).points
-        return any(not self.guard.knows_point(at.pts, aligned[at.offset : at.offset + PACKET_BYTES]) for at in points)
+        return any(not self.guard.knows_point(point.pts, first) for point, first in points_in(packets))
 
     @property
     def goes_over_old(self) -> bool:

@@ -11,8 +11,7 @@ from aceproxy.engine.links import Link
 from aceproxy.engine.media import ByteSink
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.logs import StreamLog
-from aceproxy.mpegts.access import Analyzer
-from aceproxy.mpegts.packets import Aligner
+from aceproxy.mpegts.points import points_in
 from aceproxy.mpegts.well_known import offset_of, rows_of
 from aceproxy.streams.consumer import Consumer
 from aceproxy.streams.intake import Intake
@@ -221,8 +220,7 @@ class Present:
             return
         sent_at = time.monotonic() - self._intake.quiet_s
         for back_s in BACKS_S:
-            aligned = Aligner().feed(spare.sink.came_between(sent_at - back_s, sent_at))
-            if Analyzer().feed(aligned).points:
+            if points_in(spare.sink.came_between(sent_at - back_s, sent_at)):
                 spare.sink.drop_before(sent_at - back_s)
                 return
 
