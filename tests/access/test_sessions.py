@@ -9,7 +9,7 @@ import pytest
 
 from aceproxy.access.roles import Role
 from aceproxy.access.sessions import KEPT_SESSIONS, Sessions
-from aceproxy.access.shelf import Shelf
+from aceproxy.shelf import Shelf
 
 
 class Clock:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aceproxy.access import shelf as shelves
-from aceproxy.access.shelf import Shelf
+from aceproxy import shelf as shelves
+from aceproxy.shelf import Shelf
 from tests.waiting import until
 
 

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from aceproxy.engine import roster as module
+from aceproxy import shelf as module
 from aceproxy.engine.pool import EnginePool
 from aceproxy.engine.roster import FILE_LIMIT_BYTES, Changes, Member, Roster, apply, difference
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry

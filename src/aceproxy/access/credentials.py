@@ -18,10 +18,10 @@ from aceproxy.access.passwords import Passwords
 from aceproxy.access.roles import Role
 from aceproxy.access.secret import AdminSecret, load_admin_secret, make_admin_secret, read_admin_secret
 from aceproxy.access.sessions import Session, Sessions
-from aceproxy.access.shelf import Shelf
 from aceproxy.access.tokens import Token, Tokens
 from aceproxy.errors import AceProxyError, Reason
 from aceproxy.settings import Settings
+from aceproxy.shelf import Shelf
 from aceproxy.streams.client import Ticket
 from aceproxy.ticks import tick
 

@@ -18,7 +18,7 @@ from typing import Any
 from itsdangerous import BadSignature, Signer
 
 from aceproxy.access.roles import Role
-from aceproxy.access.shelf import Shelf
+from aceproxy.shelf import Shelf
 
 KEPT_SESSIONS = 500  # the one not used for the longest gives way
 COOKIE_LIMIT = 200  # characters of a cookie that are looked at

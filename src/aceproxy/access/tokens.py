@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aceproxy.access.roles import Role
-from aceproxy.access.shelf import Shelf
 from aceproxy.errors import AceProxyError, Reason
+from aceproxy.shelf import Shelf
 from aceproxy.streams.client import Ticket
 
 PREFIX = "apt_"  # so that one is known as such wherever it turns up; the log masks what begins so

@@ -11,7 +11,6 @@ Reading and writing happen in a thread; the event loop never waits for the disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aceproxy.engine.journal import replace_file
 from aceproxy.entries import ENGINES_LIMIT, EngineEntry, without_doubles
 from aceproxy.files import set_aside
+from aceproxy.shelf import Shelf
 
 FILE_LIMIT_BYTES = 1 << 18
-RETRY_S = 5.0  # until a file that cannot be written is tried again
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +79,9 @@ class Roster:
     def __init__(self, path: Path) -> None:
         """Keep the changes at `path`, whose folder must exist. Nothing is read or written yet."""
         self._path = path
-        self._wanted: Changes | None = None  # what the file is to hold, None once it does
-        self._writer: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._is_last_try = False
+        self._shelf = Shelf(
+            path, "changes of the engines cannot be kept in %s: %s", "changes of the engines are kept in %s again"
+        )
 
     async def load(self) -> Changes:
         """Return what the file holds. A missing, damaged or foreign file counts as no changes. Cancel-safe."""
@@ -92,46 +89,11 @@ class Roster:
 
     def save(self, changes: Changes) -> None:
         """Keep these changes. Returns at once; the file follows, as soon as it can be written."""
-        self._wanted = changes
-        self._wake.set()
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write(), name="roster")
+        self._shelf.keep(changes.model_dump(mode="json"))
 
     async def flush(self) -> None:
         """Wait until the file has what was saved before, or cannot be written. Cancel-safe; writing goes on."""
-        self._is_last_try = True
-        self._wake.set()
-        try:
-            while self._writer is not None:
-                await asyncio.wait({self._writer})
-        finally:
-            self._is_last_try = False
-
-    async def _write(self) -> None:
-        is_failing = False
-        try:
-            while self._wanted is not None:
-                changes, self._wanted = self._wanted, None
-                self._wake.clear()
-                try:
-                    await asyncio.to_thread(replace_file, self._path, changes.model_dump_json(indent=2))
-                except OSError as error:
-                    if not is_failing:
-                        log.warning("changes of the engines cannot be kept in %s: %s", self._path, error.strerror)
-                    is_failing = True
-                    if self._is_last_try:
-                        return
-                    if self._wanted is None:
-                        self._wanted = changes
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(RETRY_S):
-                            await self._wake.wait()
-                else:
-                    if is_failing:
-                        log.info("changes of the engines are kept in %s again", self._path)
-                    is_failing = False
-        finally:
-            self._writer = None
+        await self._shelf.close()
 
 
 def _read(path: Path) -> Changes:

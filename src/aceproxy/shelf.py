@@ -14,14 +14,18 @@ from aceproxy.files import set_aside, write_private
 WRITE_LIMIT_S = 10.0  # for which somebody who asks waits until the newest value is written
 RETRY_S = 5.0  # until what could not be written is tried again: the disk was full, or read-only
 
+FAILING = "%s cannot be written, a restart would find what it holds now: %s"
+
 log = logging.getLogger(__name__)
 
 
 class Shelf:
     """Keeps one JSON value in a file of its owner's alone; without a path it keeps nothing."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, failing: str = FAILING, again: str = "%s is written again") -> None:
+        """`failing` and `again` are what the log says, of the path (and the problem), once each time."""
         self._path = path
+        self._failing_words, self._again_words = failing, again
         self._next: Any = None
         self._writing: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -70,11 +74,14 @@ class Shelf:
             return f"not written within {WRITE_LIMIT_S:.0f} s"
 
     async def close(self) -> None:
-        """Wait until the newest value is in the file; what cannot be written is tried once more and then left."""
+        """Wait until the newest value is in the file; what cannot be written is tried once more and then left.
+
+        Cancel-safe; writing goes on.
+        """
         self._is_closing = True
         self._wake.set()
         if self._writing is not None:
-            await self._writing
+            await asyncio.wait({self._writing})
 
     async def _write(self, path: Path) -> None:
         is_failing = False
@@ -88,11 +95,11 @@ class Shelf:
             _answer([*asking, *(self._asking if self._next is None else [])], problem)
             if not problem:
                 if is_failing:
-                    log.info("%s is written again", path)
+                    log.info(self._again_words, path)
                 is_failing = False
                 continue
             if not is_failing:
-                log.warning("%s cannot be written, a restart would find what it holds now: %s", path, problem)
+                log.warning(self._failing_words, path, problem)
             is_failing = True
             if is_last_try:
                 return
